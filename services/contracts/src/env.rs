@@ -1,0 +1,77 @@
+//! Names of the environment variables through which the operator configures a service.
+//!
+//! Both sides use these constants, so that a renamed variable does not compile on one side only.
+
+/// Name of the shop (`metadata.name` of its `Shop`).
+pub const SHOP_NAME: &str = "SHOP_NAME";
+/// Namespace of the shop.
+pub const SHOP_NAMESPACE: &str = "SHOP_NAMESPACE";
+/// ISO 4217 code of the currency that prices are in.
+pub const CURRENCY: &str = "CURRENCY";
+/// Log filter in the syntax of `tracing-subscriber`'s `EnvFilter`, e.g. `info`.
+pub const LOG_LEVEL: &str = "LOG_LEVEL";
+/// OTLP/gRPC endpoint for traces; absent: no traces are exported (name given by OpenTelemetry).
+pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
+/// Listen address of the HTTP port.
+pub const HTTP_ADDR: &str = "HTTP_ADDR";
+/// Listen address of the gRPC port.
+pub const GRPC_ADDR: &str = "GRPC_ADDR";
+/// Listen address of the admin port.
+pub const ADMIN_ADDR: &str = "ADMIN_ADDR";
+/// Seconds between SIGTERM and the moment the listeners close, so that endpoints can be updated.
+pub const DRAIN_SECONDS: &str = "DRAIN_SECONDS";
+
+/// Postgres URL of the service's own database, with its own login role.
+pub const DATABASE_URL: &str = "DATABASE_URL";
+/// Upper bound of the connection pool.
+pub const DATABASE_MAX_CONNECTIONS: &str = "DATABASE_MAX_CONNECTIONS";
+/// Redis URL with credentials.
+pub const REDIS_URL: &str = "REDIS_URL";
+
+/// Comma-separated `host:port` list of Kafka brokers.
+pub const KAFKA_BROKERS: &str = "KAFKA_BROKERS";
+/// First part of every topic's name; see [`crate::topics`].
+pub const KAFKA_TOPIC_PREFIX: &str = "KAFKA_TOPIC_PREFIX";
+/// librdkafka's `security.protocol`: `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`.
+pub const KAFKA_SECURITY_PROTOCOL: &str = "KAFKA_SECURITY_PROTOCOL";
+/// librdkafka's `sasl.mechanism`: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+pub const KAFKA_SASL_MECHANISM: &str = "KAFKA_SASL_MECHANISM";
+/// SASL user name.
+pub const KAFKA_SASL_USERNAME: &str = "KAFKA_SASL_USERNAME";
+/// SASL password.
+pub const KAFKA_SASL_PASSWORD: &str = "KAFKA_SASL_PASSWORD";
+
+/// Path of the JSON Web Key Set with the public keys that access tokens are verified by.
+pub const JWKS_FILE: &str = "JWKS_FILE";
+/// Path of the PKCS#8 PEM file with the Ed25519 private key; `user` alone has it.
+pub const JWT_SIGNING_KEY_FILE: &str = "JWT_SIGNING_KEY_FILE";
+/// `iss` of access tokens.
+pub const JWT_ISSUER: &str = "JWT_ISSUER";
+/// `aud` of access tokens.
+pub const JWT_AUDIENCE: &str = "JWT_AUDIENCE";
+/// E-mail address of the first administrator; `user` alone has it.
+pub const ADMIN_EMAIL: &str = "ADMIN_EMAIL";
+/// Password of the first administrator; `user` alone has it.
+pub const ADMIN_PASSWORD: &str = "ADMIN_PASSWORD";
+
+/// SMTP URL, e.g. `smtp://demo-mail:1025` or `smtps://user:password@host:465`; `notification` alone has it.
+pub const SMTP_URL: &str = "SMTP_URL";
+/// Sender of e-mails, e.g. `Demo <shop@example.com>`; `notification` alone has it.
+pub const MAIL_FROM: &str = "MAIL_FROM";
+/// Address under which shoppers reach the gateway, without a slash at its end.
+pub const PUBLIC_URL: &str = "PUBLIC_URL";
+/// Comma-separated origins that browsers may call the gateway from; `*` for any.
+pub const CORS_ALLOWED_ORIGINS: &str = "CORS_ALLOWED_ORIGINS";
+/// Requests a minute that one client may send through the gateway.
+pub const RATE_LIMIT_PER_MINUTE: &str = "RATE_LIMIT_PER_MINUTE";
+
+/// URL of another service's HTTP port, e.g. `USER_HTTP_URL`.
+pub fn http_url(service: &str) -> String {
+    format!("{}_HTTP_URL", service.to_uppercase())
+}
+
+/// URL of another service's gRPC port, e.g. `CATALOG_GRPC_URL`.
+pub fn grpc_url(service: &str) -> String {
+    format!("{}_GRPC_URL", service.to_uppercase())
+}
