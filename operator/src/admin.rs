@@ -1,0 +1,74 @@
+//! The admin port: `/live`, `/ready` and `/metrics`, apart from everything that can block.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// How far the process has come; it starts unready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Not yet connected to the API server.
+    #[default]
+    Starting,
+    /// Another replica leads; this one stands by.
+    Standby,
+    /// Leads, and fills its caches.
+    Syncing,
+    /// Leads and reconciles.
+    Leading,
+}
+
+impl Phase {
+    /// Whether the process does what it is there for.
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::Standby | Self::Leading)
+    }
+}
+
+#[derive(Clone)]
+struct Admin {
+    phase: watch::Receiver<Phase>,
+    metrics: Metrics,
+}
+
+/// Serves until `stop` is cancelled.
+///
+/// # Errors
+///
+/// Fails if the address cannot be bound or the listener breaks.
+pub async fn serve(
+    address: SocketAddr,
+    phase: watch::Receiver<Phase>,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/live", get(async || StatusCode::OK))
+        .route("/ready", get(ready))
+        .route("/metrics", get(print_metrics))
+        .with_state(Admin { phase, metrics });
+    let listener = TcpListener::bind(address).await?;
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
+    let phase = *admin.phase.borrow();
+    let code = if phase.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{phase:?}").to_lowercase())
+}
+
+async fn print_metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    match admin.metrics.encode() {
+        Ok(text) => Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)),
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
+}

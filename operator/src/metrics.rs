@@ -1,0 +1,149 @@
+//! What the operator measures of itself. Every metric name stands here.
+
+use http::{Method, Request};
+use kube::client::Body;
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder, process_collector::ProcessCollector,
+};
+
+/// The operator's metrics and the registry that prints them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `shop_operator_reconcile_duration_seconds{result}`.
+    pub reconcile_duration: HistogramVec,
+    /// `shop_operator_reconcile_errors_total{reason}`.
+    pub reconcile_errors: IntCounterVec,
+    /// `shop_operator_reconciles_in_flight`.
+    pub in_flight: IntGauge,
+    /// `shop_operator_retry_queue_length`: Shops that wait for their next try after an error.
+    pub retry_queue: IntGauge,
+    /// `shop_operator_writes_total{verb,resource}`: mutating requests to the API server.
+    pub writes: IntCounterVec,
+    /// `shop_operator_leader`: 1 while this replica leads.
+    pub leader: IntGauge,
+}
+
+impl Metrics {
+    /// Registers everything in a registry of its own.
+    ///
+    /// # Errors
+    ///
+    /// Fails if two metrics share a name.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let metrics = Self {
+            reconcile_duration: HistogramVec::new(
+                HistogramOpts::new(
+                    "shop_operator_reconcile_duration_seconds",
+                    "Time that one reconciliation of one Shop took.",
+                )
+                .buckets(prometheus::exponential_buckets(0.002, 2.5, 10)?),
+                &["result"],
+            )?,
+            reconcile_errors: IntCounterVec::new(
+                Opts::new("shop_operator_reconcile_errors_total", "Failed reconciliations."),
+                &["reason"],
+            )?,
+            in_flight: IntGauge::new(
+                "shop_operator_reconciles_in_flight",
+                "Reconciliations running now.",
+            )?,
+            retry_queue: IntGauge::new(
+                "shop_operator_retry_queue_length",
+                "Shops that wait for their next try after an error.",
+            )?,
+            writes: IntCounterVec::new(
+                Opts::new("shop_operator_writes_total", "Mutating requests to the API server."),
+                &["verb", "resource"],
+            )?,
+            leader: IntGauge::new("shop_operator_leader", "1 while this replica leads.")?,
+            registry,
+        };
+        let registry = &metrics.registry;
+        registry.register(Box::new(metrics.reconcile_duration.clone()))?;
+        registry.register(Box::new(metrics.reconcile_errors.clone()))?;
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(metrics.retry_queue.clone()))?;
+        registry.register(Box::new(metrics.writes.clone()))?;
+        registry.register(Box::new(metrics.leader.clone()))?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// The text format of Prometheus.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a metric cannot be encoded.
+    pub fn encode(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    /// Counts a request if it is mutating. Sits below every API call, so that no write escapes.
+    pub fn count_request(&self, request: &Request<Body>) {
+        let verb = match *request.method() {
+            Method::POST => "create",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            _ => return,
+        };
+        self.writes.with_label_values(&[verb, resource(request.uri().path())]).inc();
+    }
+
+    /// All mutating requests but for those to Leases, which tick at rest.
+    pub fn writes_total(&self) -> u64 {
+        use prometheus::core::Collector as _;
+        let families = self.writes.collect();
+        let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+        let of_shops =
+            metrics.filter(|metric| metric.get_label().iter().all(|l| l.value() != "leases"));
+        // Counters only hold whole numbers that fit.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        of_shops.map(|metric| metric.get_counter().get_value() as u64).sum()
+    }
+}
+
+/// The plural in `/api/v1/namespaces/n/<plural>/…` or `/apis/<group>/<version>/…`.
+fn resource(path: &str) -> &str {
+    let mut parts = path.trim_start_matches('/').split('/').peekable();
+    let prefix = if parts.next() == Some("api") { 1 } else { 2 };
+    let mut parts = parts.skip(prefix).peekable();
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("namespaces"), Some(_), Some(plural)) => plural,
+        (Some(plural), _, _) => plural,
+        _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_resource_is_read_from_the_path() {
+        assert_eq!(resource("/api/v1/namespaces/n/secrets/s"), "secrets");
+        assert_eq!(resource("/apis/apps/v1/namespaces/n/deployments/d"), "deployments");
+        assert_eq!(resource("/apis/shop-operator.io/v1alpha1/namespaces/n/shops/s/status"), "shops");
+        assert_eq!(resource("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/c"), "customresourcedefinitions");
+        assert_eq!(resource("/api/v1/namespaces/n"), "namespaces");
+    }
+
+    #[test]
+    fn only_mutating_requests_count() {
+        let metrics = Metrics::new().unwrap();
+        for (method, path) in [
+            (Method::GET, "/api/v1/namespaces/n/secrets/s"),
+            (Method::PATCH, "/api/v1/namespaces/n/secrets/s"),
+            (Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/n/leases/l"),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            metrics.count_request(&request);
+        }
+        assert_eq!(metrics.writes_total(), 1);
+    }
+}

@@ -1,0 +1,95 @@
+//! Command line and environment of the operator.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Turns `Shop` resources into working online stores.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// What to do; `run` if absent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of `run`.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What the program can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Reconcile Shops until told to stop.
+    #[default]
+    Run,
+    /// Print the CustomResourceDefinition as YAML.
+    Crd,
+}
+
+/// Everything that is configured from outside.
+#[derive(Clone, Debug, Args)]
+pub struct Settings {
+    /// Repository of the services' images; the name of the service follows after a slash.
+    #[arg(long, env, default_value = "shop-operator")]
+    pub service_image_repository: String,
+    /// Version of the services of a Shop that names none.
+    #[arg(long, env, default_value = env!("CARGO_PKG_VERSION"))]
+    pub service_version: String,
+    /// Image of bundled Postgres.
+    #[arg(long, env, default_value = "postgres:17")]
+    pub postgres_image: String,
+    /// Image of bundled Redis.
+    #[arg(long, env, default_value = "redis:7")]
+    pub redis_image: String,
+    /// Image of bundled Kafka.
+    #[arg(long, env, default_value = "apache/kafka:4.1.0")]
+    pub kafka_image: String,
+    /// Image of the bundled mail catcher.
+    #[arg(long, env, default_value = "axllent/mailpit:v1.27")]
+    pub mail_image: String,
+    /// Namespace of the operator, where its Lease lives.
+    #[arg(long, env, default_value = "shop-operator")]
+    pub operator_namespace: String,
+    /// Name of this pod; part of its identity as a leader and as a reporter of events.
+    #[arg(long, env, default_value = "shop-operator")]
+    pub pod_name: String,
+    /// Comma-separated namespaces to watch; all if empty.
+    #[arg(long, env, value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+    /// Log filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
+    #[arg(long, env, default_value = "info")]
+    pub log_level: String,
+    /// Listen address of the admin port.
+    #[arg(long, env, default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 9091)))]
+    pub admin_addr: SocketAddr,
+    /// DNS domain of the cluster.
+    #[arg(long, env, default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// How many Shops are reconciled at the same time.
+    #[arg(long, env, default_value_t = 8)]
+    pub concurrency: u16,
+    /// OTLP/gRPC endpoint for traces; none are exported without.
+    #[arg(long, env = contracts::env::OTLP_ENDPOINT)]
+    pub otlp_endpoint: Option<String>,
+}
+
+impl Settings {
+    /// The namespaces to watch; empty means all.
+    pub fn namespaces(&self) -> Vec<String> {
+        self.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        let cli = Cli::parse_from(["shop-operator", "crd"]);
+        assert_eq!(cli.command, Some(Command::Crd));
+    }
+}

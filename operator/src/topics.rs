@@ -1,0 +1,261 @@
+//! Topics in Kafka: created, grown and configured, one way, from spec to brokers.
+//!
+//! Partitions only grow, and replication never changes: the first would lose records, the second
+//! needs a plan for moving data that is the business of whoever runs the brokers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic,
+    ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+/// Bounds each request; brokers that are slower count as not there yet.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A topic as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Topic {
+    /// Full name.
+    pub name: String,
+    /// Number of partitions.
+    pub partitions: i32,
+    /// Number of replicas of each partition.
+    pub replication: i32,
+    /// Configuration of the topic, e.g. `retention.ms`.
+    pub config: BTreeMap<String, String>,
+}
+
+/// What was done, and what was not done on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Topics that did not exist.
+    pub created: Vec<String>,
+    /// Topics with more partitions than before: the order of keys moves once.
+    pub grown: Vec<String>,
+    /// Sentences about what is refused.
+    pub refused: Vec<String>,
+}
+
+/// What can go wrong with brokers.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody answers, or not yet all of them.
+    #[error("the brokers do not answer")]
+    Unreachable(#[source] KafkaError),
+    /// The brokers refuse our credentials.
+    #[error("the brokers refuse the login")]
+    LoginRefused(#[source] KafkaError),
+    /// A request failed.
+    #[error("a request to the brokers failed")]
+    Request(#[source] KafkaError),
+    /// A topic could not be created or changed.
+    #[error("topic {topic}: {code}")]
+    Topic {
+        /// Its name.
+        topic: String,
+        /// What the brokers say.
+        code: RDKafkaErrorCode,
+    },
+    /// The thread that talks to the brokers panicked.
+    #[error("the thread that talks to the brokers panicked")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+impl From<KafkaError> for Error {
+    fn from(error: KafkaError) -> Self {
+        use RDKafkaErrorCode as Code;
+        match error.rdkafka_error_code() {
+            Some(
+                Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::OperationTimedOut
+                | Code::RequestTimedOut
+                | Code::Resolve
+                | Code::NotController
+                | Code::NotCoordinator,
+            ) => Self::Unreachable(error),
+            Some(
+                Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::TopicAuthorizationFailed,
+            ) => Self::LoginRefused(error),
+            _ => Self::Request(error),
+        }
+    }
+}
+
+/// Makes every topic what it should be, as far as that is safe.
+pub async fn ensure(client: ClientConfig, topics: Vec<Topic>) -> Result<Report, Error> {
+    blocking(move |handle| Session::open(&client, handle)?.ensure(&topics)).await
+}
+
+/// Deletes the topics; those that are gone already are no error.
+pub async fn delete(client: ClientConfig, topics: Vec<String>) -> Result<(), Error> {
+    blocking(move |handle| Session::open(&client, handle)?.delete(&topics)).await
+}
+
+/// librdkafka connects, asks for metadata and closes on the calling thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(Handle) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let handle = Handle::current();
+    spawn_blocking(move || work(handle)).await.map_err(Error::Panicked)?
+}
+
+struct Session {
+    admin: AdminClient<DefaultClientContext>,
+    options: AdminOptions,
+    handle: Handle,
+}
+
+impl Session {
+    fn open(client: &ClientConfig, handle: Handle) -> Result<Self, Error> {
+        let options = AdminOptions::new()
+            .request_timeout(Some(PATIENCE))
+            .operation_timeout(Some(PATIENCE));
+        Ok(Self { admin: client.create()?, options, handle })
+    }
+
+    fn ensure(&self, topics: &[Topic]) -> Result<Report, Error> {
+        let metadata = self.admin.inner().fetch_metadata(None, PATIENCE)?;
+        let mut report = Report::default();
+        let (mut missing, mut small, mut present) = (Vec::new(), Vec::new(), Vec::new());
+        for topic in topics {
+            match metadata.topics().iter().find(|found| found.name() == topic.name) {
+                None => missing.push(topic),
+                Some(found) => {
+                    present.push(topic);
+                    if partitions(found) < topic.partitions {
+                        small.push(topic);
+                    }
+                    report.refused.extend(refusal(topic, found));
+                }
+            }
+        }
+        report.created = self.create(&missing)?;
+        report.grown = self.grow(&small)?;
+        self.configure(&present)?;
+        Ok(report)
+    }
+
+    fn create(&self, topics: &[&Topic]) -> Result<Vec<String>, Error> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let new = topics.iter().map(|topic| {
+            let replication = TopicReplication::Fixed(topic.replication);
+            let new = NewTopic::new(&topic.name, topic.partitions, replication);
+            topic.config.iter().fold(new, |new, (key, value)| new.set(key, value))
+        });
+        let new: Vec<NewTopic<'_>> = new.collect();
+        self.finish(self.handle.block_on(self.admin.create_topics(&new, &self.options))?)
+    }
+
+    fn grow(&self, topics: &[&Topic]) -> Result<Vec<String>, Error> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let count = |topic: &Topic| usize::try_from(topic.partitions).unwrap_or(1);
+        let more: Vec<_> =
+            topics.iter().map(|topic| NewPartitions::new(&topic.name, count(topic))).collect();
+        self.finish(self.handle.block_on(self.admin.create_partitions(&more, &self.options))?)
+    }
+
+    /// `AlterConfigs` replaces everything that was set on a topic, so what others set is sent along.
+    fn configure(&self, topics: &[&Topic]) -> Result<(), Error> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> =
+            topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
+        let found = self.handle.block_on(self.admin.describe_configs(&names, &self.options))?;
+        let mut changed = Vec::new();
+        for (topic, found) in topics.iter().zip(found) {
+            let found = found.map_err(|code| Error::Topic { topic: topic.name.clone(), code })?;
+            let current: BTreeMap<String, String> = found
+                .entries
+                .into_iter()
+                .filter_map(|entry| {
+                    let ours = topic.config.contains_key(&entry.name);
+                    let set = entry.source == ConfigSource::DynamicTopic;
+                    (ours || set).then_some((entry.name, entry.value?))
+                })
+                .collect();
+            let wanted: BTreeMap<String, String> =
+                current.clone().into_iter().chain(topic.config.clone()).collect();
+            if wanted != current {
+                changed.push((topic.name.clone(), wanted));
+            }
+        }
+        let alterations: Vec<_> = changed
+            .iter()
+            .map(|(name, config)| {
+                let alteration = AlterConfig::new(ResourceSpecifier::Topic(name));
+                config.iter().fold(alteration, |alteration, (k, v)| alteration.set(k, v))
+            })
+            .collect();
+        if alterations.is_empty() {
+            return Ok(());
+        }
+        let results =
+            self.handle.block_on(self.admin.alter_configs(&alterations, &self.options))?;
+        for (result, (topic, _)) in results.into_iter().zip(changed) {
+            result.map_err(|(_, code)| Error::Topic { topic, code })?;
+        }
+        Ok(())
+    }
+
+    fn delete(&self, topics: &[String]) -> Result<(), Error> {
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.finish(self.handle.block_on(self.admin.delete_topics(&names, &self.options))?)?;
+        Ok(())
+    }
+
+    fn finish(
+        &self,
+        results: Vec<Result<String, (String, RDKafkaErrorCode)>>,
+    ) -> Result<Vec<String>, Error> {
+        use RDKafkaErrorCode::{TopicAlreadyExists, UnknownTopicOrPartition};
+        let mut done = Vec::new();
+        for result in results {
+            match result {
+                Ok(topic) => done.push(topic),
+                // Another process was quicker.
+                Err((_, TopicAlreadyExists | UnknownTopicOrPartition)) => {}
+                Err((topic, code)) => return Err(Error::Topic { topic, code }),
+            }
+        }
+        Ok(done)
+    }
+}
+
+fn partitions(topic: &MetadataTopic) -> i32 {
+    i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX)
+}
+
+fn refusal(wanted: &Topic, found: &MetadataTopic) -> Option<String> {
+    let name = &wanted.name;
+    let (have, want) = (partitions(found), wanted.partitions);
+    if have > want {
+        return Some(format!(
+            "topic {name} has {have} partitions; fewer ({want}) would lose records"
+        ));
+    }
+    let replicas = found.partitions().first().map_or(0, |partition| partition.replicas().len());
+    let want = usize::try_from(wanted.replication).unwrap_or(0);
+    (replicas != want).then(|| {
+        format!("topic {name} has {replicas} replicas; {want} needs a reassignment by the brokers' operator")
+    })
+}
