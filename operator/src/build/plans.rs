@@ -1,0 +1,283 @@
+//! What the steps with I/O of their own work from: Secrets to ensure, databases and topics to make.
+
+use std::collections::BTreeMap;
+
+use contracts::topics::Aggregate;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use crate::{
+    components::Need,
+    crd::{CredentialsSecretRef, DeletionPolicy, KafkaSecurity, ServiceName, SslMode},
+    names,
+    validate::{CacheEngine, DatabaseEngine, EventsEngine, ValidatedShop},
+};
+
+/// Port of Postgres.
+pub(crate) const POSTGRES_PORT: u16 = 5432;
+/// Port of Redis.
+pub(crate) const REDIS_PORT: u16 = 6379;
+/// Port of Kafka for clients.
+pub(crate) const KAFKA_PORT: u16 = 9092;
+
+/// A Secret to ensure: made once, never made again while it has its keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CredentialSpec {
+    /// Name of the Secret.
+    pub name: String,
+    /// Component that it belongs to.
+    pub component: String,
+    /// Labels of the Secret.
+    pub labels: BTreeMap<String, String>,
+    /// Owner of the Secret; none if it outlives the Shop.
+    pub owner: Option<OwnerReference>,
+    /// What it holds.
+    pub kind: CredentialKind,
+}
+
+/// What a Secret holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// `username` and `password` of a server's superuser.
+    AdminPassword {
+        /// The superuser.
+        username: String,
+    },
+    /// `password` of a Redis server and the `url` with it.
+    Password {
+        /// Host of the server.
+        host: String,
+        /// Port of the server.
+        port: u16,
+    },
+    /// `username`, `password`, `database` and `url` of a service's database.
+    Database {
+        /// Login role, owner of the database.
+        user: String,
+        /// Database.
+        database: String,
+        /// Host of the server.
+        host: String,
+        /// Port of the server.
+        port: u16,
+        /// Encryption.
+        ssl_mode: SslMode,
+    },
+    /// `key.pem`: an Ed25519 private key as PKCS#8 PEM.
+    SigningKey,
+    /// `jwks.json`: the public keys that belong to a [`CredentialKind::SigningKey`].
+    PublicKeys {
+        /// Name of the Secret with the private key.
+        signing_key: String,
+    },
+    /// `email` and `password` of the first administrator.
+    AdminAccount {
+        /// E-mail address.
+        email: String,
+    },
+}
+
+/// Keys in the Secrets that the operator makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretKey;
+
+impl SecretKey {
+    /// A login name.
+    pub const USERNAME: &str = "username";
+    /// A password.
+    pub const PASSWORD: &str = "password";
+    /// Name of a database.
+    pub const DATABASE: &str = "database";
+    /// A URL with credentials.
+    pub const URL: &str = "url";
+    /// A private key as PKCS#8 PEM.
+    pub const SIGNING_KEY: &str = "key.pem";
+    /// A JSON Web Key Set.
+    pub const PUBLIC_KEYS: &str = "jwks.json";
+    /// An e-mail address.
+    pub const EMAIL: &str = "email";
+}
+
+/// The Postgres server, and the databases to make in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatabasePlan {
+    /// Host of the server.
+    pub host: String,
+    /// Port of the server.
+    pub port: u16,
+    /// Encryption.
+    pub ssl_mode: SslMode,
+    /// Secret with the role that makes databases and roles.
+    pub admin: CredentialsSecretRef,
+    /// Databases to make.
+    pub databases: Vec<DatabaseSpec>,
+}
+
+/// One service's database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseSpec {
+    /// The service.
+    pub service: ServiceName,
+    /// Name of the database.
+    pub database: String,
+    /// Login role, owner of the database.
+    pub role: String,
+    /// Secret with the role's password.
+    pub secret: String,
+}
+
+/// The Kafka cluster, and the topics to make in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicPlan {
+    /// Brokers to ask first, each as `host:port`.
+    pub bootstrap_servers: Vec<String>,
+    /// Encryption and authentication.
+    pub security: KafkaSecurity,
+    /// Topics to make.
+    pub topics: Vec<TopicSpec>,
+}
+
+/// One topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Name of the topic.
+    pub name: String,
+    /// Partitions.
+    pub partitions: i32,
+    /// Brokers that keep a copy.
+    pub replication_factor: i32,
+    /// Milliseconds that a record is kept for.
+    pub retention_ms: i64,
+}
+
+/// The Secrets that a shop needs and the operator makes.
+pub fn credentials(shop: &ValidatedShop) -> Vec<CredentialSpec> {
+    let secret = |name: &str, component: &str, kind| CredentialSpec {
+        name: names::child(&shop.name, name),
+        component: component.to_owned(),
+        labels: names::object_labels(&shop.name, component),
+        owner: (shop.deletion_policy == DeletionPolicy::Delete).then(|| shop.owner.clone()),
+        kind,
+    };
+    let mut secrets = Vec::new();
+    if let DatabaseEngine::Bundled(_) = shop.database {
+        let kind = CredentialKind::AdminPassword {
+            username: "postgres".into(),
+        };
+        secrets.push(secret(names::POSTGRES, names::POSTGRES, kind));
+    }
+    if let CacheEngine::Bundled(_) = shop.cache {
+        let kind = CredentialKind::Password {
+            host: shop.host_of(names::REDIS),
+            port: REDIS_PORT,
+        };
+        secrets.push(secret(names::REDIS, names::REDIS, kind));
+    }
+    let plan = databases(shop);
+    secrets.extend(plan.databases.into_iter().map(|spec| {
+        let kind = CredentialKind::Database {
+            user: spec.role,
+            database: spec.database,
+            host: plan.host.clone(),
+            port: plan.port,
+            ssl_mode: plan.ssl_mode,
+        };
+        secret(
+            &format!("{}-database", spec.service),
+            spec.service.as_str(),
+            kind,
+        )
+    }));
+    let user = ServiceName::User.as_str();
+    let signing_key = names::child(&shop.name, names::SIGNING_KEY);
+    let email = format!("admin@{}", shop.mail_domain());
+    secrets.extend([
+        secret(names::SIGNING_KEY, user, CredentialKind::SigningKey),
+        secret(
+            names::PUBLIC_KEYS,
+            user,
+            CredentialKind::PublicKeys { signing_key },
+        ),
+        secret(names::ADMIN, user, CredentialKind::AdminAccount { email }),
+    ]);
+    secrets
+}
+
+/// The databases that a shop needs.
+pub fn databases(shop: &ValidatedShop) -> DatabasePlan {
+    let (host, port, ssl_mode, admin) = match &shop.database {
+        DatabaseEngine::Bundled(_) => (
+            shop.host_of(names::POSTGRES),
+            POSTGRES_PORT,
+            SslMode::Disable,
+            CredentialsSecretRef {
+                name: names::child(&shop.name, names::POSTGRES),
+                username_key: SecretKey::USERNAME.into(),
+                password_key: SecretKey::PASSWORD.into(),
+            },
+        ),
+        DatabaseEngine::External {
+            host,
+            port,
+            admin,
+            ssl_mode,
+        } => (host.clone(), *port, *ssl_mode, admin.clone()),
+    };
+    let databases = shop
+        .services
+        .iter()
+        .filter(|service| service.component.needs(Need::Database))
+        .map(|service| {
+            let name = service.component.name;
+            let database = names::database(&shop.namespace, &shop.name, name);
+            let secret = names::database_secret(&shop.name, name);
+            DatabaseSpec {
+                service: name,
+                role: database.clone(),
+                database,
+                secret,
+            }
+        })
+        .collect();
+    DatabasePlan {
+        host,
+        port,
+        ssl_mode,
+        admin,
+        databases,
+    }
+}
+
+/// The topics that a shop needs: one for every aggregate, and its dead letters.
+pub fn topics(shop: &ValidatedShop) -> TopicPlan {
+    let (bootstrap_servers, security) = match &shop.events {
+        EventsEngine::Bundled(_) => (
+            vec![format!("{}:{KAFKA_PORT}", shop.host_of(names::KAFKA))],
+            KafkaSecurity::default(),
+        ),
+        EventsEngine::External {
+            bootstrap_servers,
+            security,
+        } => (bootstrap_servers.clone(), security.clone()),
+    };
+    let settings = &shop.topics;
+    let topics = Aggregate::ALL
+        .into_iter()
+        .flat_map(|aggregate| {
+            [
+                aggregate.topic(&settings.prefix),
+                aggregate.dead_letter_topic(&settings.prefix),
+            ]
+        })
+        .map(|name| TopicSpec {
+            name,
+            partitions: settings.partitions,
+            replication_factor: settings.replication_factor,
+            retention_ms: settings.retention_ms,
+        })
+        .collect();
+    TopicPlan {
+        bootstrap_servers,
+        security,
+        topics,
+    }
+}

@@ -1,0 +1,292 @@
+//! The `Shop` resource: its types, defaults, CEL rules and printer columns. Nothing here does I/O.
+//!
+//! What the API server can judge alone stands here as a bound or a CEL rule; what needs other
+//! objects or the operator's configuration is judged by [`crate::validate`].
+
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema copies each struct, `pub` and all, into a function"
+)]
+
+mod engines;
+mod gateway;
+mod schema;
+mod services;
+mod status;
+
+pub use engines::{
+    BundledEngine, BundledMail, Cache, CredentialsSecretRef, Database, Events, ExternalCache,
+    ExternalDatabase, ExternalEvents, ExternalMail, KafkaSecurity, Mail, SaslMechanism,
+    SecretKeyRef, SecurityProtocol, SslMode, Storage, Topics,
+};
+pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType};
+pub use schema::{definition, yaml};
+pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
+pub use status::{ServiceStatus, ShopStatus};
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// The value of an empty object, so that a type's defaults are written once: on its fields.
+fn empty<T: DeserializeOwned>() -> T {
+    serde_json::from_str("{}").expect("every field of a defaulted type has a default")
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What the shop should be. Every field has a default; an empty spec is a working store.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "shop-operator.io",
+    version = "v1alpha1",
+    kind = "Shop",
+    plural = "shops",
+    shortname = "shp",
+    namespaced,
+    status = "ShopStatus",
+    derive = "PartialEq",
+    doc = "An online store: its services, databases, cache, event topics, and everything around them.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether a shopper can buy"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Why the shop is ready, or is not"
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.version",
+        description = "Version that the services run"
+    ),
+    printcolumn(
+        name = "Services",
+        type_ = "string",
+        json_path = ".status.readyServices",
+        description = "Ready services of all services"
+    ),
+    printcolumn(
+        name = "URL",
+        type_ = "string",
+        json_path = ".status.url",
+        description = "Where shoppers reach the shop"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Database",
+        type_ = "string",
+        json_path = ".status.database",
+        description = "Kind and state of the database",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Events",
+        type_ = "string",
+        json_path = ".status.events",
+        description = "Kind and state of the event broker",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Migrations",
+        type_ = "string",
+        json_path = ".status.migrations",
+        description = "Services whose database has the schema of their image",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        description = "What the shop waits for",
+        priority = 1
+    ),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && self.metadata.name.size() <= 30")
+        .message("the name of a shop starts with a letter, has only lower-case letters, digits and hyphens, and at most 30 of them, because the names of its objects begin with it")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!(has(self.gateway.ingress) || has(self.gateway.httpRoute)) || has(self.host)")
+        .message("host is required when gateway.ingress or gateway.httpRoute is set").field_path(".host"),
+)]
+pub struct ShopSpec {
+    /// Version of the services: the tag of their images. Default: the operator's own version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    )]
+    pub version: Option<String>,
+
+    /// Public DNS name of the shop, e.g. `shop.example.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub host: Option<String>,
+
+    /// ISO 4217 code of the currency that prices are in. It cannot be changed: the amounts in the
+    /// databases are in it.
+    #[serde(default = "default_currency")]
+    #[schemars(length(min = 3, max = 3), regex(pattern = r"^[A-Z]{3}$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf")
+        .message("currency cannot be changed, because stored amounts are in it: create another Shop with the new currency"))]
+    pub currency: String,
+
+    /// Fills the shop with demo products and stock, once.
+    #[serde(default)]
+    pub demo_data: bool,
+
+    /// What becomes of volumes, databases, topics and credentials when the Shop is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+
+    /// Where the images of the services come from.
+    #[serde(default)]
+    pub images: Images,
+
+    /// The Postgres server of the shop. Exactly one member is set; default: `bundled`.
+    #[serde(default)]
+    pub database: Database,
+
+    /// The Redis server of the shop. Exactly one member is set; default: `bundled`.
+    #[serde(default)]
+    pub cache: Cache,
+
+    /// The Kafka cluster of the shop. Exactly one member is set; default: `bundled`.
+    #[serde(default)]
+    pub events: Events,
+
+    /// How the shop's Kafka topics are made.
+    #[serde(default)]
+    pub topics: Topics,
+
+    /// How the shop sends e-mail. Exactly one member is set; default: `bundled`.
+    #[serde(default)]
+    pub mail: Mail,
+
+    /// The public entry of the shop.
+    #[serde(default)]
+    pub gateway: Gateway,
+
+    /// Settings of single services, by name. A service that is not listed has its defaults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 9))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub services: Vec<ServiceSpec>,
+
+    /// Logs, metrics and traces.
+    #[serde(default)]
+    pub observability: Observability,
+
+    /// Network rules between the parts of the shop.
+    #[serde(default)]
+    pub network_policies: NetworkPolicies,
+}
+
+fn default_currency() -> String {
+    "EUR".into()
+}
+
+impl Default for ShopSpec {
+    fn default() -> Self {
+        empty()
+    }
+}
+
+/// What becomes of data when a Shop is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Volumes, databases, topics and credentials stay; a new Shop of that name adopts them.
+    #[default]
+    Retain,
+    /// Volumes and credentials in the shop's namespace go with the Shop.
+    Delete,
+}
+
+/// Where the images of the services come from.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Images {
+    /// Registry and path in front of `/<service>:<version>`. Default: set at the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 255),
+        regex(pattern = r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?$")
+    )]
+    pub repository: Option<String>,
+
+    /// When the kubelet pulls an image.
+    #[serde(default)]
+    pub pull_policy: PullPolicy,
+
+    /// Names of Secrets of type `kubernetes.io/dockerconfigjson` in the shop's namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub pull_secrets: Vec<String>,
+}
+
+/// When the kubelet pulls an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PullPolicy {
+    /// If the node does not have it.
+    #[default]
+    IfNotPresent,
+    /// Before every start.
+    Always,
+    /// Never: the node must have it.
+    Never,
+}
+
+/// Logs, metrics and traces.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Observability {
+    /// Creates ServiceMonitors where the API of prometheus-operator is installed.
+    #[serde(default = "yes")]
+    pub service_monitors: bool,
+
+    /// OTLP/gRPC endpoint that traces are sent to, e.g. `http://collector.monitoring:4317`. Absent: no traces are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = r"^https?://[^\s/]+"))]
+    pub otlp_endpoint: Option<String>,
+
+    /// Log filter of all services, e.g. `info` or `info,sqlx=warn`.
+    #[serde(default = "default_log_level")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_:=,.-]+$"))]
+    pub log_level: String,
+}
+
+fn default_log_level() -> String {
+    "info".into()
+}
+
+impl Default for Observability {
+    fn default() -> Self {
+        empty()
+    }
+}
+
+/// Network rules between the parts of the shop.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicies {
+    /// Denies all traffic of the shop's pods but the connections they need.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+impl Default for NetworkPolicies {
+    fn default() -> Self {
+        empty()
+    }
+}

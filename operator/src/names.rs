@@ -1,0 +1,194 @@
+//! Every name, label and annotation of the operator. Nothing else invents one.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use sha2::{Digest, Sha256};
+
+use crate::crd::ServiceName;
+
+/// API group of the operator, and the prefix of its own labels and annotations.
+pub const GROUP: &str = "shop-operator.io";
+/// Name of the product: field manager, `managed-by`, `part-of`.
+pub const OPERATOR: &str = "shop-operator";
+
+/// What kind of application an object belongs to.
+pub const NAME_LABEL: &str = "app.kubernetes.io/name";
+/// Which shop an object belongs to.
+pub const INSTANCE_LABEL: &str = "app.kubernetes.io/instance";
+/// Which part of the shop an object belongs to.
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+/// Version of that part.
+pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
+/// Who keeps an object true.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// The larger whole.
+pub const PART_OF_LABEL: &str = "app.kubernetes.io/part-of";
+/// The service that a pod runs the image of: the service itself and its Jobs.
+pub const SERVICE_LABEL: &str = "shop-operator.io/service";
+/// Value of [`NAME_LABEL`].
+pub const APP: &str = "shop";
+
+/// Hash of the Secrets that a pod reads; a change restarts the pod.
+pub const SECRETS_HASH: &str = "shop-operator.io/secrets-hash";
+/// Image that a Job runs for.
+pub const IMAGE_ANNOTATION: &str = "shop-operator.io/image";
+/// `"true"` on a Shop stops writes.
+pub const PAUSED: &str = "shop-operator.io/paused";
+
+/// Longest name of a shop. The longest child is the Job `<shop>-notification-migrate-<8 digits>`,
+/// and Kubernetes puts the name of a Job into a label, which has 63 characters at most; the rest
+/// is left for suffixes to come.
+pub const MAX_SHOP_NAME: usize = 30;
+
+/// Component name of the bundled Postgres.
+pub const POSTGRES: &str = "postgres";
+/// Component name of the bundled Redis.
+pub const REDIS: &str = "redis";
+/// Component name of the bundled Kafka.
+pub const KAFKA: &str = "kafka";
+/// Component name of the bundled mail server.
+pub const MAIL: &str = "mail";
+/// Part of the name of the Secret with the first administrator's account.
+pub const ADMIN: &str = "admin";
+/// Part of the name of the Secret with the private signing key.
+pub const SIGNING_KEY: &str = "signing-key";
+/// Part of the name of the Secret with the public keys.
+pub const PUBLIC_KEYS: &str = "public-keys";
+
+/// Name of a child object: `<shop>-<component>`.
+pub fn child(shop: &str, component: &str) -> String {
+    format!("{shop}-{component}")
+}
+
+/// Name of the volume claim of a bundled engine.
+pub fn volume_claim(shop: &str, engine: &str) -> String {
+    format!("{shop}-{engine}-data")
+}
+
+/// Name of the Secret with the credentials of a service's database.
+pub fn database_secret(shop: &str, service: ServiceName) -> String {
+    format!("{shop}-{service}-database")
+}
+
+/// Name of the Secret with the first administrator's account.
+pub fn admin_secret(shop: &str) -> String {
+    child(shop, ADMIN)
+}
+
+/// Component of a service's migration Jobs. It differs from the service's own, so that a Job's
+/// pod is never taken for one that serves.
+pub fn migrate_component(service: ServiceName) -> String {
+    format!("{service}-migrate")
+}
+
+/// Component of a service's demo data Job.
+pub fn seed_component(service: ServiceName) -> String {
+    format!("{service}-seed")
+}
+
+/// Name of the Job that runs a component of a shop for an image.
+pub fn job(shop: &str, component: &str, image: &str) -> String {
+    format!("{shop}-{component}-{}", short_hash(image))
+}
+
+/// Name of a service's database and of its role: `<namespace>_<shop>_<service>`.
+///
+/// Names in Kubernetes have no underscore, hence two shops never share a database, even in one
+/// external server. Longer ones than Postgres takes (63 bytes) end in a hash instead.
+pub fn database(namespace: &str, shop: &str, service: ServiceName) -> String {
+    let name = format!("{namespace}_{shop}_{service}");
+    if name.len() <= 63 {
+        return name;
+    }
+    format!("{}_{}", name.get(..54).unwrap_or(&name), short_hash(&name))
+}
+
+/// First part of the names of a shop's topics, unless its spec says otherwise.
+pub fn topic_prefix(namespace: &str, shop: &str) -> String {
+    format!("{namespace}.{shop}")
+}
+
+/// DNS name of a child Service, as every pod of the cluster can resolve it.
+pub fn host(shop: &str, component: &str, namespace: &str, cluster_domain: &str) -> String {
+    format!(
+        "{}.{namespace}.svc.{cluster_domain}",
+        child(shop, component)
+    )
+}
+
+/// The labels that select the pods of a component. They never change: a Deployment cannot change
+/// its selector, hence no version is among them.
+pub fn selector(shop: &str, component: &str) -> BTreeMap<String, String> {
+    labels([
+        (NAME_LABEL, APP),
+        (INSTANCE_LABEL, shop),
+        (COMPONENT_LABEL, component),
+    ])
+}
+
+/// The labels that select every pod of a shop.
+pub fn shop_selector(shop: &str) -> BTreeMap<String, String> {
+    labels([(NAME_LABEL, APP), (INSTANCE_LABEL, shop)])
+}
+
+/// The labels that select every pod that runs a service's image: the service and its Jobs.
+pub fn service_selector(shop: &str, service: ServiceName) -> BTreeMap<String, String> {
+    let mut selector = shop_selector(shop);
+    selector.insert(SERVICE_LABEL.into(), service.to_string());
+    selector
+}
+
+/// The labels of every object of a component.
+pub fn object_labels(shop: &str, component: &str) -> BTreeMap<String, String> {
+    let mut object_labels = selector(shop, component);
+    object_labels.extend(labels([
+        (MANAGED_BY_LABEL, OPERATOR),
+        (PART_OF_LABEL, OPERATOR),
+    ]));
+    object_labels
+}
+
+/// The labels by which the operator finds the objects of every shop.
+pub fn managed_selector() -> String {
+    format!("{MANAGED_BY_LABEL}={OPERATOR},{NAME_LABEL}={APP}")
+}
+
+/// A map from pairs.
+pub fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// A selector of exactly these labels.
+pub fn label_selector(labels: BTreeMap<String, String>) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(labels),
+        match_expressions: None,
+    }
+}
+
+/// An image's tag as the value of a label, if it is one.
+pub fn version_label(image: &str) -> Option<String> {
+    let name = image.split('@').next().unwrap_or(image);
+    let (_, tag) = name.rsplit('/').next()?.split_once(':')?;
+    let end = tag.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    (!end.is_empty() && end.len() <= 63).then(|| end.to_owned())
+}
+
+/// Eight hexadecimal digits that stand for a longer text.
+pub fn short_hash(text: &str) -> String {
+    hash(text)[..8].to_owned()
+}
+
+/// SHA-256 of a text in hexadecimal digits.
+pub fn hash(text: &str) -> String {
+    use std::fmt::Write;
+    Sha256::digest(text)
+        .iter()
+        .fold(String::new(), |mut digits, byte| {
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        })
+}

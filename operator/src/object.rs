@@ -1,0 +1,137 @@
+//! An object of any kind, as it should stand in the cluster, and the order in which objects are
+//! applied.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{
+    Resource,
+    core::{ApiResource, DynamicObject, GroupVersionKind, TypeMeta},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// An object of any kind, as it should stand in the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// Where the API server keeps objects of this kind.
+    pub resource: ApiResource,
+    /// The object: what the operator owns of it, and nothing else.
+    pub body: DynamicObject,
+}
+
+impl Object {
+    /// The object of a kind that Kubernetes itself has.
+    pub fn new<K>(object: &K) -> Self
+    where
+        K: Resource<DynamicType = ()> + Serialize,
+    {
+        let body = serde_json::to_value(object)
+            .and_then(serde_json::from_value)
+            .expect("a Kubernetes object is JSON with a kind");
+        Self {
+            resource: ApiResource::erase::<K>(&()),
+            body,
+        }
+    }
+
+    /// The object of a kind that somebody else's operator has.
+    pub fn custom(
+        (group, version, kind, plural): (&str, &str, &str, &str),
+        metadata: ObjectMeta,
+        spec: Value,
+    ) -> Self {
+        let gvk = GroupVersionKind::gvk(group, version, kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+        let types = TypeMeta {
+            api_version: resource.api_version.clone(),
+            kind: resource.kind.clone(),
+        };
+        let data = json!({ "spec": spec });
+        Self {
+            resource,
+            body: DynamicObject {
+                types: Some(types),
+                metadata,
+                data,
+            },
+        }
+    }
+
+    /// Name of the object.
+    pub fn name(&self) -> &str {
+        self.body
+            .metadata
+            .name
+            .as_deref()
+            .expect("every built object has a name")
+    }
+
+    /// Namespace of the object.
+    pub fn namespace(&self) -> &str {
+        self.body
+            .metadata
+            .namespace
+            .as_deref()
+            .expect("every built object has a namespace")
+    }
+
+    /// Kind of the object.
+    pub fn kind(&self) -> &str {
+        &self.resource.kind
+    }
+}
+
+/// When an object is applied. A stage begins when what it stands on is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Stage {
+    /// Service accounts, network policies, configuration: stands on nothing.
+    Foundation,
+    /// The bundled Postgres, Redis, Kafka and mail server.
+    Engines,
+    /// Jobs that bring each database to the schema of its service's image.
+    Migrations,
+    /// Jobs that write demo data, once the schemas are there.
+    Seeds,
+    /// The services.
+    Workloads,
+    /// What leads to the services from outside: Ingress, HTTPRoute, ServiceMonitors.
+    Exposure,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Foundation,
+        Self::Engines,
+        Self::Migrations,
+        Self::Seeds,
+        Self::Workloads,
+        Self::Exposure,
+    ];
+}
+
+/// All objects of a shop, by stage.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    stages: BTreeMap<Stage, Vec<Object>>,
+}
+
+impl Desired {
+    /// Adds objects to a stage.
+    pub fn add(&mut self, stage: Stage, objects: impl IntoIterator<Item = Object>) {
+        self.stages.entry(stage).or_default().extend(objects);
+    }
+
+    /// The objects of a stage.
+    pub fn stage(&self, stage: Stage) -> &[Object] {
+        self.stages.get(&stage).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every object, in the order of stages.
+    pub fn iter(&self) -> impl Iterator<Item = (Stage, &Object)> {
+        self.stages
+            .iter()
+            .flat_map(|(stage, objects)| objects.iter().map(|o| (*stage, o)))
+    }
+}

@@ -1,0 +1,356 @@
+//! What validation takes and gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    api::core::v1::{ResourceRequirements, Toleration},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use thiserror::Error;
+
+use crate::{
+    components::Component,
+    crd::{
+        CredentialsSecretRef, DeletionPolicy, Gateway, KafkaSecurity, PullPolicy, SecretKeyRef,
+        ServiceName, SslMode, Storage,
+    },
+    names,
+};
+
+/// How the operator is configured, as far as it shapes a shop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Registry and path in front of `/<service>:<version>`.
+    pub image_repository: String,
+    /// Version of the services of a Shop that names none.
+    pub version: String,
+    /// Images of the bundled engines.
+    pub engine_images: EngineImages,
+    /// Namespace of the operator's own pods, which reach bundled engines through the network policies.
+    pub operator_namespace: String,
+    /// Labels of the operator's own pods.
+    pub operator_pod_labels: BTreeMap<String, String>,
+    /// DNS domain of the cluster, e.g. `cluster.local`.
+    pub cluster_domain: String,
+}
+
+/// Images of the bundled engines.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineImages {
+    /// Postgres.
+    pub postgres: String,
+    /// Redis.
+    pub redis: String,
+    /// Kafka.
+    pub kafka: String,
+    /// Mail server for development.
+    pub mail: String,
+}
+
+/// What was read from the cluster before a Shop is judged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Optional APIs that the cluster has.
+    pub capabilities: Capabilities,
+    /// The Secrets of [`referenced_secrets`](super::referenced_secrets) that exist, by name.
+    pub secrets: BTreeMap<String, SecretFacts>,
+    /// Image whose migrations each service's database has.
+    pub migrated: BTreeMap<ServiceName, String>,
+    /// Services whose demo data was written.
+    pub seeded: BTreeSet<ServiceName>,
+}
+
+/// Optional APIs that the cluster has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// `monitoring.coreos.com/v1 ServiceMonitor`.
+    pub service_monitors: bool,
+    /// `gateway.networking.k8s.io/v1 HTTPRoute`.
+    pub http_routes: bool,
+}
+
+/// What the operator needs to know of a Secret, without its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretFacts {
+    /// Keys that have a value.
+    pub keys: BTreeSet<String>,
+    /// Hash of the content, which restarts pods when it changes.
+    pub hash: String,
+}
+
+/// One thing that is wrong with a Shop.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{path}: {message}")]
+pub struct FieldError {
+    /// Path of the field, e.g. `spec.services[2].autoscaling.minReplicas`.
+    pub path: String,
+    /// What is wrong with it, and what to do.
+    pub message: String,
+    /// The kind of error, for conditions and metrics.
+    pub reason: FieldErrorReason,
+}
+
+/// The kind of a [`FieldError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldErrorReason {
+    /// The field is wrong in itself; only a change of the Shop helps.
+    InvalidSpec,
+    /// The field names a Secret, or a key of one, that does not exist; creating it helps.
+    SecretMissing,
+}
+
+impl FieldErrorReason {
+    /// The word for conditions and metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidSpec => "InvalidSpec",
+            Self::SecretMissing => "SecretMissing",
+        }
+    }
+}
+
+/// A Shop with everything resolved once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedShop {
+    /// Name of the Shop.
+    pub name: String,
+    /// Namespace of the Shop and of everything it owns.
+    pub namespace: String,
+    /// The controller reference that its children carry.
+    pub owner: OwnerReference,
+    /// What becomes of data when the Shop is deleted.
+    pub deletion_policy: DeletionPolicy,
+    /// Version of the services.
+    pub version: String,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Whether the shop has demo data.
+    pub demo_data: bool,
+    /// Public DNS name.
+    pub host: Option<String>,
+    /// Where shoppers reach the shop, without a slash at its end.
+    pub url: String,
+    /// When the kubelet pulls an image.
+    pub pull_policy: PullPolicy,
+    /// Names of the Secrets that images are pulled with.
+    pub pull_secrets: Vec<String>,
+    /// The Postgres server.
+    pub database: DatabaseEngine,
+    /// The Redis server.
+    pub cache: CacheEngine,
+    /// The Kafka cluster.
+    pub events: EventsEngine,
+    /// How topics are made.
+    pub topics: TopicSettings,
+    /// The mail server.
+    pub mail: MailEngine,
+    /// The public entry.
+    pub gateway: Gateway,
+    /// The enabled services, in the order of [`COMPONENTS`](crate::components::COMPONENTS).
+    pub services: Vec<ServiceInstance>,
+    /// Whether ServiceMonitors are made: asked for, and their API is there.
+    pub service_monitors: bool,
+    /// Whether an HTTPRoute is made: asked for, and its API is there.
+    pub http_route: bool,
+    /// What was asked for and cannot be made.
+    pub missing_apis: Vec<MissingApi>,
+    /// OTLP endpoint for traces.
+    pub otlp_endpoint: Option<String>,
+    /// Whether network policies are made.
+    pub network_policies: bool,
+    /// Namespace of the operator's pods.
+    pub operator_namespace: String,
+    /// Labels of the operator's pods.
+    pub operator_pod_labels: BTreeMap<String, String>,
+    /// DNS domain of the cluster.
+    pub cluster_domain: String,
+    /// Hashes of the Secrets that somebody else keeps, by name.
+    pub external_secret_hashes: BTreeMap<String, String>,
+}
+
+impl ValidatedShop {
+    /// The enabled service of that name.
+    pub fn service(&self, name: ServiceName) -> Option<&ServiceInstance> {
+        self.services
+            .iter()
+            .find(|service| service.component.name == name)
+    }
+
+    /// DNS name of the Service of one of the shop's components.
+    pub fn host_of(&self, component: &str) -> String {
+        names::host(&self.name, component, &self.namespace, &self.cluster_domain)
+    }
+
+    /// The domain that the shop's own e-mail addresses are in.
+    pub fn mail_domain(&self) -> String {
+        mail_domain(&self.name, self.host.as_deref())
+    }
+}
+
+/// The domain of a shop's own e-mail addresses. `.example` can never be anybody's (RFC 2606).
+pub(super) fn mail_domain(shop: &str, host: Option<&str>) -> String {
+    host.map_or_else(|| format!("{shop}.example"), str::to_owned)
+}
+
+/// An API that a Shop asks for and the cluster does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingApi {
+    /// `monitoring.coreos.com/v1 ServiceMonitor`.
+    ServiceMonitor,
+    /// `gateway.networking.k8s.io/v1 HTTPRoute`.
+    HttpRoute,
+}
+
+impl MissingApi {
+    /// Kind and group, as a person looks for them.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceMonitor => "ServiceMonitor (monitoring.coreos.com/v1)",
+            Self::HttpRoute => "HTTPRoute (gateway.networking.k8s.io/v1)",
+        }
+    }
+}
+
+/// A server that the operator runs in the shop's namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BundledServer {
+    /// Image.
+    pub image: String,
+    /// Volume.
+    pub storage: Storage,
+    /// CPU and memory.
+    pub resources: ResourceRequirements,
+}
+
+/// The Postgres server of a shop.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DatabaseEngine {
+    /// In the shop's namespace.
+    Bundled(BundledServer),
+    /// Somebody else's.
+    External {
+        /// DNS name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Credentials that databases and roles are made with.
+        admin: CredentialsSecretRef,
+        /// Encryption.
+        ssl_mode: SslMode,
+    },
+}
+
+/// The Redis server of a shop.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CacheEngine {
+    /// In the shop's namespace.
+    Bundled(BundledServer),
+    /// Somebody else's.
+    External {
+        /// Where its URL is.
+        url: SecretKeyRef,
+        /// Port that the URL names.
+        port: u16,
+    },
+}
+
+/// The Kafka cluster of a shop.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventsEngine {
+    /// In the shop's namespace.
+    Bundled(BundledServer),
+    /// Somebody else's.
+    External {
+        /// Brokers to ask first, each as `host:port`.
+        bootstrap_servers: Vec<String>,
+        /// Encryption and authentication.
+        security: KafkaSecurity,
+    },
+}
+
+/// The mail server of a shop.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MailEngine {
+    /// In the shop's namespace; it delivers nothing.
+    Bundled {
+        /// Image.
+        image: String,
+        /// CPU and memory.
+        resources: ResourceRequirements,
+        /// Sender of e-mails.
+        from: String,
+    },
+    /// Somebody else's.
+    External {
+        /// Where its URL is.
+        url: SecretKeyRef,
+        /// Port that the URL names.
+        port: u16,
+        /// Sender of e-mails.
+        from: String,
+    },
+}
+
+/// How topics are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// First part of every topic's name.
+    pub prefix: String,
+    /// Partitions of a topic.
+    pub partitions: i32,
+    /// Brokers that keep a copy.
+    pub replication_factor: i32,
+    /// Milliseconds that an event is kept for.
+    pub retention_ms: i64,
+}
+
+/// One enabled service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceInstance {
+    /// Its row of the table.
+    pub component: &'static Component,
+    /// Full name of its image.
+    pub image: String,
+    /// Number of pods.
+    pub scaling: Scaling,
+    /// CPU and memory.
+    pub resources: ResourceRequirements,
+    /// Log filter.
+    pub log_level: String,
+    /// Labels of the nodes it may run on.
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints it tolerates.
+    pub tolerations: Vec<Toleration>,
+    /// Pods that may be evicted at once.
+    pub max_unavailable: i32,
+    /// Whether a migration Job is due: the service has a database without this image's schema.
+    pub migration_due: bool,
+    /// Whether a demo data Job is due.
+    pub seed_due: bool,
+}
+
+/// Number of pods of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// Always this many.
+    Fixed(i32),
+    /// Within bounds, by CPU use.
+    Auto {
+        /// Fewest pods.
+        min: i32,
+        /// Most pods.
+        max: i32,
+        /// CPU use to aim at, in percent of the request.
+        cpu_percent: i32,
+    },
+}
+
+impl Scaling {
+    /// Fewest pods there will be.
+    pub const fn min(self) -> i32 {
+        match self {
+            Self::Fixed(replicas) => replicas,
+            Self::Auto { min, .. } => min,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a spec refers to.
+
+use std::collections::BTreeSet;
+
+use crate::crd::{CredentialsSecretRef, SecretKeyRef, ShopSpec};
+
+/// A reference to keys of a Secret that somebody else keeps.
+pub(super) struct Reference<'a> {
+    /// Path of the field that refers.
+    pub(super) path: &'static str,
+    /// Name of the Secret.
+    pub(super) name: &'a str,
+    /// Keys that it must have, and the fields that name them.
+    pub(super) keys: Vec<(&'static str, &'a str)>,
+}
+
+/// Names of the Secrets that a spec refers to and the operator reads.
+pub fn referenced_secrets(spec: &ShopSpec) -> BTreeSet<String> {
+    references(spec)
+        .into_iter()
+        .map(|reference| reference.name.to_owned())
+        .collect()
+}
+
+/// Every reference to a Secret.
+pub(super) fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
+    let database = spec.database.external.as_ref().map(|external| {
+        credentials(
+            "spec.database.external.adminSecretRef",
+            &external.admin_secret_ref,
+        )
+    });
+    let cache = spec
+        .cache
+        .external
+        .as_ref()
+        .map(|external| key("spec.cache.external.secretRef", &external.secret_ref));
+    let events = spec
+        .events
+        .external
+        .as_ref()
+        .and_then(|external| external.security.secret_ref.as_ref())
+        .map(|secret| credentials("spec.events.external.security.secretRef", secret));
+    let mail = spec
+        .mail
+        .external
+        .as_ref()
+        .map(|external| key("spec.mail.external.secretRef", &external.secret_ref));
+    [database, cache, events, mail]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn credentials<'a>(path: &'static str, secret: &'a CredentialsSecretRef) -> Reference<'a> {
+    let keys = vec![
+        ("usernameKey", &*secret.username_key),
+        ("passwordKey", &*secret.password_key),
+    ];
+    Reference {
+        path,
+        name: &secret.name,
+        keys,
+    }
+}
+
+fn key<'a>(path: &'static str, secret: &'a SecretKeyRef) -> Reference<'a> {
+    Reference {
+        path,
+        name: &secret.name,
+        keys: vec![("key", &*secret.key)],
+    }
+}
