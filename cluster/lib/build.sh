@@ -19,7 +19,12 @@ make_once() { # FILE KEY WHAT COMMAND...
     say "building $what …"
     begun=$SECONDS log=$CACHE/$(basename "$file").log
     rm -f "$file.key"
-    "$@" >"$log" 2>&1 8>&- 9>&- || { tail -20 "$log" >&2; die "could not build $what; the log is $log"; }
+    # not "… || die": inside such a condition bash would carry on after every error
+    set +e
+    (set -e; "$@") >"$log" 2>&1 8>&- 9>&-
+    failed=$?
+    set -e
+    [ $failed = 0 ] && [ -e "$file" ] || { tail -20 "$log" >&2; die "could not build $what; the log is $log"; }
     echo "$key" >"$file.key"
     rm -f "$log"
     say "building $what … $((SECONDS - begun)) s"
@@ -35,13 +40,12 @@ need_go() {
 LINK="-s -w"
 
 go_install() { # FILE PACKAGE@VERSION [LDFLAGS]
-  local bin
   need_go
   bin=$(mktemp -d "$CACHE/go.XXXXXX")
-  (cd / && GOFLAGS=-mod=mod GOBIN=$bin CGO_ENABLED=0 go install -trimpath -ldflags "$LINK ${3:-}" "$2")
+  trap 'rm -rf "$bin"' EXIT # not local: the trap runs after this function
+  (cd / && GOBIN=$bin CGO_ENABLED=0 go install -trimpath -ldflags "$LINK ${3:-}" "$2")
   # a new file in the place of a running one, not into it
   mv "$bin"/* "$1"
-  rmdir "$bin"
 }
 
 go_module() { # FILE DIRECTORY [LDFLAGS]: a program of our own, with its modules locked by go.sum

@@ -2,6 +2,7 @@
 # What every program of this folder needs: where things are, how to speak, how to run a process
 # that outlives the shell and how to find it again. Sourced, never run.
 set -euo pipefail
+shopt -s inherit_errexit # a failure inside $(…) is a failure
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CACHE=${SHOP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/shop-operator}

@@ -46,9 +46,12 @@ EOF
 for property in "$@"; do printf '%s\n' "$property" >>"$data/server.properties"; done
 
 java=${JAVA:-/usr/bin/java}
+# In one order everywhere: the archive of ready-made classes is only good for the same class path.
+classpath=$(printf '%s:' "$home"/libs/*.jar)
 set -- -Xmx"$heap" -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError -XX:-UsePerfData -Xshare:auto \
-  -Djava.io.tmpdir="${TMPDIR:-/tmp}" -Dlog4j2.configurationFile="$home/log4j2.properties" -cp "$home/libs/*"
-[ ! -f "$home/classes.jsa" ] || set -- -XX:SharedArchiveFile="$home/classes.jsa" "$@"
+  -Djava.io.tmpdir="${TMPDIR:-/tmp}" -Dlog4j2.configurationFile="$home/log4j2.properties" -cp "${classpath%:}"
+if [ -n "${KAFKA_WRITE_CLASSES:-}" ]; then set -- -XX:ArchiveClassesAtExit="$KAFKA_WRITE_CLASSES" "$@"
+elif [ -f "$home/classes.jsa" ]; then set -- -XX:SharedArchiveFile="$home/classes.jsa" "$@"; fi
 
 if [ ! -f "$data/formatted" ]; then
   if [ ! -s "$data/cluster-id" ]; then

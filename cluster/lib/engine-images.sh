@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# Images of Postgres, Redis, Kafka and the mail sink: a root filesystem of only the Debian packages
+# they need, our entry point, and a layer written by hand as for all other images. Sourced.
+#
+# images/NAME/packages    what is taken from Debian 12, with what it depends on
+# images/NAME/prune       what of that is thrown away
+# images/NAME/config.json how the image runs
+# images/NAME/*.sh        put at the root of the image
+
+engine_images() { # NAME...: makes them and prints their archives
+  local name engine image key inputs
+  for name; do
+    image=
+    for engine in "${ENGINES[@]}"; do [ "${engine%%:*}" != "$name" ] || image=localhost/shop-operator/$engine; done
+    [ -n "$image" ] || die "no such engine image: $name (there are ${ENGINES[*]%%:*})"
+    case $name in
+      kafka) inputs=$(kafka_home) ;;
+      mail) inputs=$(mail_home) ;;
+      *) inputs= ;;
+    esac
+    key=$(digest "images/$name" lib/engine-images.sh)
+    fresh "$IMAGES/$name.tar" "$key" || {
+      need_root # whose right it is to unpack a system
+      packages mmdebstrap=/usr/bin/mmdebstrap ca-certificates=/etc/ssl/certs/ca-certificates.crt
+    }
+    make_once "$IMAGES/$name.tar" "$key" "image $image" engine_image "$name" "$image" "$inputs" "$IMAGES/$name.tar"
+    echo "$IMAGES/$name.tar"
+  done
+}
+
+engine_image() { # NAME IMAGE INPUTS OUT
+  local name=$1 image=$2 inputs=$3 out=$4 from=$HERE/images/$1 applet pattern
+  root=$(mktemp -d)
+  trap 'umount -l "$root/proc" 2>/dev/null; rm -rf "$root"' EXIT # root is not local: the trap runs after this function
+  mmdebstrap --quiet --variant=extract --mode=root --include="$(paste -sd, "$from/packages")" bookworm "$root"
+  while read -r pattern; do
+    # shellcheck disable=SC2086
+    (cd "$root" && rm -rf $pattern)
+  done <"$from/prune"
+  rm -rf "${root:?}"/{dev,proc,run,var/cache,var/lib/apt,var/lib/dpkg,var/log} "$root"/usr/share/{doc,man,info,lintian,locale,bash-completion,icons,pixmaps,menu,applications,bug}
+  mkdir -p "$root"/{bin,etc,tmp,data,run,proc,dev}
+  for applet in $("$root/bin/busybox" --list); do
+    [ -e "$root/bin/$applet" ] || [ -e "$root/usr/bin/$applet" ] || ln -s busybox "$root/bin/$applet"
+  done
+  printf 'root:x:0:0::/:/bin/sh\n%s:x:999:999::/data:/bin/sh\n' "$name" >"$root/etc/passwd"
+  printf 'root:x:0:\n%s:x:999:\n' "$name" >"$root/etc/group"
+  install -m 755 "$from"/*.sh "$root/" 2>/dev/null || true # the mail sink needs none
+  if [ -n "$inputs" ]; then mkdir -p "$root/opt"; cp -a "$inputs" "$root/opt/$name"; fi
+  [ "$name" != kafka ] || archive_classes "$root"
+  chmod 755 "$root"
+  write_archive "$root" "$image" "$(tr -d '\n' <"$from/config.json")" "$out"
+}
+
+# Runs the broker once and keeps the classes it loaded, parsed: every later start takes half the time.
+archive_classes() { # ROOT
+  local root=$1 java pid
+  java=$(cd "$root" && echo usr/lib/jvm/java-17-openjdk-*/bin/java)
+  ln -sf "/$java" "$root/usr/bin/java"
+  # the archive remembers when every jar was changed; all files of an image say 1970
+  find "$root/opt/kafka/libs" "$root/usr/lib/jvm" -exec touch -h -d @0 {} +
+  mount -t proc proc "$root/proc"
+  chroot "$root" /usr/bin/java -Xshare:dump -XX:+UseSerialGC >/dev/null
+  chroot "$root" /bin/sh -c 'exec env KAFKA_DATA=/tmp/data KAFKA_BIND=127.0.0.1 KAFKA_ADVERTISED_HOST=127.0.0.1 KAFKA_PORT=39192 \
+    KAFKA_CONTROLLER_PORT=39193 KAFKA_WRITE_CLASSES=/opt/kafka/classes.jsa /entrypoint.sh' &
+  pid=$!
+  await 120 "Kafka does not start" port_open 39192
+  kill $pid
+  wait $pid || true
+  [ -s "$root/opt/kafka/classes.jsa" ]
+  umount "$root/proc"
+  rm -rf "$root"/tmp/*
+}
