@@ -59,7 +59,7 @@ impl Component {
     }
 
     /// Names and numbers of the ports it listens on.
-    pub fn ports(&self) -> impl Iterator<Item = (&'static str, u16)> {
+    pub fn ports(&self) -> impl Iterator<Item = (&'static str, u16)> + Clone + use<> {
         let grpc = self.grpc.then_some((ports::GRPC_NAME, ports::GRPC));
         [
             (ports::HTTP_NAME, ports::HTTP),

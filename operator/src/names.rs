@@ -26,6 +26,8 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 pub const PART_OF_LABEL: &str = "app.kubernetes.io/part-of";
 /// The service that a pod runs the image of: the service itself and its Jobs.
 pub const SERVICE_LABEL: &str = "shop-operator.io/service";
+/// `"true"` on pods that have metrics on their admin port.
+pub const METRICS_LABEL: &str = "shop-operator.io/metrics";
 /// Value of [`NAME_LABEL`].
 pub const APP: &str = "shop";
 
@@ -55,6 +57,16 @@ pub const ADMIN: &str = "admin";
 pub const SIGNING_KEY: &str = "signing-key";
 /// Part of the name of the Secret with the public keys.
 pub const PUBLIC_KEYS: &str = "public-keys";
+
+/// Whether a Shop may have this name: a DNS label in the sense of RFC 1035, as the names of
+/// Services are, and short enough.
+pub fn is_shop_name(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= MAX_SHOP_NAME
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.ends_with(is_word)
+        && name.chars().all(|c| is_word(c) || c == '-')
+}
 
 /// Name of a child object: `<shop>-<component>`.
 pub fn child(shop: &str, component: &str) -> String {
@@ -87,9 +99,9 @@ pub fn seed_component(service: ServiceName) -> String {
     format!("{service}-seed")
 }
 
-/// Name of the Job that runs a component of a shop for an image.
-pub fn job(shop: &str, component: &str, image: &str) -> String {
-    format!("{shop}-{component}-{}", short_hash(image))
+/// Name of the Job that runs a component of a shop; `identity` is what makes it another Job.
+pub fn job(shop: &str, component: &str, identity: &str) -> String {
+    format!("{shop}-{component}-{}", short_hash(identity))
 }
 
 /// Name of a service's database and of its role: `<namespace>_<shop>_<service>`.

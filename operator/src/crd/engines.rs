@@ -282,6 +282,11 @@ pub enum SecurityProtocol {
 }
 
 impl SecurityProtocol {
+    /// Whether clients log in.
+    pub const fn is_sasl(self) -> bool {
+        matches!(self, Self::SaslPlaintext | Self::SaslSsl)
+    }
+
     /// The value of librdkafka's `security.protocol`.
     pub const fn as_str(self) -> &'static str {
         match self {

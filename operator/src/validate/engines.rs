@@ -1,1 +1,226 @@
 //! The engines, resolved.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity,
+};
+
+use super::{
+    BundledServer, CacheEngine, DatabaseEngine, EngineImages, EventsEngine, MailEngine,
+    TopicSettings, errors::Errors, model::mail_domain, services,
+};
+use crate::crd::{BundledEngine, Cache, Database, Events, ExternalEvents, Mail, Resources, Topics};
+
+/// Requests and the memory limit of an engine, unless its Shop says otherwise: CPU, memory, limit.
+type Defaults = (&'static str, &'static str, &'static str);
+
+const POSTGRES: Defaults = ("50m", "128Mi", "512Mi");
+/// Redis itself stops at 128 MiB; the rest is for copy-on-write while it saves.
+const REDIS: Defaults = ("20m", "32Mi", "256Mi");
+/// The heap is 256 MiB; the rest is for the JVM itself and the page cache.
+const KAFKA: Defaults = ("100m", "384Mi", "768Mi");
+const MAIL: Defaults = ("5m", "16Mi", "128Mi");
+
+pub(super) fn database(
+    spec: &Database,
+    images: &EngineImages,
+    errors: &mut Errors,
+) -> Option<DatabaseEngine> {
+    let path = "spec.database";
+    match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
+        Choice::Bundled(bundled) => Some(DatabaseEngine::Bundled(server(
+            path,
+            bundled,
+            &images.postgres,
+            POSTGRES,
+            errors,
+        ))),
+        Choice::External(external) => Some(DatabaseEngine::External {
+            host: external.host.clone(),
+            port: external.port,
+            admin: external.admin_secret_ref.clone(),
+            ssl_mode: external.ssl_mode,
+        }),
+    }
+}
+
+pub(super) fn cache(
+    spec: &Cache,
+    images: &EngineImages,
+    errors: &mut Errors,
+) -> Option<CacheEngine> {
+    let path = "spec.cache";
+    match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
+        Choice::Bundled(bundled) => Some(CacheEngine::Bundled(server(
+            path,
+            bundled,
+            &images.redis,
+            REDIS,
+            errors,
+        ))),
+        Choice::External(external) => Some(CacheEngine::External {
+            url: external.secret_ref.clone(),
+            port: external.port,
+        }),
+    }
+}
+
+pub(super) fn events(
+    spec: &Events,
+    images: &EngineImages,
+    errors: &mut Errors,
+) -> Option<EventsEngine> {
+    let path = "spec.events";
+    match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
+        Choice::Bundled(bundled) => Some(EventsEngine::Bundled(server(
+            path,
+            bundled,
+            &images.kafka,
+            KAFKA,
+            errors,
+        ))),
+        Choice::External(external) => {
+            check_kafka(external, errors);
+            Some(EventsEngine::External {
+                bootstrap_servers: external.bootstrap_servers.clone(),
+                security: external.security.clone(),
+            })
+        }
+    }
+}
+
+pub(super) fn mail(
+    spec: &Mail,
+    images: &EngineImages,
+    shop: &str,
+    host: Option<&str>,
+    errors: &mut Errors,
+) -> Option<MailEngine> {
+    let path = "spec.mail";
+    match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
+        Choice::Bundled(bundled) => Some(MailEngine::Bundled {
+            image: images.mail.clone(),
+            resources: resources(path, bundled.resources.as_ref(), MAIL, errors),
+            from: format!("{shop} <shop@{}>", mail_domain(shop, host)),
+        }),
+        Choice::External(external) => Some(MailEngine::External {
+            url: external.secret_ref.clone(),
+            port: external.port,
+            from: external.from.clone(),
+        }),
+    }
+}
+
+pub(super) fn topics(
+    spec: &Topics,
+    events: &EventsEngine,
+    namespace: &str,
+    shop: &str,
+    errors: &mut Errors,
+) -> TopicSettings {
+    let bundled = matches!(events, EventsEngine::Bundled(_));
+    if bundled && spec.replication_factor.is_some_and(|factor| factor > 1) {
+        errors.invalid(
+            "spec.topics.replicationFactor",
+            "must be 1 with events.bundled, which is a single broker",
+        );
+    }
+    TopicSettings {
+        prefix: spec
+            .prefix
+            .clone()
+            .unwrap_or_else(|| crate::names::topic_prefix(namespace, shop)),
+        partitions: spec.partitions,
+        replication_factor: spec
+            .replication_factor
+            .unwrap_or(if bundled { 1 } else { 3 }),
+        retention_ms: i64::from(spec.retention_hours) * 3_600_000,
+    }
+}
+
+enum Choice<'a, B, E> {
+    Bundled(&'a B),
+    External(&'a E),
+}
+
+fn one_of<'a, B, E>(
+    path: &str,
+    bundled: Option<&'a B>,
+    external: Option<&'a E>,
+    errors: &mut Errors,
+) -> Option<Choice<'a, B, E>> {
+    match (bundled, external) {
+        (Some(bundled), None) => Some(Choice::Bundled(bundled)),
+        (None, Some(external)) => Some(Choice::External(external)),
+        _ => {
+            errors.invalid(path, "exactly one of bundled and external must be set");
+            None
+        }
+    }
+}
+
+fn server(
+    path: &str,
+    bundled: &BundledEngine,
+    image: &str,
+    defaults: Defaults,
+    errors: &mut Errors,
+) -> BundledServer {
+    BundledServer {
+        image: image.to_owned(),
+        storage: bundled.storage.clone(),
+        resources: resources(path, bundled.resources.as_ref(), defaults, errors),
+    }
+}
+
+fn resources(
+    path: &str,
+    asked: Option<&Resources>,
+    (cpu, memory, limit): Defaults,
+    errors: &mut Errors,
+) -> ResourceRequirements {
+    let requests = [("cpu", cpu), ("memory", memory)];
+    services::resources(
+        &format!("{path}.bundled"),
+        asked,
+        &requests,
+        &[("memory", limit)],
+        errors,
+    )
+}
+
+/// A map of quantities from pairs.
+pub(super) fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+    pairs
+        .iter()
+        .map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).into())))
+        .collect()
+}
+
+fn check_kafka(external: &ExternalEvents, errors: &mut Errors) {
+    for (i, server) in external.bootstrap_servers.iter().enumerate() {
+        let port = server
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse::<u16>().ok());
+        if port.is_none_or(|port| port == 0) {
+            errors.invalid(
+                format!("spec.events.external.bootstrapServers[{i}]"),
+                format!("`{server}` must be host:port with a port from 1 to 65535"),
+            );
+        }
+    }
+    let security = &external.security;
+    let sasl = security.protocol.is_sasl();
+    for (field, set) in [
+        ("mechanism", security.mechanism.is_some()),
+        ("secretRef", security.secret_ref.is_some()),
+    ] {
+        if sasl != set {
+            errors.invalid(
+                format!("spec.events.external.security.{field}"),
+                "is required with a SASL protocol and forbidden without one",
+            );
+        }
+    }
+}

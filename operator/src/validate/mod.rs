@@ -3,18 +3,29 @@
 //! A validated shop carries everything resolved once: what comes after it asks no question again.
 
 mod engines;
+mod errors;
 mod model;
+mod quantity;
 mod references;
 mod services;
 
+pub use errors::{FieldError, FieldErrorReason};
 pub use model::{
     BundledServer, CacheEngine, Capabilities, Config, DatabaseEngine, EngineImages, EventsEngine,
-    FieldError, FieldErrorReason, MailEngine, MissingApi, Observed, Scaling, SecretFacts,
-    ServiceInstance, TopicSettings, ValidatedShop,
+    MailEngine, MissingApi, Observed, Scaling, SecretFacts, ServiceInstance, TopicSettings,
+    ValidatedShop,
 };
+pub(crate) use quantity::memory_share;
 pub use references::referenced_secrets;
 
-use crate::crd::Shop;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
+
+use crate::{
+    crd::{Shop, ShopSpec},
+    names,
+};
+use errors::Errors;
 
 /// Resolves a Shop, or says everything that is wrong with it.
 pub fn validate(
@@ -22,6 +33,150 @@ pub fn validate(
     observed: &Observed,
     config: &Config,
 ) -> Result<ValidatedShop, Vec<FieldError>> {
-    let _ = (shop, observed, config);
-    Err(Vec::new())
+    let mut errors = Errors::default();
+    let spec = &shop.spec;
+    let identity = identity(shop, &mut errors);
+    let images = &config.engine_images;
+    let database = engines::database(&spec.database, images, &mut errors);
+    let cache = engines::cache(&spec.cache, images, &mut errors);
+    let events = engines::events(&spec.events, images, &mut errors);
+    check_exposure(spec, &mut errors);
+    references::check(spec, observed, &mut errors);
+    let version = spec.version.as_ref().unwrap_or(&config.version);
+    let services = services::resolve(spec, version, observed, config, &mut errors);
+    let (
+        Some(Identity {
+            name,
+            namespace,
+            owner,
+        }),
+        Some(database),
+        Some(cache),
+        Some(events),
+    ) = (identity, database, cache, events)
+    else {
+        return Err(errors.into());
+    };
+    let topics = engines::topics(&spec.topics, &events, &namespace, &name, &mut errors);
+    let mail = engines::mail(&spec.mail, images, &name, spec.host.as_deref(), &mut errors);
+    let Some(mail) = mail.filter(|_| errors.is_empty()) else {
+        return Err(errors.into());
+    };
+    let wants = Capabilities {
+        service_monitors: spec.observability.service_monitors,
+        http_routes: spec.gateway.http_route.is_some(),
+    };
+    let has = observed.capabilities;
+    Ok(ValidatedShop {
+        url: url(spec, &name, &namespace),
+        name,
+        namespace,
+        owner,
+        deletion_policy: spec.deletion_policy,
+        version: version.clone(),
+        currency: spec.currency.clone(),
+        demo_data: spec.demo_data,
+        host: spec.host.clone(),
+        pull_policy: spec.images.pull_policy,
+        pull_secrets: spec.images.pull_secrets.clone(),
+        database,
+        cache,
+        events,
+        topics,
+        mail,
+        gateway: spec.gateway.clone(),
+        services,
+        service_monitors: wants.service_monitors && has.service_monitors,
+        http_route: wants.http_routes && has.http_routes,
+        missing_apis: missing_apis(wants, has),
+        otlp_endpoint: spec.observability.otlp_endpoint.clone(),
+        network_policies: spec.network_policies.enabled,
+        operator_namespace: config.operator_namespace.clone(),
+        operator_pod_labels: config.operator_pod_labels.clone(),
+        cluster_domain: config.cluster_domain.clone(),
+        external_secret_hashes: references::hashes(spec, observed),
+    })
+}
+
+struct Identity {
+    name: String,
+    namespace: String,
+    owner: OwnerReference,
+}
+
+/// Who the Shop is. The API server has seen to all of it; a Shop that it has not seen is refused.
+fn identity(shop: &Shop, errors: &mut Errors) -> Option<Identity> {
+    let name = shop.metadata.name.clone().unwrap_or_default();
+    if !names::is_shop_name(&name) {
+        errors.invalid(
+            "metadata.name",
+            format!(
+                "must start with a letter, have only lower-case letters, digits and hyphens, and \
+                 at most {} of them",
+                names::MAX_SHOP_NAME
+            ),
+        );
+        return None;
+    }
+    let namespace = shop.metadata.namespace.clone();
+    let owner = shop.controller_owner_ref(&());
+    if namespace.is_none() {
+        errors.invalid("metadata.namespace", "is missing");
+    }
+    if owner.is_none() {
+        errors.invalid("metadata.uid", "is missing");
+    }
+    Some(Identity {
+        name,
+        namespace: namespace?,
+        owner: owner?,
+    })
+}
+
+fn check_exposure(spec: &ShopSpec, errors: &mut Errors) {
+    let exposed = spec.gateway.ingress.is_some() || spec.gateway.http_route.is_some();
+    if exposed && spec.host.is_none() {
+        errors.invalid(
+            "spec.host",
+            "is required when gateway.ingress or gateway.httpRoute is set",
+        );
+    }
+}
+
+/// Where shoppers reach the shop: its host if it has one, else the gateway's Service.
+fn url(spec: &ShopSpec, name: &str, namespace: &str) -> String {
+    let Some(host) = &spec.host else {
+        let gateway = names::child(name, crate::crd::ServiceName::Gateway.as_str());
+        return format!("http://{gateway}.{namespace}.svc");
+    };
+    let ingress_tls = spec
+        .gateway
+        .ingress
+        .as_ref()
+        .is_some_and(|i| i.tls_secret_name.is_some());
+    let route_tls = spec
+        .gateway
+        .http_route
+        .as_ref()
+        .is_some_and(|route| route.tls);
+    let scheme = if ingress_tls || route_tls {
+        "https"
+    } else {
+        "http"
+    };
+    format!("{scheme}://{host}")
+}
+
+/// What is wanted and not there. It is a condition, never an error: the shop sells without it.
+fn missing_apis(wants: Capabilities, has: Capabilities) -> Vec<MissingApi> {
+    [
+        (
+            wants.service_monitors && !has.service_monitors,
+            MissingApi::ServiceMonitor,
+        ),
+        (wants.http_routes && !has.http_routes, MissingApi::HttpRoute),
+    ]
+    .into_iter()
+    .filter_map(|(missing, api)| missing.then_some(api))
+    .collect()
 }

@@ -2,12 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::{
-    api::core::v1::{ResourceRequirements, Toleration},
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
-};
-use thiserror::Error;
-
 use crate::{
     components::Component,
     crd::{
@@ -15,6 +9,10 @@ use crate::{
         ServiceName, SslMode, Storage,
     },
     names,
+};
+use k8s_openapi::{
+    api::core::v1::{ResourceRequirements, Toleration},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 
 /// How the operator is configured, as far as it shapes a shop.
@@ -76,37 +74,6 @@ pub struct SecretFacts {
     pub keys: BTreeSet<String>,
     /// Hash of the content, which restarts pods when it changes.
     pub hash: String,
-}
-
-/// One thing that is wrong with a Shop.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{path}: {message}")]
-pub struct FieldError {
-    /// Path of the field, e.g. `spec.services[2].autoscaling.minReplicas`.
-    pub path: String,
-    /// What is wrong with it, and what to do.
-    pub message: String,
-    /// The kind of error, for conditions and metrics.
-    pub reason: FieldErrorReason,
-}
-
-/// The kind of a [`FieldError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldErrorReason {
-    /// The field is wrong in itself; only a change of the Shop helps.
-    InvalidSpec,
-    /// The field names a Secret, or a key of one, that does not exist; creating it helps.
-    SecretMissing,
-}
-
-impl FieldErrorReason {
-    /// The word for conditions and metric labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidSpec => "InvalidSpec",
-            Self::SecretMissing => "SecretMissing",
-        }
-    }
 }
 
 /// A Shop with everything resolved once.

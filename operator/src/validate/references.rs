@@ -1,17 +1,18 @@
 //! What a spec refers to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::{Observed, errors::Errors};
 use crate::crd::{CredentialsSecretRef, SecretKeyRef, ShopSpec};
 
 /// A reference to keys of a Secret that somebody else keeps.
-pub(super) struct Reference<'a> {
+struct Reference<'a> {
     /// Path of the field that refers.
-    pub(super) path: &'static str,
+    path: &'static str,
     /// Name of the Secret.
-    pub(super) name: &'a str,
+    name: &'a str,
     /// Keys that it must have, and the fields that name them.
-    pub(super) keys: Vec<(&'static str, &'a str)>,
+    keys: Vec<(&'static str, &'a str)>,
 }
 
 /// Names of the Secrets that a spec refers to and the operator reads.
@@ -22,8 +23,34 @@ pub fn referenced_secrets(spec: &ShopSpec) -> BTreeSet<String> {
         .collect()
 }
 
+/// Hashes of the Secrets that a spec refers to.
+pub(super) fn hashes(spec: &ShopSpec, observed: &Observed) -> BTreeMap<String, String> {
+    let names = referenced_secrets(spec).into_iter();
+    names
+        .filter_map(|name| Some((name.clone(), observed.secrets.get(&name)?.hash.clone())))
+        .collect()
+}
+
+/// Every Secret that a spec refers to must be there, with its keys.
+pub(super) fn check(spec: &ShopSpec, observed: &Observed, errors: &mut Errors) {
+    for Reference { path, name, keys } in references(spec) {
+        let Some(facts) = observed.secrets.get(name) else {
+            let message = format!("there is no Secret `{name}` in the shop's namespace");
+            errors.secret_missing(format!("{path}.name"), message);
+            continue;
+        };
+        for (field, key) in keys
+            .into_iter()
+            .filter(|(_, key)| !facts.keys.contains(*key))
+        {
+            let message = format!("the Secret `{name}` has no key `{key}`");
+            errors.secret_missing(format!("{path}.{field}"), message);
+        }
+    }
+}
+
 /// Every reference to a Secret.
-pub(super) fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
+fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
     let database = spec.database.external.as_ref().map(|external| {
         credentials(
             "spec.database.external.adminSecretRef",

@@ -1,0 +1,331 @@
+//! The bundled engines: one pod each, with one volume that outlives it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, StatefulSet, StatefulSetSpec},
+        core::v1::{
+            Container, ContainerPort, EnvVar, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+            PersistentVolumeClaimVolumeSource, PodTemplateSpec, Probe, ResourceRequirements,
+            Service, ServicePort, ServiceSpec, Volume, VolumeResourceRequirements,
+        },
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+
+use super::{
+    Scope,
+    env::SMTP_PORT,
+    meta,
+    plans::{KAFKA_PORT, POSTGRES_PORT, REDIS_PORT, SecretKey},
+    pod::{self, Mounted, exec_probe, scratch, secret_dir, secret_files, tcp_probe, var},
+    services::account,
+};
+use crate::{
+    crd::{DeletionPolicy, Storage},
+    names,
+    object::Object,
+    validate::{
+        BundledServer, CacheEngine, DatabaseEngine, EventsEngine, MailEngine, ValidatedShop,
+        memory_share,
+    },
+};
+
+/// User of the engines' images.
+const USER: i64 = 999;
+/// Where the volume is mounted.
+const DATA: &str = "/data";
+/// A server flushes what it holds in memory within this time.
+const GRACE_SECONDS: i64 = 60;
+/// Port of the bundled mail server for its web page.
+const MAIL_WEB_PORT: u16 = 1080;
+/// Enough for nine services with a few pods of ten connections each.
+const POSTGRES_CONNECTIONS: &str = "max_connections=300";
+
+/// One bundled engine: what makes it different from the others.
+struct Engine<'a> {
+    name: &'static str,
+    image: &'a str,
+    args: Vec<String>,
+    env: Vec<EnvVar>,
+    ports: &'static [(&'static str, u16)],
+    mounted: Vec<Mounted>,
+    ready: Probe,
+    resources: &'a ResourceRequirements,
+    storage: Option<&'a Storage>,
+}
+
+/// Accounts of the bundled engines, without any rights.
+pub(super) fn accounts(shop: &ValidatedShop) -> Vec<Object> {
+    engines(shop)
+        .into_iter()
+        .map(|engine| account(shop, engine.name))
+        .collect()
+}
+
+/// Every object of the bundled engines.
+pub(super) fn objects(scope: &Scope<'_>) -> Vec<Object> {
+    let shop = scope.shop;
+    let objects = |engine: Engine<'_>| {
+        let service = Object::new(&service(shop, &engine));
+        let claim = engine
+            .storage
+            .map(|storage| Object::new(&claim(shop, &engine, storage)));
+        let workload = if engine.storage.is_some() {
+            Object::new(&stateful_set(scope, engine))
+        } else {
+            Object::new(&deployment(scope, engine))
+        };
+        [Some(service), claim, Some(workload)]
+    };
+    engines(shop)
+        .into_iter()
+        .flat_map(objects)
+        .flatten()
+        .collect()
+}
+
+fn engines(shop: &ValidatedShop) -> Vec<Engine<'_>> {
+    let mut engines = Vec::new();
+    if let DatabaseEngine::Bundled(server) = &shop.database {
+        engines.push(postgres(shop, server));
+    }
+    if let CacheEngine::Bundled(server) = &shop.cache {
+        engines.push(redis(shop, server));
+    }
+    if let EventsEngine::Bundled(server) = &shop.events {
+        engines.push(kafka(shop, server));
+    }
+    if let MailEngine::Bundled {
+        image, resources, ..
+    } = &shop.mail
+    {
+        engines.push(mail(image, resources));
+    }
+    engines
+}
+
+fn postgres<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
+    let name = names::POSTGRES;
+    Engine {
+        name,
+        image: &server.image,
+        args: vec!["-c".into(), POSTGRES_CONNECTIONS.into()],
+        env: vec![
+            var("PGDATA", format!("{DATA}/pgdata")),
+            password_file("POSTGRES_PASSWORD_FILE", name),
+        ],
+        ports: &[("postgres", POSTGRES_PORT)],
+        mounted: vec![
+            password(shop, name),
+            scratch("run", "/run/postgresql"),
+            scratch("tmp", "/tmp"),
+        ],
+        ready: exec_probe(&["pg_isready", "-q", "-h", "127.0.0.1"]),
+        resources: &server.resources,
+        storage: Some(&server.storage),
+    }
+}
+
+/// Carts live in Redis, hence it forgets nothing: it refuses a write rather than evict, and keeps
+/// a log of writes on its volume.
+fn redis<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
+    let name = names::REDIS;
+    let memory = format!("{}mb", memory_share(&server.resources, 2, 128));
+    let args = [
+        "--maxmemory",
+        &memory,
+        "--maxmemory-policy",
+        "noeviction",
+        "--appendonly",
+        "yes",
+    ];
+    Engine {
+        name,
+        image: &server.image,
+        args: args.map(str::to_owned).into(),
+        env: vec![password_file("REDIS_PASSWORD_FILE", name)],
+        ports: &[("redis", REDIS_PORT)],
+        mounted: vec![password(shop, name), scratch("tmp", "/tmp")],
+        ready: tcp_probe("redis"),
+        resources: &server.resources,
+        storage: Some(&server.storage),
+    }
+}
+
+fn kafka<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
+    Engine {
+        name: names::KAFKA,
+        image: &server.image,
+        args: Vec::new(),
+        env: vec![
+            var("KAFKA_ADVERTISED_HOST", shop.host_of(names::KAFKA)),
+            var(
+                "KAFKA_HEAP",
+                format!("{}m", memory_share(&server.resources, 3, 256)),
+            ),
+        ],
+        ports: &[("kafka", KAFKA_PORT)],
+        mounted: vec![scratch("tmp", "/tmp")],
+        ready: tcp_probe("kafka"),
+        resources: &server.resources,
+        storage: Some(&server.storage),
+    }
+}
+
+fn mail<'a>(image: &'a str, resources: &'a ResourceRequirements) -> Engine<'a> {
+    Engine {
+        name: names::MAIL,
+        image,
+        args: Vec::new(),
+        env: Vec::new(),
+        ports: &[("smtp", SMTP_PORT), ("web", MAIL_WEB_PORT)],
+        mounted: vec![scratch("tmp", "/tmp")],
+        ready: tcp_probe("smtp"),
+        resources,
+        storage: None,
+    }
+}
+
+fn password(shop: &ValidatedShop, engine: &str) -> Mounted {
+    secret_files(engine, names::child(&shop.name, engine))
+}
+
+fn password_file(variable: &str, engine: &str) -> EnvVar {
+    var(
+        variable,
+        format!("{}/{}", secret_dir(engine), SecretKey::PASSWORD),
+    )
+}
+
+fn stateful_set(scope: &Scope<'_>, engine: Engine<'_>) -> StatefulSet {
+    let shop = scope.shop;
+    let metadata = meta::versioned(meta::child(shop, engine.name), engine.image);
+    let selector = names::selector(&shop.name, engine.name);
+    StatefulSet {
+        spec: Some(StatefulSetSpec {
+            replicas: Some(1),
+            revision_history_limit: Some(3),
+            service_name: metadata.name.clone(),
+            selector: names::label_selector(selector.clone()),
+            template: template(scope, selector, engine),
+            ..StatefulSetSpec::default()
+        }),
+        metadata,
+        status: None,
+    }
+}
+
+fn deployment(scope: &Scope<'_>, engine: Engine<'_>) -> Deployment {
+    let shop = scope.shop;
+    let selector = names::selector(&shop.name, engine.name);
+    Deployment {
+        metadata: meta::versioned(meta::child(shop, engine.name), engine.image),
+        spec: Some(DeploymentSpec {
+            replicas: Some(1),
+            revision_history_limit: Some(3),
+            selector: names::label_selector(selector.clone()),
+            // Two of them would each have half of the mail.
+            strategy: Some(DeploymentStrategy {
+                type_: Some("Recreate".into()),
+                rolling_update: None,
+            }),
+            template: template(scope, selector, engine),
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn template(
+    scope: &Scope<'_>,
+    labels: BTreeMap<String, String>,
+    engine: Engine<'_>,
+) -> PodTemplateSpec {
+    let shop = scope.shop;
+    let (mut volumes, mut mounts): (Vec<_>, Vec<_>) = engine.mounted.into_iter().unzip();
+    if engine.storage.is_some() {
+        volumes.push(data_volume(shop, engine.name));
+        mounts.push(pod::mount("data", DATA));
+    }
+    let ports = engine.ports.iter().map(|(name, port)| ContainerPort {
+        name: Some((*name).into()),
+        container_port: (*port).into(),
+        ..ContainerPort::default()
+    });
+    let container = Container {
+        name: engine.name.into(),
+        image: Some(engine.image.to_owned()),
+        args: (!engine.args.is_empty()).then_some(engine.args),
+        env: (!engine.env.is_empty()).then_some(engine.env),
+        ports: Some(ports.collect()),
+        resources: Some(engine.resources.clone()),
+        volume_mounts: Some(mounts),
+        // A server that replays its log after a crash may take minutes.
+        startup_probe: Some(pod::every(1, 600, engine.ready.clone())),
+        readiness_probe: Some(pod::every(5, 3, engine.ready)),
+        liveness_probe: Some(pod::every(20, 6, tcp_probe(engine.ports[0].0))),
+        ..Container::default()
+    };
+    let mut spec = pod::spec(shop, engine.name, USER, container, volumes);
+    spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
+    pod::template(scope, labels, spec)
+}
+
+fn data_volume(shop: &ValidatedShop, engine: &str) -> Volume {
+    let claim = PersistentVolumeClaimVolumeSource {
+        claim_name: names::volume_claim(&shop.name, engine),
+        read_only: None,
+    };
+    Volume {
+        name: "data".into(),
+        persistent_volume_claim: Some(claim),
+        ..Volume::default()
+    }
+}
+
+/// The volume of an engine. It is an object of its own, because a StatefulSet could neither grow
+/// the ones it makes nor leave them to the next Shop of that name.
+fn claim(shop: &ValidatedShop, engine: &Engine<'_>, storage: &Storage) -> PersistentVolumeClaim {
+    let mut metadata = meta::owned(
+        shop,
+        names::volume_claim(&shop.name, engine.name),
+        engine.name,
+    );
+    if shop.deletion_policy == DeletionPolicy::Retain {
+        metadata.owner_references = None;
+    }
+    PersistentVolumeClaim {
+        metadata,
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".into()]),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some(BTreeMap::from([("storage".into(), storage.size.clone())])),
+                limits: None,
+            }),
+            storage_class_name: storage.storage_class_name.clone(),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn service(shop: &ValidatedShop, engine: &Engine<'_>) -> Service {
+    let ports = engine.ports.iter().map(|(name, port)| ServicePort {
+        name: Some((*name).into()),
+        port: (*port).into(),
+        target_port: Some(IntOrString::String((*name).into())),
+        ..ServicePort::default()
+    });
+    Service {
+        metadata: meta::child(shop, engine.name),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".into()),
+            selector: Some(names::selector(&shop.name, engine.name)),
+            ports: Some(ports.collect()),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}

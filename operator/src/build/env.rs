@@ -1,0 +1,192 @@
+//! The configuration of a service: its environment variables, and the files they name.
+
+use contracts::{env, ports};
+use k8s_openapi::api::core::v1::EnvVar;
+
+use super::{
+    plans::{SecretKey, topics},
+    pod::{Mounted, secret_dir, secret_files, secret_var, var},
+};
+use crate::{
+    components::Need,
+    crd::ServiceName,
+    names,
+    validate::{CacheEngine, EventsEngine, MailEngine, ServiceInstance, ValidatedShop},
+};
+
+/// Port of the bundled mail server for SMTP.
+pub(super) const SMTP_PORT: u16 = 1025;
+/// Between SIGTERM and closed listeners; the rest of the grace period is for requests under way.
+const DRAIN_SECONDS: u16 = 5;
+/// Nine services with a few pods each stay under the 300 connections of the bundled Postgres.
+const DATABASE_CONNECTIONS: u16 = 10;
+
+/// The environment variables of a service.
+pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
+    let component = service.component;
+    let mut vars = common(shop, service);
+    if component.needs(Need::Database) {
+        let secret = names::database_secret(&shop.name, component.name);
+        vars.push(secret_var(env::DATABASE_URL, &secret, SecretKey::URL));
+        vars.push(var(
+            env::DATABASE_MAX_CONNECTIONS,
+            DATABASE_CONNECTIONS.to_string(),
+        ));
+    }
+    if component.needs(Need::Cache) {
+        vars.push(cache(shop));
+    }
+    if component.needs(Need::Events) {
+        vars.extend(events(shop));
+    }
+    if component.needs(Need::Mail) {
+        vars.extend(mail(shop));
+    }
+    vars.extend(keys(shop, service));
+    if component.name == ServiceName::Gateway {
+        vars.extend(entry(shop));
+    }
+    vars.extend(peers(shop, service));
+    vars
+}
+
+/// The files of a service: public keys for all, the private key for `user` alone.
+pub(super) fn files(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<Mounted> {
+    let secret = |name: &str| secret_files(name, names::child(&shop.name, name));
+    let mut files = vec![secret(names::PUBLIC_KEYS)];
+    if service.component.needs(Need::SigningKey) {
+        files.push(secret(names::SIGNING_KEY));
+    }
+    files
+}
+
+fn common(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
+    let address = |port: u16| format!("0.0.0.0:{port}");
+    let mut vars = vec![
+        var(env::SHOP_NAME, &shop.name),
+        var(env::SHOP_NAMESPACE, &shop.namespace),
+        var(env::CURRENCY, &shop.currency),
+        var(env::PUBLIC_URL, &shop.url),
+        var(env::LOG_LEVEL, &service.log_level),
+        var(env::HTTP_ADDR, address(ports::HTTP)),
+        var(env::ADMIN_ADDR, address(ports::ADMIN)),
+        var(env::DRAIN_SECONDS, DRAIN_SECONDS.to_string()),
+    ];
+    if service.component.grpc {
+        vars.push(var(env::GRPC_ADDR, address(ports::GRPC)));
+    }
+    vars.extend(
+        shop.otlp_endpoint
+            .as_ref()
+            .map(|endpoint| var(env::OTLP_ENDPOINT, endpoint)),
+    );
+    vars
+}
+
+fn cache(shop: &ValidatedShop) -> EnvVar {
+    match &shop.cache {
+        CacheEngine::Bundled(_) => {
+            let secret = names::child(&shop.name, names::REDIS);
+            secret_var(env::REDIS_URL, &secret, SecretKey::URL)
+        }
+        CacheEngine::External { url, .. } => secret_var(env::REDIS_URL, &url.name, &url.key),
+    }
+}
+
+fn events(shop: &ValidatedShop) -> Vec<EnvVar> {
+    let plan = topics(shop);
+    let mut vars = vec![
+        var(env::KAFKA_BROKERS, plan.bootstrap_servers.join(",")),
+        var(env::KAFKA_TOPIC_PREFIX, &shop.topics.prefix),
+        var(
+            env::KAFKA_SECURITY_PROTOCOL,
+            plan.security.protocol.as_str(),
+        ),
+    ];
+    if let EventsEngine::External { security, .. } = &shop.events {
+        vars.extend(
+            security
+                .mechanism
+                .map(|m| var(env::KAFKA_SASL_MECHANISM, m.as_str())),
+        );
+        vars.extend(security.secret_ref.iter().flat_map(|secret| {
+            [
+                secret_var(env::KAFKA_SASL_USERNAME, &secret.name, &secret.username_key),
+                secret_var(env::KAFKA_SASL_PASSWORD, &secret.name, &secret.password_key),
+            ]
+        }));
+    }
+    vars
+}
+
+fn mail(shop: &ValidatedShop) -> [EnvVar; 2] {
+    match &shop.mail {
+        MailEngine::Bundled { from, .. } => [
+            var(
+                env::SMTP_URL,
+                format!("smtp://{}:{SMTP_PORT}", shop.host_of(names::MAIL)),
+            ),
+            var(env::MAIL_FROM, from),
+        ],
+        MailEngine::External { url, from, .. } => [
+            secret_var(env::SMTP_URL, &url.name, &url.key),
+            var(env::MAIL_FROM, from),
+        ],
+    }
+}
+
+/// Tokens are good in one shop only: its name is both issuer and audience, and its keys are its own.
+fn keys(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
+    let realm = format!("{}/{}", shop.namespace, shop.name);
+    let file = |volume: &str, key: &str| format!("{}/{key}", secret_dir(volume));
+    let mut vars = vec![
+        var(
+            env::JWKS_FILE,
+            file(names::PUBLIC_KEYS, SecretKey::PUBLIC_KEYS),
+        ),
+        var(env::JWT_ISSUER, &realm),
+        var(env::JWT_AUDIENCE, &realm),
+    ];
+    if service.component.needs(Need::SigningKey) {
+        let path = file(names::SIGNING_KEY, SecretKey::SIGNING_KEY);
+        vars.push(var(env::JWT_SIGNING_KEY_FILE, path));
+    }
+    if service.component.needs(Need::AdminAccount) {
+        let secret = names::admin_secret(&shop.name);
+        vars.push(secret_var(env::ADMIN_EMAIL, &secret, SecretKey::EMAIL));
+        vars.push(secret_var(
+            env::ADMIN_PASSWORD,
+            &secret,
+            SecretKey::PASSWORD,
+        ));
+    }
+    vars
+}
+
+fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
+    let gateway = &shop.gateway;
+    let mut vars = vec![var(
+        env::RATE_LIMIT_PER_MINUTE,
+        gateway.rate_limit_per_minute.to_string(),
+    )];
+    if !gateway.cors_allowed_origins.is_empty() {
+        vars.push(var(
+            env::CORS_ALLOWED_ORIGINS,
+            gateway.cors_allowed_origins.join(","),
+        ));
+    }
+    vars
+}
+
+/// Addresses of the services that this one calls, as far as the shop has them.
+fn peers(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
+    let url =
+        |peer: ServiceName, port: u16| format!("http://{}:{port}", shop.host_of(peer.as_str()));
+    let there = |peer: &&ServiceName| shop.service(**peer).is_some();
+    let component = service.component;
+    let http = component.http_peers.iter().filter(there);
+    let grpc = component.grpc_peers.iter().filter(there);
+    http.map(|&peer| var(env::http_url(peer.as_str()), url(peer, ports::HTTP)))
+        .chain(grpc.map(|&peer| var(env::grpc_url(peer.as_str()), url(peer, ports::GRPC))))
+        .collect()
+}

@@ -1,0 +1,70 @@
+//! Jobs that run before a service: migrations, and demo data.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+
+use super::{Scope, meta, pod, services};
+use crate::{names, object::Object, validate::ServiceInstance};
+
+/// Attempts after the first. A migration that fails four times needs a person.
+const RETRIES: i32 = 3;
+/// A Job that takes longer has hung.
+const DEADLINE_SECONDS: i64 = 900;
+
+/// One Job per service whose database does not have the schema of its image yet.
+pub(super) fn migrations(scope: &Scope<'_>) -> Vec<Object> {
+    let due = scope
+        .shop
+        .services
+        .iter()
+        .filter(|service| service.migration_due);
+    due.map(|service| {
+        let component = names::migrate_component(service.component.name);
+        Object::new(&job(scope, service, &component, "migrate up"))
+    })
+    .collect()
+}
+
+/// One Job per service whose demo data is wanted and not written yet.
+pub(super) fn seeds(scope: &Scope<'_>) -> Vec<Object> {
+    let due = scope
+        .shop
+        .services
+        .iter()
+        .filter(|service| service.seed_due);
+    due.map(|service| {
+        let component = names::seed_component(service.component.name);
+        Object::new(&job(scope, service, &component, "seed"))
+    })
+    .collect()
+}
+
+/// A Job whose name stands for its pod: a Job cannot be changed, hence another image, or the
+/// credential that the first attempt lacked, makes another Job.
+fn job(scope: &Scope<'_>, service: &ServiceInstance, component: &str, command: &str) -> Job {
+    let shop = scope.shop;
+    let mut labels = names::service_selector(&shop.name, service.component.name);
+    labels.extend(names::selector(&shop.name, component));
+    let mut spec = services::running(shop, service, command);
+    spec.restart_policy = Some("Never".into());
+    let template = pod::template(scope, labels.clone(), spec);
+    let identity = serde_json::to_string(&template).expect("a pod template is JSON");
+    let name = names::job(&shop.name, component, &identity);
+    let mut metadata = meta::versioned(meta::owned(shop, name, component), &service.image);
+    metadata.labels.get_or_insert_default().extend(labels);
+    metadata.annotations = Some(BTreeMap::from([(
+        names::IMAGE_ANNOTATION.into(),
+        service.image.clone(),
+    )]));
+    Job {
+        metadata,
+        spec: Some(JobSpec {
+            backoff_limit: Some(RETRIES),
+            active_deadline_seconds: Some(DEADLINE_SECONDS),
+            template,
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}

@@ -1,0 +1,32 @@
+//! Metadata of objects.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::{names, validate::ValidatedShop};
+
+/// Metadata of an object that goes when the Shop goes.
+pub(super) fn owned(shop: &ValidatedShop, name: String, component: &str) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(shop.namespace.clone()),
+        labels: Some(names::object_labels(&shop.name, component)),
+        owner_references: Some(vec![shop.owner.clone()]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Metadata of `<shop>-<component>`.
+pub(super) fn child(shop: &ValidatedShop, component: &str) -> ObjectMeta {
+    owned(shop, names::child(&shop.name, component), component)
+}
+
+/// The same, with the version that the image names.
+pub(super) fn versioned(mut metadata: ObjectMeta, image: &str) -> ObjectMeta {
+    if let Some(version) = names::version_label(image) {
+        metadata
+            .labels
+            .get_or_insert_default()
+            .insert(names::VERSION_LABEL.to_owned(), version);
+    }
+    metadata
+}

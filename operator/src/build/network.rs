@@ -1,0 +1,300 @@
+//! Network policies: nothing is allowed but the edges of the picture, and every edge is taken from
+//! the table of components.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contracts::ports;
+use k8s_openapi::{
+    api::networking::v1::{
+        NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+        NetworkPolicyPort, NetworkPolicySpec,
+    },
+    apimachinery::pkg::{
+        apis::meta::v1::{LabelSelector, LabelSelectorRequirement},
+        util::intstr::IntOrString,
+    },
+};
+
+use super::{
+    env::SMTP_PORT,
+    meta,
+    plans::{REDIS_PORT, databases, topics},
+};
+use crate::{
+    components::Need,
+    crd::ServiceName,
+    names,
+    object::Object,
+    validate::{
+        CacheEngine, DatabaseEngine, EventsEngine, MailEngine, ServiceInstance, ValidatedShop,
+    },
+};
+
+const DNS_PORT: u16 = 53;
+
+/// Every policy of a shop.
+pub(super) fn policies(shop: &ValidatedShop) -> Vec<Object> {
+    if !shop.network_policies {
+        return Vec::new();
+    }
+    let services = shop
+        .services
+        .iter()
+        .map(|service| service_policy(shop, service));
+    let engines = backends(shop)
+        .into_iter()
+        .filter_map(|backend| engine_policy(shop, &backend));
+    [base(shop)]
+        .into_iter()
+        .chain(services)
+        .chain(engines)
+        .map(|p| Object::new(&p))
+        .collect()
+}
+
+/// An engine, as its users see it.
+struct Backend {
+    need: Need,
+    /// Its component, if it is bundled.
+    component: Option<&'static str>,
+    ports: BTreeSet<u16>,
+    /// Whether the operator itself talks to it.
+    operated: bool,
+}
+
+fn backends(shop: &ValidatedShop) -> [Backend; 4] {
+    let backend = |need, bundled: Option<_>, ports: &[u16], operated| Backend {
+        need,
+        component: bundled,
+        ports: ports.iter().copied().collect(),
+        operated,
+    };
+    let database = databases(shop).port;
+    let postgres = matches!(shop.database, DatabaseEngine::Bundled(_)).then_some(names::POSTGRES);
+    let (redis, redis_port) = match &shop.cache {
+        CacheEngine::Bundled(_) => (Some(names::REDIS), REDIS_PORT),
+        CacheEngine::External { port, .. } => (None, *port),
+    };
+    let (mail, mail_port) = match &shop.mail {
+        MailEngine::Bundled { .. } => (Some(names::MAIL), SMTP_PORT),
+        MailEngine::External { port, .. } => (None, *port),
+    };
+    let kafka = matches!(shop.events, EventsEngine::Bundled(_)).then_some(names::KAFKA);
+    let brokers: Vec<u16> = topics(shop)
+        .bootstrap_servers
+        .iter()
+        .filter_map(|server| server.rsplit_once(':')?.1.parse().ok())
+        .collect();
+    [
+        backend(Need::Database, postgres, &[database], true),
+        backend(Need::Cache, redis, &[redis_port], false),
+        backend(Need::Events, kafka, &brokers, true),
+        backend(Need::Mail, mail, &[mail_port], false),
+    ]
+}
+
+/// Denies everything but names (DNS), and the admin port to the cluster: probes and Prometheus.
+fn base(shop: &ValidatedShop) -> NetworkPolicy {
+    let dns = [("UDP", DNS_PORT), ("TCP", DNS_PORT)];
+    let anywhere_in_cluster = NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector::default()),
+        ..Default::default()
+    };
+    let admin = NetworkPolicyIngressRule {
+        from: Some(vec![anywhere_in_cluster]),
+        ports: Some(tcp([ports::ADMIN])),
+    };
+    let egress = NetworkPolicyEgressRule {
+        to: None,
+        ports: Some(dns.map(|(protocol, number)| port(protocol, number)).into()),
+    };
+    policy(
+        shop,
+        "base",
+        names::shop_selector(&shop.name),
+        vec![admin],
+        vec![egress],
+    )
+}
+
+/// What a service and its Jobs may be called by, and may call.
+fn service_policy(shop: &ValidatedShop, service: &ServiceInstance) -> NetworkPolicy {
+    let component = service.component;
+    let name = component.name;
+    let ingress = if name == ServiceName::Gateway {
+        vec![NetworkPolicyIngressRule {
+            from: None,
+            ports: Some(tcp([ports::HTTP])),
+        }]
+    } else {
+        let callers = |calls: fn(&ServiceInstance) -> &[ServiceName], port| {
+            let callers = shop
+                .services
+                .iter()
+                .filter(|caller| calls(caller).contains(&name));
+            let callers: Vec<_> = callers.map(|caller| caller.component.name).collect();
+            (!callers.is_empty()).then(|| NetworkPolicyIngressRule {
+                from: Some(vec![pods_of(shop, &callers)]),
+                ports: Some(tcp([port])),
+            })
+        };
+        let http = callers(|caller| caller.component.http_peers, ports::HTTP);
+        let grpc = callers(|caller| caller.component.grpc_peers, ports::GRPC);
+        http.into_iter().chain(grpc).collect()
+    };
+    let selector = names::service_selector(&shop.name, name);
+    policy(
+        shop,
+        name.as_str(),
+        selector,
+        ingress,
+        egress(shop, service),
+    )
+}
+
+fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyEgressRule> {
+    let component = service.component;
+    let backends = backends(shop)
+        .into_iter()
+        .filter(|backend| component.needs(backend.need))
+        .map(|backend| NetworkPolicyEgressRule {
+            to: backend
+                .component
+                .map(|engine| vec![pods(names::selector(&shop.name, engine))]),
+            ports: Some(tcp(backend.ports)),
+        });
+    let peers = |peers: &[ServiceName], port| {
+        let peers: Vec<_> = peers
+            .iter()
+            .copied()
+            .filter(|peer| shop.service(*peer).is_some())
+            .collect();
+        (!peers.is_empty()).then(|| NetworkPolicyEgressRule {
+            to: Some(vec![pods_of(shop, &peers)]),
+            ports: Some(tcp([port])),
+        })
+    };
+    let traces = shop
+        .otlp_endpoint
+        .as_deref()
+        .map(|endpoint| NetworkPolicyEgressRule {
+            to: None,
+            ports: Some(tcp([endpoint_port(endpoint)])),
+        });
+    backends
+        .chain(peers(component.http_peers, ports::HTTP))
+        .chain(peers(component.grpc_peers, ports::GRPC))
+        .chain(traces)
+        .collect()
+}
+
+/// What a bundled engine may be called by: its users, and the operator where it works on it.
+fn engine_policy(shop: &ValidatedShop, backend: &Backend) -> Option<NetworkPolicy> {
+    let engine = backend.component?;
+    let users = shop
+        .services
+        .iter()
+        .filter(|service| service.component.needs(backend.need));
+    let users: Vec<_> = users.map(|service| service.component.name).collect();
+    let operator = backend.operated.then(|| operator_pods(shop));
+    let from: Vec<_> = (!users.is_empty())
+        .then(|| pods_of(shop, &users))
+        .into_iter()
+        .chain(operator)
+        .collect();
+    let rule = NetworkPolicyIngressRule {
+        from: Some(from),
+        ports: Some(tcp(backend.ports.iter().copied())),
+    };
+    // Without a source the rule would admit everybody.
+    let ingress = rule
+        .from
+        .as_ref()
+        .is_some_and(|from| !from.is_empty())
+        .then_some(rule);
+    let selector = names::selector(&shop.name, engine);
+    Some(policy(
+        shop,
+        engine,
+        selector,
+        ingress.into_iter().collect(),
+        Vec::new(),
+    ))
+}
+
+fn policy(
+    shop: &ValidatedShop,
+    component: &str,
+    selector: BTreeMap<String, String>,
+    ingress: Vec<NetworkPolicyIngressRule>,
+    egress: Vec<NetworkPolicyEgressRule>,
+) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: meta::child(shop, component),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(names::label_selector(selector)),
+            policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
+            ingress: (!ingress.is_empty()).then_some(ingress),
+            egress: (!egress.is_empty()).then_some(egress),
+        }),
+    }
+}
+
+fn pods(labels: BTreeMap<String, String>) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        pod_selector: Some(names::label_selector(labels)),
+        ..Default::default()
+    }
+}
+
+/// The pods of some services, and of their Jobs.
+fn pods_of(shop: &ValidatedShop, services: &[ServiceName]) -> NetworkPolicyPeer {
+    let is_one_of = LabelSelectorRequirement {
+        key: names::SERVICE_LABEL.into(),
+        operator: "In".into(),
+        values: Some(services.iter().map(ToString::to_string).collect()),
+    };
+    let selector = LabelSelector {
+        match_labels: Some(names::shop_selector(&shop.name)),
+        match_expressions: Some(vec![is_one_of]),
+    };
+    NetworkPolicyPeer {
+        pod_selector: Some(selector),
+        ..Default::default()
+    }
+}
+
+fn operator_pods(shop: &ValidatedShop) -> NetworkPolicyPeer {
+    let namespace = names::labels([(
+        "kubernetes.io/metadata.name",
+        shop.operator_namespace.as_str(),
+    )]);
+    NetworkPolicyPeer {
+        namespace_selector: Some(names::label_selector(namespace)),
+        pod_selector: Some(names::label_selector(shop.operator_pod_labels.clone())),
+        ip_block: None,
+    }
+}
+
+fn tcp(ports: impl IntoIterator<Item = u16>) -> Vec<NetworkPolicyPort> {
+    ports
+        .into_iter()
+        .map(|number| port("TCP", number))
+        .collect()
+}
+
+fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        port: Some(IntOrString::Int(number.into())),
+        protocol: Some(protocol.into()),
+        end_port: None,
+    }
+}
+
+/// Port of a URL, its scheme's if it names none. The spec's pattern admits http and https only.
+fn endpoint_port(endpoint: &str) -> u16 {
+    url::Url::parse(endpoint)
+        .ok()
+        .and_then(|url| url.port_or_known_default())
+        .unwrap_or(4317)
+}

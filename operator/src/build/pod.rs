@@ -1,0 +1,244 @@
+//! Pods: what every one of them has, whatever it runs. They pass the restricted Pod Security
+//! standard, and nothing in them depends on the version of the operator.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction,
+        HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+        SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, TCPSocketAction,
+        Volume, VolumeMount,
+    },
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+};
+
+use super::Scope;
+use crate::{crd::PullPolicy, names, validate::ValidatedShop};
+
+/// Where Secrets are mounted, each in a directory of its name.
+const SECRETS: &str = "/etc/shop";
+
+/// A pod of a shop. `user` is the numeric user and group of its processes and files.
+pub(super) fn spec(
+    shop: &ValidatedShop,
+    account: &str,
+    user: i64,
+    container: Container,
+    volumes: Vec<Volume>,
+) -> PodSpec {
+    let pull_secrets: Vec<_> = shop
+        .pull_secrets
+        .iter()
+        .map(|name| LocalObjectReference { name: name.clone() })
+        .collect();
+    PodSpec {
+        service_account_name: Some(names::child(&shop.name, account)),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(user),
+            run_as_group: Some(user),
+            fs_group: Some(user),
+            fs_group_change_policy: Some("OnRootMismatch".into()),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".into(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        containers: vec![Container {
+            image_pull_policy: Some(pull_policy(shop.pull_policy).into()),
+            security_context: Some(SecurityContext {
+                allow_privilege_escalation: Some(false),
+                capabilities: Some(Capabilities {
+                    add: None,
+                    drop: Some(vec!["ALL".into()]),
+                }),
+                read_only_root_filesystem: Some(true),
+                ..SecurityContext::default()
+            }),
+            ..container
+        }],
+        volumes: (!volumes.is_empty()).then_some(volumes),
+        ..PodSpec::default()
+    }
+}
+
+/// The template of a pod. The annotation restarts it once when a Secret that it reads changes.
+pub(super) fn template(
+    scope: &Scope<'_>,
+    labels: BTreeMap<String, String>,
+    spec: PodSpec,
+) -> PodTemplateSpec {
+    let hashes: Vec<_> = secrets(&spec)
+        .iter()
+        .map(|name| {
+            format!(
+                "{name}={}",
+                scope.hashes.get(*name).map_or("", String::as_str)
+            )
+        })
+        .collect();
+    let annotations = (!hashes.is_empty()).then(|| {
+        BTreeMap::from([(
+            names::SECRETS_HASH.into(),
+            names::short_hash(&hashes.join(",")),
+        )])
+    });
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations,
+            ..ObjectMeta::default()
+        }),
+        spec: Some(spec),
+    }
+}
+
+/// Names of the Secrets whose content a pod reads.
+fn secrets(spec: &PodSpec) -> BTreeSet<&str> {
+    let env = spec
+        .containers
+        .iter()
+        .flat_map(|container| container.env.iter().flatten());
+    let in_env = env
+        .filter_map(|var| var.value_from.as_ref()?.secret_key_ref.as_ref())
+        .map(|secret| secret.name.as_str());
+    let in_volumes = spec
+        .volumes
+        .iter()
+        .flatten()
+        .filter_map(|volume| volume.secret.as_ref()?.secret_name.as_deref());
+    in_env.chain(in_volumes).collect()
+}
+
+const fn pull_policy(policy: PullPolicy) -> &'static str {
+    match policy {
+        PullPolicy::IfNotPresent => "IfNotPresent",
+        PullPolicy::Always => "Always",
+        PullPolicy::Never => "Never",
+    }
+}
+
+/// A variable with this value.
+pub(super) fn var(name: impl Into<String>, value: impl Into<String>) -> EnvVar {
+    EnvVar {
+        name: name.into(),
+        value: Some(value.into()),
+        value_from: None,
+    }
+}
+
+/// A variable with the value of a Secret's key.
+pub(super) fn secret_var(name: &str, secret: &str, key: &str) -> EnvVar {
+    let secret_key_ref = SecretKeySelector {
+        name: secret.to_owned(),
+        key: key.to_owned(),
+        optional: None,
+    };
+    let value_from = EnvVarSource {
+        secret_key_ref: Some(secret_key_ref),
+        ..EnvVarSource::default()
+    };
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(value_from),
+    }
+}
+
+/// A volume with its mount.
+pub(super) type Mounted = (Volume, VolumeMount);
+
+/// A Secret as files. Only the pod's group reads them.
+pub(super) fn secret_files(volume: &str, secret: String) -> Mounted {
+    let source = SecretVolumeSource {
+        secret_name: Some(secret),
+        default_mode: Some(0o440),
+        ..SecretVolumeSource::default()
+    };
+    let volume_source = Volume {
+        name: volume.to_owned(),
+        secret: Some(source),
+        ..Volume::default()
+    };
+    let mount = VolumeMount {
+        read_only: Some(true),
+        ..mount(volume, &secret_dir(volume))
+    };
+    (volume_source, mount)
+}
+
+/// Directory of [`secret_files`].
+pub(super) fn secret_dir(volume: &str) -> String {
+    format!("{SECRETS}/{volume}")
+}
+
+/// A directory to write in, gone with the pod.
+pub(super) fn scratch(volume: &str, path: &str) -> Mounted {
+    let source = EmptyDirVolumeSource::default();
+    let volume_source = Volume {
+        name: volume.to_owned(),
+        empty_dir: Some(source),
+        ..Volume::default()
+    };
+    (volume_source, mount(volume, path))
+}
+
+/// Mounts a volume.
+pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.to_owned(),
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    }
+}
+
+/// Asks a port over HTTP.
+pub(super) fn http_probe(port: &str, path: &str) -> Probe {
+    let action = HTTPGetAction {
+        path: Some(path.to_owned()),
+        port: IntOrString::String(port.to_owned()),
+        ..HTTPGetAction::default()
+    };
+    Probe {
+        http_get: Some(action),
+        ..Probe::default()
+    }
+}
+
+/// Connects to a port.
+pub(super) fn tcp_probe(port: &str) -> Probe {
+    let action = TCPSocketAction {
+        port: IntOrString::String(port.to_owned()),
+        host: None,
+    };
+    Probe {
+        tcp_socket: Some(action),
+        ..Probe::default()
+    }
+}
+
+/// Runs a command.
+pub(super) fn exec_probe(command: &[&str]) -> Probe {
+    let command = command.iter().map(|&word| word.to_owned()).collect();
+    Probe {
+        exec: Some(ExecAction {
+            command: Some(command),
+        }),
+        ..Probe::default()
+    }
+}
+
+/// How often a probe asks, and how many failures in a row it takes.
+pub(super) fn every(seconds: i32, failures: i32, probe: Probe) -> Probe {
+    Probe {
+        period_seconds: Some(seconds),
+        failure_threshold: Some(failures),
+        timeout_seconds: Some(if seconds > 1 { 3 } else { 1 }),
+        ..probe
+    }
+}

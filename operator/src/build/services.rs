@@ -1,0 +1,242 @@
+//! The services: Deployments, Services, autoscalers and disruption budgets.
+
+use contracts::ports;
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        autoscaling::v2::{
+            CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec,
+            MetricSpec, MetricTarget, ResourceMetricSource,
+        },
+        core::v1::{
+            Container, ContainerPort, PodSpec, Service, ServiceAccount, ServicePort, ServiceSpec,
+            TopologySpreadConstraint,
+        },
+        policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+
+use super::{Scope, env, meta, pod};
+use crate::{
+    crd::ServiceName,
+    names,
+    object::Object,
+    validate::{Scaling, ServiceInstance, ValidatedShop},
+};
+
+/// User of the services' images, which have no others.
+const USER: i64 = 65532;
+/// [`env`]'s drain time, then half a minute for the slowest request.
+const GRACE_SECONDS: i64 = 40;
+/// Port of the gateway's Service, so that its URL needs none.
+pub(super) const PUBLIC_PORT: i32 = 80;
+
+/// One account per service, without any rights.
+pub(super) fn accounts(shop: &ValidatedShop) -> impl Iterator<Item = Object> {
+    shop.services
+        .iter()
+        .map(|service| account(shop, service.component.name.as_str()))
+}
+
+/// An account without a token.
+pub(super) fn account(shop: &ValidatedShop, component: &str) -> Object {
+    Object::new(&ServiceAccount {
+        metadata: meta::child(shop, component),
+        automount_service_account_token: Some(false),
+        ..ServiceAccount::default()
+    })
+}
+
+/// Every object of every service.
+pub(super) fn objects(scope: &Scope<'_>) -> Vec<Object> {
+    let shop = scope.shop;
+    let objects = |service| {
+        [
+            Some(Object::new(&network_service(shop, service))),
+            Some(Object::new(&deployment(scope, service))),
+            autoscaler(shop, service).as_ref().map(Object::new),
+            disruption_budget(shop, service).as_ref().map(Object::new),
+        ]
+    };
+    shop.services.iter().flat_map(objects).flatten().collect()
+}
+
+fn deployment(scope: &Scope<'_>, service: &ServiceInstance) -> Deployment {
+    let shop = scope.shop;
+    let name = service.component.name;
+    let selector = names::selector(&shop.name, name.as_str());
+    let mut labels = names::service_selector(&shop.name, name);
+    labels.extend(selector.clone());
+    labels.extend(names::labels([(names::METRICS_LABEL, "true")]));
+    let replicas = match service.scaling {
+        Scaling::Fixed(replicas) => Some(replicas),
+        Scaling::Auto { .. } => None,
+    };
+    Deployment {
+        metadata: meta::versioned(meta::child(shop, name.as_str()), &service.image),
+        spec: Some(DeploymentSpec {
+            replicas,
+            revision_history_limit: Some(3),
+            selector: names::label_selector(selector),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".into()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
+            template: pod::template(scope, labels, serving(shop, service)),
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// A pod that serves.
+fn serving(shop: &ValidatedShop, service: &ServiceInstance) -> PodSpec {
+    let mut spec = running(shop, service, "serve");
+    spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
+    spec.topology_spread_constraints = Some(vec![spread(shop, service.component.name)]);
+    let ports = service.component.ports().map(|(name, port)| ContainerPort {
+        name: Some(name.into()),
+        container_port: port.into(),
+        ..ContainerPort::default()
+    });
+    let admin = |path| pod::http_probe(ports::ADMIN_NAME, path);
+    for container in &mut spec.containers {
+        container.ports = Some(ports.clone().collect());
+        container.startup_probe = Some(pod::every(1, 120, admin("/live")));
+        container.readiness_probe = Some(pod::every(2, 3, admin("/ready")));
+        container.liveness_probe = Some(pod::every(10, 3, admin("/live")));
+    }
+    spec
+}
+
+/// A pod that runs one command of a service's image, configured as the service is.
+pub(super) fn running(shop: &ValidatedShop, service: &ServiceInstance, command: &str) -> PodSpec {
+    let name = service.component.name;
+    let (volumes, mounts) = env::files(shop, service).into_iter().unzip();
+    let container = Container {
+        name: name.to_string(),
+        image: Some(service.image.clone()),
+        args: Some(command.split(' ').map(str::to_owned).collect()),
+        env: Some(env::variables(shop, service)),
+        resources: Some(service.resources.clone()),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    };
+    PodSpec {
+        node_selector: (!service.node_selector.is_empty()).then(|| service.node_selector.clone()),
+        tolerations: (!service.tolerations.is_empty()).then(|| service.tolerations.clone()),
+        ..pod::spec(shop, name.as_str(), USER, container, volumes)
+    }
+}
+
+/// Pods of one revision keep apart from each other where the nodes allow it.
+fn spread(shop: &ValidatedShop, name: ServiceName) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".into(),
+        when_unsatisfiable: "ScheduleAnyway".into(),
+        label_selector: Some(names::label_selector(names::selector(
+            &shop.name,
+            name.as_str(),
+        ))),
+        match_label_keys: Some(vec!["pod-template-hash".into()]),
+        ..TopologySpreadConstraint::default()
+    }
+}
+
+/// The address of a service. The admin port is not in it, because the gateway's may be public.
+fn network_service(shop: &ValidatedShop, service: &ServiceInstance) -> Service {
+    let name = service.component.name;
+    let gateway = name == ServiceName::Gateway;
+    let ports = service
+        .component
+        .ports()
+        .filter(|(port, _)| *port != ports::ADMIN_NAME);
+    let ports = ports.map(|(port_name, port)| ServicePort {
+        name: Some(port_name.into()),
+        port: if gateway { PUBLIC_PORT } else { port.into() },
+        target_port: Some(IntOrString::String(port_name.into())),
+        app_protocol: (port == ports::GRPC).then(|| "kubernetes.io/h2c".into()),
+        ..ServicePort::default()
+    });
+    let type_ = if gateway {
+        shop.gateway.service.type_
+    } else {
+        Default::default()
+    };
+    Service {
+        metadata: meta::child(shop, name.as_str()),
+        spec: Some(ServiceSpec {
+            type_: Some(type_.as_str().into()),
+            selector: Some(names::selector(&shop.name, name.as_str())),
+            ports: Some(ports.collect()),
+            ..ServiceSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn autoscaler(shop: &ValidatedShop, service: &ServiceInstance) -> Option<HorizontalPodAutoscaler> {
+    let Scaling::Auto {
+        min,
+        max,
+        cpu_percent,
+    } = service.scaling
+    else {
+        return None;
+    };
+    let metadata = meta::child(shop, service.component.name.as_str());
+    let cpu = MetricSpec {
+        type_: "Resource".into(),
+        resource: Some(ResourceMetricSource {
+            name: "cpu".into(),
+            target: MetricTarget {
+                type_: "Utilization".into(),
+                average_utilization: Some(cpu_percent),
+                ..MetricTarget::default()
+            },
+        }),
+        ..MetricSpec::default()
+    };
+    Some(HorizontalPodAutoscaler {
+        spec: Some(HorizontalPodAutoscalerSpec {
+            scale_target_ref: CrossVersionObjectReference {
+                api_version: Some("apps/v1".into()),
+                kind: "Deployment".into(),
+                name: metadata.name.clone().unwrap_or_default(),
+            },
+            min_replicas: Some(min),
+            max_replicas: max,
+            metrics: Some(vec![cpu]),
+            behavior: None,
+        }),
+        metadata,
+        status: None,
+    })
+}
+
+/// A budget where there are two pods to choose from; with one it would only block a node's drain.
+fn disruption_budget(
+    shop: &ValidatedShop,
+    service: &ServiceInstance,
+) -> Option<PodDisruptionBudget> {
+    let name = service.component.name;
+    (service.scaling.min() >= 2).then(|| PodDisruptionBudget {
+        metadata: meta::child(shop, name.as_str()),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(service.max_unavailable)),
+            selector: Some(names::label_selector(names::selector(
+                &shop.name,
+                name.as_str(),
+            ))),
+            // A pod that does not work anyway must not hold up a drain.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    })
+}
