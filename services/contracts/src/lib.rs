@@ -1,6 +1,35 @@
 //! What the services say to each other, and what the operator must know of it: ports, topics,
 //! environment variables, events, protos, money and ids. Nothing here does I/O.
 
+pub mod demo;
 pub mod env;
+pub mod events;
+pub mod id;
+pub mod money;
 pub mod ports;
+pub mod sku;
 pub mod topics;
+
+pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, UserId};
+pub use money::{Currency, Money, MoneyError};
+pub use sku::Sku;
+
+/// Messages and stubs generated from `proto/` (`make generate`).
+#[expect(missing_docs, clippy::pedantic, reason = "generated code")]
+pub mod proto {
+    pub mod catalog {
+        include!("gen/shop.catalog.v1.rs");
+    }
+    pub mod inventory {
+        include!("gen/shop.inventory.v1.rs");
+    }
+    pub mod order {
+        include!("gen/shop.order.v1.rs");
+    }
+    pub mod review {
+        include!("gen/shop.review.v1.rs");
+    }
+    pub mod user {
+        include!("gen/shop.user.v1.rs");
+    }
+}

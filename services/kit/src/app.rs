@@ -1,0 +1,333 @@
+//! A service that runs: three listeners, background tasks, readiness, and an end without losses.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::routing::get;
+use axum::{Extension, Json, Router, middleware};
+use contracts::{env, ports};
+use futures_util::future::BoxFuture;
+use http::{StatusCode, header};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+
+use crate::config::{Env, FromEnv};
+use crate::service::{Common, Service, StartError, verifier};
+use crate::telemetry::chain;
+use crate::{grpc, http as edge, metrics, postgres};
+
+/// How long a request may take.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
+/// How large a body may be, in bytes, unless a route says otherwise.
+const BODY_LIMIT: usize = 1 << 20;
+/// How long requests and tasks that are under way may still take after the listeners have closed.
+const FINISH: Duration = Duration::from_secs(20);
+/// How long a readiness check may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long clients keep a gRPC connection: a new one finds new pods.
+const GRPC_CONNECTION_AGE: Duration = Duration::from_mins(1);
+
+/// Where a service listens.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// HTTP API.
+    pub http: SocketAddr,
+    /// gRPC API.
+    pub grpc: SocketAddr,
+    /// Probes and metrics.
+    pub admin: SocketAddr,
+    /// How long to keep serving after SIGTERM, while the cluster stops sending requests.
+    pub drain: Duration,
+}
+
+impl FromEnv for Listen {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        let http = env.or(env::HTTP_ADDR, any(ports::HTTP));
+        let grpc = env.or(env::GRPC_ADDR, any(ports::GRPC));
+        let admin = env.or(env::ADMIN_ADDR, any(ports::ADMIN));
+        let drain = env.or(env::DRAIN_SECONDS, 3);
+        let drain = Duration::from_secs(drain?);
+        Some(Self { http: http?, grpc: grpc?, admin: admin?, drain })
+    }
+}
+
+/// The addresses that were really bound.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound {
+    /// HTTP API.
+    pub http: SocketAddr,
+    /// gRPC API.
+    pub grpc: SocketAddr,
+    /// Probes and metrics.
+    pub admin: SocketAddr,
+}
+
+type Task = BoxFuture<'static, Result<(), StartError>>;
+type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), StartError>> + Send + Sync>;
+
+/// A service that is being put together.
+pub struct App {
+    /// What every service is configured by.
+    pub common: Common,
+    /// Cancelled when listeners close; background tasks must then finish.
+    pub stop: CancellationToken,
+    name: &'static str,
+    openapi: OpenApi,
+    http: Router,
+    grpc: Option<Routes>,
+    tasks: Vec<(&'static str, Task)>,
+    checks: Vec<(&'static str, Check)>,
+    pools: Vec<PgPool>,
+    verifier: Arc<crate::auth::Verifier>,
+    listeners: [TcpListener; 3],
+}
+
+impl App {
+    /// Binds the listeners and reads the keys.
+    pub async fn new<S: Service>(common: Common) -> Result<Self, StartError> {
+        let listen = &common.listen;
+        let listeners =
+            [bind(listen.http).await?, bind(listen.grpc).await?, bind(listen.admin).await?];
+        Ok(Self {
+            stop: CancellationToken::new(),
+            name: S::NAME,
+            openapi: S::openapi(),
+            http: Router::new(),
+            grpc: None,
+            tasks: Vec::new(),
+            checks: Vec::new(),
+            pools: Vec::new(),
+            verifier: verifier(&common)?,
+            listeners,
+            common,
+        })
+    }
+
+    /// Verifies access tokens, for what is not a plain request (WebSocket).
+    pub fn verifier(&self) -> Arc<crate::auth::Verifier> {
+        Arc::clone(&self.verifier)
+    }
+
+    /// Serves these routes.
+    #[must_use]
+    pub fn http(mut self, routes: Router) -> Self {
+        self.http = self.http.merge(routes);
+        self
+    }
+
+    /// Serves these gRPC services.
+    #[must_use]
+    pub fn grpc(mut self, routes: Routes) -> Self {
+        self.grpc = Some(routes);
+        self
+    }
+
+    /// Runs beside the listeners. A task that ends before `stop` takes the service with it.
+    #[must_use]
+    pub fn task<F, E>(mut self, name: &'static str, task: F) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<StartError>,
+    {
+        self.tasks.push((name, Box::pin(async move { task.await.map_err(Into::into) })));
+        self
+    }
+
+    /// The service is ready only while this succeeds.
+    #[must_use]
+    pub fn check<F, E>(
+        mut self,
+        name: &'static str,
+        check: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<StartError>,
+    {
+        let check: Check = Arc::new(move || {
+            let check = check();
+            Box::pin(async move { check.await.map_err(Into::into) })
+        });
+        self.checks.push((name, check));
+        self
+    }
+
+    /// Needs this database: checked for readiness, measured.
+    #[must_use]
+    pub fn database(mut self, pool: &PgPool) -> Self {
+        self.pools.push(pool.clone());
+        let pool = pool.clone();
+        self.check("database", move || {
+            let pool = pool.clone();
+            async move { postgres::ping(&pool).await }
+        })
+    }
+
+    /// The addresses that were bound.
+    pub fn bound(&self) -> Bound {
+        let [http, grpc, admin] = self
+            .listeners
+            .each_ref()
+            .map(|listener| listener.local_addr().expect("a bound listener has an address"));
+        Bound { http, grpc, admin }
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains.
+    pub async fn run_until_signal(self) -> Result<(), StartError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        self.run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await
+    }
+
+    /// Runs until `end`, then drains.
+    pub async fn run(self, end: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+        let (name, drain) = (self.name, self.common.listen.drain);
+        let stop = self.stop.clone();
+        let draining = Arc::new(AtomicBool::new(false));
+        let admin_stop = CancellationToken::new();
+        let mut tasks = self.spawn(&draining, &admin_stop);
+        tracing::info!(service = name, "ready to serve");
+        let failed = tokio::select! {
+            failed = first_end(&mut tasks) => Some(failed),
+            () = end => None,
+        };
+        draining.store(true, Ordering::Relaxed);
+        if failed.is_none() {
+            tracing::info!(service = name, "draining");
+            tokio::time::sleep(drain).await;
+        }
+        stop.cancel();
+        let rest = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(FINISH, rest).await.is_err() {
+            tracing::warn!(service = name, "some work did not finish in time and is dropped");
+        }
+        admin_stop.cancel();
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn spawn(
+        self,
+        draining: &Arc<AtomicBool>,
+        admin_stop: &CancellationToken,
+    ) -> JoinSet<(&'static str, Result<(), StartError>)> {
+        let Self { stop, http, grpc, tasks, checks, pools, verifier, listeners, openapi, .. } =
+            self;
+        let [http_listener, grpc_listener, admin_listener] = listeners;
+        let mut set = JoinSet::new();
+        let routes = layered(http, &openapi).layer(Extension(verifier));
+        let stopped = stop.clone().cancelled_owned();
+        set.spawn(async move {
+            let served = axum::serve(http_listener, routes).with_graceful_shutdown(stopped).await;
+            ("http", served.map_err(Into::into))
+        });
+        if let Some(routes) = grpc {
+            let stopped = stop.clone().cancelled_owned();
+            set.spawn(async move {
+                let served = tonic::transport::Server::builder()
+                    .tcp_nodelay(true)
+                    .max_connection_age(GRPC_CONNECTION_AGE)
+                    .layer(grpc::Observe)
+                    .add_routes(routes)
+                    .serve_with_incoming_shutdown(TcpListenerStream::new(grpc_listener), stopped)
+                    .await;
+                ("grpc", served.map_err(Into::into))
+            });
+        }
+        for (name, task) in tasks {
+            set.spawn(async move { (name, task.await) });
+        }
+        let admin = admin(checks, pools, Arc::clone(draining));
+        let stopped = admin_stop.clone().cancelled_owned();
+        // Answers to the very end, so it is no part of the set that is waited for.
+        tokio::spawn(async move {
+            let served = axum::serve(admin_listener, admin).with_graceful_shutdown(stopped).await;
+            if let Err(error) = served {
+                tracing::error!(error = chain(&error), "the admin port is closed");
+            }
+        });
+        set
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {address}: {error}").into())
+}
+
+/// A task has ended though nobody has told it to.
+async fn first_end(tasks: &mut JoinSet<(&'static str, Result<(), StartError>)>) -> StartError {
+    match tasks.join_next().await {
+        Some(Ok((name, Err(error)))) => format!("{name} has failed: {}", chain(&*error)).into(),
+        Some(Ok((name, Ok(())))) => format!("{name} has ended by itself").into(),
+        Some(Err(error)) => error.into(),
+        None => "there is nothing to run".into(),
+    }
+}
+
+/// The service's routes under what every request passes through.
+fn layered(routes: Router, openapi: &OpenApi) -> Router {
+    let document = openapi.clone();
+    let swagger = utoipa_swagger_ui::SwaggerUi::new("/swagger-ui")
+        .external_url_unchecked("/openapi.json", serde_json::to_value(openapi).unwrap_or_default());
+    routes
+        .route("/openapi.json", get(async move || Json(document)))
+        .merge(swagger)
+        .fallback(edge::not_found)
+        .method_not_allowed_fallback(edge::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn_with_state(REQUEST_DEADLINE, edge::deadline))
+        .layer(CatchPanicLayer::custom(edge::panicked))
+        .layer(middleware::from_fn(edge::observe))
+}
+
+fn admin(
+    checks: Vec<(&'static str, Check)>,
+    pools: Vec<PgPool>,
+    draining: Arc<AtomicBool>,
+) -> Router {
+    let checks = Arc::new(checks);
+    let ready = async move || {
+        if draining.load(Ordering::Relaxed) {
+            return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+        }
+        for (name, check) in checks.iter() {
+            let outcome = tokio::time::timeout(CHECK_TIMEOUT, check()).await;
+            let reason = match outcome {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => chain(&*error),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            tracing::warn!(check = name, reason, "not ready");
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("{name}: {reason}\n"));
+        }
+        (StatusCode::OK, "ready\n".to_owned())
+    };
+    let metrics = async move || {
+        pools.iter().for_each(postgres::observe);
+        ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text())
+    };
+    Router::new()
+        .route("/live", get(async || "live\n"))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .fallback(async |_: Request| StatusCode::NOT_FOUND)
+}

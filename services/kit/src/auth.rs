@@ -1,0 +1,229 @@
+//! Who calls: access tokens (JWT, RFC 7519) signed with Ed25519 (RFC 8037), verified by every
+//! service itself from the shop's public keys.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use contracts::{UserId, env};
+use http::request::Parts;
+use http::{HeaderValue, header};
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Env, FromEnv};
+use crate::problem::{FORBIDDEN, Problem, UNAUTHENTICATED};
+
+/// How long an unknown key id is not looked for again: a flood of forged tokens must not turn into
+/// a flood of file reads.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Seconds by which clocks may differ.
+const LEEWAY_SECONDS: u64 = 5;
+
+/// `typ` claim of an access token, so that no other token of ours is taken for one.
+pub const ACCESS: &str = "access";
+
+/// What a person may be.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Buys.
+    Customer,
+    /// Sells products of their own.
+    Seller,
+    /// Runs the shop.
+    Admin,
+}
+
+/// What an access token says (RFC 7519 names).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer: the shop.
+    pub iss: String,
+    /// Audience: the shop.
+    pub aud: String,
+    /// The account.
+    pub sub: UserId,
+    /// Expiry, seconds since the epoch.
+    pub exp: i64,
+    /// When it was issued.
+    pub iat: i64,
+    /// When it begins to be valid.
+    pub nbf: i64,
+    /// Id of the token.
+    pub jti: uuid::Uuid,
+    /// [`ACCESS`].
+    pub typ: String,
+    /// What the account may do.
+    pub roles: Vec<Role>,
+}
+
+/// Where the public keys are and what tokens must say.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// JSON Web Key Set file (RFC 7517); read again when a token names an unknown key.
+    pub jwks_file: PathBuf,
+    /// Expected `iss`.
+    pub issuer: String,
+    /// Expected `aud`.
+    pub audience: String,
+}
+
+impl FromEnv for Settings {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let jwks_file = env.required(env::JWKS_FILE);
+        let issuer = env.required(env::JWT_ISSUER);
+        let audience = env.required(env::JWT_AUDIENCE);
+        Some(Self { jwks_file: jwks_file?, issuer: issuer?, audience: audience? })
+    }
+}
+
+/// Why the key set cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("cannot read the key set {0}")]
+    Read(PathBuf, #[source] std::io::Error),
+    /// The file is no JSON Web Key Set.
+    #[error("the key set is not valid")]
+    Parse(#[from] serde_json::Error),
+}
+
+/// Verifies access tokens.
+#[derive(Debug)]
+pub struct Verifier {
+    settings: Settings,
+    validation: Validation,
+    keys: Mutex<(Arc<JwkSet>, Instant)>,
+}
+
+impl Verifier {
+    /// Reads the key set.
+    pub fn new(settings: Settings) -> Result<Self, KeyError> {
+        let keys = read(&settings)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
+        validation.set_audience(&[&settings.audience]);
+        validation.set_issuer(&[&settings.issuer]);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        Ok(Self { settings, validation, keys: Mutex::new((Arc::new(keys), Instant::now())) })
+    }
+
+    /// The claims of a valid access token.
+    pub fn verify(&self, token: &str) -> Result<Claims, Problem> {
+        // Which check failed helps an attacker more than a client.
+        let refused = || {
+            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            Problem::new(UNAUTHENTICATED, "the access token is not valid")
+                .header(header::WWW_AUTHENTICATE, challenge)
+        };
+        let head = jsonwebtoken::decode_header(token).map_err(|_| refused())?;
+        let kid = head.kid.ok_or_else(refused)?;
+        let keys = self.keys_with(&kid);
+        let key = keys.find(&kid).ok_or_else(refused)?;
+        let key = DecodingKey::from_jwk(key).map_err(|_| refused())?;
+        let claims: Claims = jsonwebtoken::decode(token, &key, &self.validation)
+            .map_err(|error| {
+                tracing::debug!(%error, "a token was refused");
+                refused()
+            })?
+            .claims;
+        if claims.typ == ACCESS { Ok(claims) } else { Err(refused()) }
+    }
+
+    /// The key set, read anew when it lacks this key: the operator rotates keys by adding one.
+    fn keys_with(&self, kid: &str) -> Arc<JwkSet> {
+        let mut guard = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let (keys, read_at) = &mut *guard;
+        if keys.find(kid).is_none() && read_at.elapsed() > RELOAD_INTERVAL {
+            *read_at = Instant::now();
+            match read(&self.settings) {
+                Ok(fresh) => *keys = Arc::new(fresh),
+                Err(error) => tracing::warn!(%error, "keeping the old key set"),
+            }
+        }
+        Arc::clone(keys)
+    }
+}
+
+fn read(settings: &Settings) -> Result<JwkSet, KeyError> {
+    let text = std::fs::read(&settings.jwks_file)
+        .map_err(|error| KeyError::Read(settings.jwks_file.clone(), error))?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+/// The account that a request is made for. As an extractor it refuses requests without a valid
+/// token; `Option<Caller>` lets those without any token through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The account.
+    pub user_id: UserId,
+    /// What it may do.
+    pub roles: Vec<Role>,
+    /// When the token ends, in seconds since the epoch.
+    pub expires_at: i64,
+}
+
+impl Caller {
+    /// Refuses callers without this role; administrators have every role.
+    pub fn require(&self, role: Role) -> Result<(), Problem> {
+        if self.has(role) {
+            Ok(())
+        } else {
+            Err(Problem::new(FORBIDDEN, "your account does not have the role that this needs"))
+        }
+    }
+
+    /// Whether the caller has this role; administrators have every role.
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role) || self.roles.contains(&Role::Admin)
+    }
+}
+
+impl From<Claims> for Caller {
+    fn from(claims: Claims) -> Self {
+        Self { user_id: claims.sub, roles: claims.roles, expires_at: claims.exp }
+    }
+}
+
+fn caller(parts: &Parts) -> Result<Option<Caller>, Problem> {
+    let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let verifier = parts
+        .extensions
+        .get::<Arc<Verifier>>()
+        .ok_or_else(|| Problem::internal("the service has no token verifier"))?;
+    let unusable = || Problem::new(UNAUTHENTICATED, "send Authorization: Bearer <access token>");
+    let (scheme, token) =
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(unusable)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(unusable());
+    }
+    verifier.verify(token.trim()).map(|claims| Some(claims.into()))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        caller(parts)?.ok_or_else(|| {
+            Problem::new(UNAUTHENTICATED, "send Authorization: Bearer <access token>")
+                .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        })
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Problem> {
+        caller(parts)
+    }
+}

@@ -1,0 +1,119 @@
+//! What every HTTP request passes through: trace, figures, deadline.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, Uri};
+use opentelemetry::propagation::Extractor;
+use prometheus::{Gauge, HistogramVec};
+use tracing::Instrument;
+
+use crate::metric;
+use crate::problem::{DEADLINE, METHOD, NOT_FOUND, Problem};
+use crate::telemetry;
+
+static SERVED: LazyLock<HistogramVec> = metric!(
+    seconds,
+    "http_server_request_duration_seconds",
+    "Duration of HTTP requests served, by method, route and status code.",
+    &["http_request_method", "http_route", "http_response_status_code"]
+);
+static ACTIVE: LazyLock<Gauge> =
+    metric!(gauge, "http_server_active_requests", "HTTP requests that are being served.");
+
+/// Reads the W3C trace context from headers.
+#[derive(Debug)]
+pub struct HeaderCarrier<'a>(pub &'a HeaderMap);
+
+impl Extractor for HeaderCarrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+/// Counts a request among the active ones for as long as it lives, even if it is dropped.
+struct Active;
+
+impl Active {
+    fn begin() -> Self {
+        ACTIVE.inc();
+        Self
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        ACTIVE.dec();
+    }
+}
+
+/// Traces and measures a request.
+pub async fn observe(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    let method = method(request.method());
+    let span = tracing::info_span!(
+        "http",
+        otel.kind = "server",
+        otel.name = format!("{method} {route}"),
+        trace_id = tracing::field::Empty,
+    );
+    telemetry::continue_trace(&span, &HeaderCarrier(request.headers()));
+    let active = Active::begin();
+    let begun = Instant::now();
+    let response = async move {
+        if let Some(id) = telemetry::trace_id() {
+            tracing::Span::current().record("trace_id", id);
+        }
+        next.run(request).await
+    }
+    .instrument(span)
+    .await;
+    drop(active);
+    SERVED
+        .with_label_values(&[method, &route, response.status().as_str()])
+        .observe(begun.elapsed().as_secs_f64());
+    response
+}
+
+/// Methods are whatever a client invents; labels are not.
+fn method(method: &http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "_OTHER",
+    }
+}
+
+/// Ends a request that takes too long; its work is dropped, its transaction rolled back.
+pub async fn deadline(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(limit, next.run(request)).await;
+    answer.unwrap_or_else(|_| Problem::new(DEADLINE, "please try again later").into_response())
+}
+
+/// For paths that do not exist.
+pub async fn not_found(uri: Uri) -> Problem {
+    Problem::new(NOT_FOUND, format!("there is nothing at {}", uri.path()))
+}
+
+/// For methods that a path does not have.
+pub async fn method_not_allowed() -> Problem {
+    Problem::new(METHOD, "see the Allow header")
+}
+
+/// A handler has panicked: the request fails, the service lives.
+pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    Problem::internal("a handler has panicked").into_response()
+}

@@ -1,0 +1,207 @@
+//! The outbox: events are stored in the transaction that makes them true, and a relay sends them
+//! to Kafka afterwards, in order per aggregate, at least once. (Transactional outbox; the consumer's
+//! inbox turns at-least-once into exactly-once effect.)
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use contracts::EventId;
+use contracts::events::Event;
+use contracts::topics::Aggregate;
+use futures_util::future::join_all;
+use prometheus::{Gauge, IntCounterVec};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::kafka::{Producer, Record};
+use crate::metric;
+use crate::telemetry::{self, propagate_trace};
+
+/// How often the relay looks for events that nobody has told it of, such as those of a process
+/// that died between its commit and its send.
+const POLL: Duration = Duration::from_millis(500);
+/// Pauses between looks after a wake-up: the commit follows the wake-up by a moment.
+const AFTER_WAKE: [Duration; 5] = [
+    Duration::from_millis(1),
+    Duration::from_millis(3),
+    Duration::from_millis(6),
+    Duration::from_millis(15),
+    Duration::from_millis(40),
+];
+/// Pause after Kafka or Postgres has refused.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Events sent in one transaction.
+const BATCH: i64 = 500;
+/// How often old rows are removed.
+const PURGE_INTERVAL: Duration = Duration::from_hours(1);
+
+static PUBLISHED: LazyLock<IntCounterVec> =
+    metric!(counter, "outbox_published_total", "Events sent to Kafka, by type.", &["type"]);
+static LAG: LazyLock<Gauge> =
+    metric!(gauge, "outbox_lag_seconds", "Age of the oldest event that has not been sent.");
+static UNPUBLISHED: LazyLock<Gauge> =
+    metric!(gauge, "outbox_unpublished", "Events that have not been sent.");
+
+/// Appends events; clones share one relay.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox(Arc<Notify>);
+
+impl Outbox {
+    /// Stores an event, to be sent once the transaction of `connection` has committed.
+    pub async fn append<E: Event>(
+        &self,
+        connection: &mut PgConnection,
+        event: &E,
+    ) -> Result<EventId, sqlx::Error> {
+        let id = EventId::new();
+        let mut headers = std::collections::HashMap::new();
+        propagate_trace(&mut headers);
+        sqlx::query!(
+            "INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, headers)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            id.uuid(),
+            E::AGGREGATE.as_str(),
+            event.aggregate_id(),
+            E::TYPE,
+            serde_json::to_value(event).map_err(|error| sqlx::Error::Encode(error.into()))?,
+            serde_json::json!(headers),
+        )
+        .execute(connection)
+        .await?;
+        self.0.notify_one();
+        Ok(id)
+    }
+
+    /// Sends events until told to stop.
+    pub async fn relay(self, pool: PgPool, producer: Producer, stop: CancellationToken) {
+        let mut purged = tokio::time::Instant::now();
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.0.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+            // The last round sends what the last requests have stored.
+            if let Err(error) = drain(&pool, &producer).await {
+                tracing::warn!(error = telemetry::chain(&*error), "the outbox cannot be sent");
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(AFTER_FAILURE) => {}
+                }
+            }
+            if purged.elapsed() > PURGE_INTERVAL {
+                purged = tokio::time::Instant::now();
+                if let Err(error) = purge(&pool).await {
+                    tracing::warn!(error = telemetry::chain(&error), "old rows are still there");
+                }
+            }
+        }
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Sends until nothing has been found for a while.
+async fn drain(pool: &PgPool, producer: &Producer) -> Result<(), BoxError> {
+    let mut pauses = AFTER_WAKE.iter();
+    loop {
+        if send_batch(pool, producer).await? > 0 {
+            pauses = AFTER_WAKE.iter();
+            continue;
+        }
+        match pauses.next() {
+            Some(pause) => tokio::time::sleep(*pause).await,
+            None => return Ok(()),
+        }
+    }
+}
+
+struct Row {
+    seq: i64,
+    id: Uuid,
+    aggregate_type: String,
+    aggregate_id: Uuid,
+    r#type: String,
+    payload: serde_json::Value,
+    headers: serde_json::Value,
+    created_at: DateTime<Utc>,
+}
+
+/// Sends the first unsent event of each aggregate. A second relay skips the rows that this one
+/// holds and, because they still count as unsent, the later events of the same aggregates too:
+/// that keeps their order.
+async fn send_batch(pool: &PgPool, producer: &Producer) -> Result<usize, BoxError> {
+    let mut tx = pool.begin().await?;
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT seq, id, aggregate_type, aggregate_id, type, payload, headers, created_at
+         FROM outbox o
+         WHERE published_at IS NULL AND NOT EXISTS (
+             SELECT FROM outbox earlier
+             WHERE earlier.published_at IS NULL
+               AND earlier.aggregate_type = o.aggregate_type
+               AND earlier.aggregate_id = o.aggregate_id
+               AND earlier.seq < o.seq)
+         ORDER BY seq LIMIT $1 FOR UPDATE SKIP LOCKED",
+        BATCH,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let Some(oldest) = rows.iter().map(|row| row.created_at).min() else {
+        LAG.set(0.0);
+        UNPUBLISHED.set(0.0);
+        return Ok(0);
+    };
+    LAG.set((Utc::now() - oldest).as_seconds_f64().max(0.0));
+    UNPUBLISHED.set(f64::from(u32::try_from(rows.len()).unwrap_or(u32::MAX)));
+    let sent = join_all(rows.iter().map(|row| send(producer, row))).await;
+    let mut published = Vec::with_capacity(rows.len());
+    let mut failure = None;
+    for (row, result) in rows.iter().zip(sent) {
+        match result {
+            Ok(()) => {
+                PUBLISHED.with_label_values(&[&row.r#type]).inc();
+                published.push(row.seq);
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    sqlx::query!("UPDATE outbox SET published_at = now() WHERE seq = ANY($1)", &published)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    failure.map_or(Ok(published.len()), Err)
+}
+
+async fn send(producer: &Producer, row: &Row) -> Result<(), BoxError> {
+    let aggregate = Aggregate::parse(&row.aggregate_type)
+        .ok_or_else(|| format!("no topic for aggregate {:?}", row.aggregate_type))?;
+    let traceparent = row.headers.get("traceparent").and_then(|value| value.as_str());
+    let record = Record {
+        id: row.id.into(),
+        r#type: row.r#type.clone(),
+        subject: row.aggregate_id,
+        time: row.created_at,
+        traceparent: traceparent.map(str::to_owned),
+        payload: serde_json::to_vec(&row.payload)?,
+    };
+    producer.send(aggregate, &record).await?;
+    Ok(())
+}
+
+/// Removes what has served its time. The inbox remembers longer than Kafka keeps records (7 days).
+async fn purge(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM outbox WHERE published_at < now() - interval '7 days'")
+        .execute(pool)
+        .await?;
+    sqlx::query!("DELETE FROM inbox WHERE received_at < now() - interval '14 days'")
+        .execute(pool)
+        .await?;
+    sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'")
+        .execute(pool)
+        .await?;
+    Ok(())
+}

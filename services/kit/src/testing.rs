@@ -1,0 +1,338 @@
+//! Runs a service inside a test, against the real Postgres, Redis and Kafka that
+//! `cluster/engines up` has started: each test has a database, topics and keys of its own.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::Utc;
+use contracts::events::Event;
+use contracts::topics::Aggregate;
+use contracts::{EventId, UserId, env};
+use ed25519_dalek::SigningKey;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::app::{App, Bound};
+use crate::auth::{ACCESS, Claims, Role};
+use crate::config::{Env, FromEnv};
+use crate::inbox::Delivery;
+use crate::kafka::{Producer, Record, Settings};
+use crate::postgres;
+use crate::service::{Common, Service, StartError};
+
+/// How long anything may take that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A variable that `cluster/engines env` prints.
+pub fn engine(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: eval \"$(cluster/engines env)\""))
+}
+
+/// Signs tokens as the user service would.
+pub struct Signer {
+    key: SigningKey,
+    /// Where the private key is, in PKCS#8 PEM.
+    pub key_file: PathBuf,
+    /// Where the public key is, as a JSON Web Key Set.
+    pub jwks_file: PathBuf,
+}
+
+/// `iss` and `aud` in tests.
+pub const ISSUER: &str = "test";
+
+impl Signer {
+    /// A new key in a new folder.
+    pub fn new() -> Self {
+        use ed25519_dalek::pkcs8::EncodePrivateKey;
+        let key = SigningKey::from_bytes(&rand::random());
+        let folder = std::env::temp_dir().join(format!("shop-test-{}", Uuid::now_v7()));
+        std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+        let (key_file, jwks_file) = (folder.join("key.pem"), folder.join("jwks.json"));
+        let pem = key
+            .to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::default())
+            .expect("the key is valid");
+        std::fs::write(&key_file, pem.as_bytes()).expect("the folder is writable");
+        let jwk = serde_json::json!({
+            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
+            "kid": Self::kid(&key),
+            "x": URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
+        });
+        let jwks = serde_json::json!({ "keys": [jwk] });
+        std::fs::write(&jwks_file, jwks.to_string()).expect("the folder is writable");
+        Self { key, key_file, jwks_file }
+    }
+
+    /// Thumbprint of the public key (RFC 7638, RFC 8037 appendix A.3).
+    fn kid(key: &SigningKey) -> String {
+        use sha2::{Digest, Sha256};
+        let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
+        URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
+    }
+
+    /// Claims of a good token.
+    pub fn claims(user: UserId, roles: &[Role]) -> Claims {
+        let now = Utc::now().timestamp();
+        Claims {
+            iss: ISSUER.to_owned(),
+            aud: ISSUER.to_owned(),
+            sub: user,
+            exp: now + 300,
+            iat: now,
+            nbf: now,
+            jti: Uuid::now_v7(),
+            typ: ACCESS.to_owned(),
+            roles: roles.to_vec(),
+        }
+    }
+
+    /// A token with these claims.
+    pub fn sign(&self, claims: &Claims) -> String {
+        use ed25519_dalek::pkcs8::EncodePrivateKey;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(Self::kid(&self.key));
+        let der = self.key.to_pkcs8_der().expect("the key is valid");
+        let key = EncodingKey::from_ed_der(der.as_bytes());
+        jsonwebtoken::encode(&header, claims, &key).expect("claims are plain values")
+    }
+
+    /// A good token.
+    pub fn token(&self, user: UserId, roles: &[Role]) -> String {
+        self.sign(&Self::claims(user, roles))
+    }
+}
+
+impl Default for Signer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A service that runs inside a test. Stops when dropped.
+pub struct Running {
+    /// Where it listens.
+    pub bound: Bound,
+    /// Signs tokens that it accepts.
+    pub signer: Signer,
+    /// Its database, if it has one.
+    pub pool: Option<PgPool>,
+    /// Its topics.
+    pub kafka: Settings,
+    client: reqwest::Client,
+    producer: Producer,
+    end: CancellationToken,
+    handle: Option<JoinHandle<Result<(), StartError>>>,
+}
+
+impl Running {
+    /// Starts a service, configured further by these variables.
+    pub async fn start<S: Service>(further: &[(&str, &str)]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (signer, prefix) = (Signer::new(), format!("t{}", Uuid::now_v7().simple()));
+        let mut variables: Vec<(String, String)> = [
+            (env::SHOP_NAME, "test"),
+            (env::JWT_ISSUER, ISSUER),
+            (env::JWT_AUDIENCE, ISSUER),
+            (env::HTTP_ADDR, "127.0.0.1:0"),
+            (env::GRPC_ADDR, "127.0.0.1:0"),
+            (env::ADMIN_ADDR, "127.0.0.1:0"),
+            (env::DRAIN_SECONDS, "0"),
+            (env::KAFKA_TOPIC_PREFIX, &prefix),
+            (env::JWKS_FILE, &signer.jwks_file.to_string_lossy()),
+            (env::JWT_SIGNING_KEY_FILE, &signer.key_file.to_string_lossy()),
+            (env::REDIS_URL, &engine("TEST_REDIS_URL")),
+            (env::KAFKA_BROKERS, &engine("TEST_KAFKA_BROKERS")),
+        ]
+        .into_iter()
+        .chain(further.iter().copied())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+        let mut pool = None;
+        if let Some(migrator) = S::migrator() {
+            let url = create_database(S::NAME).await;
+            variables.push((env::DATABASE_URL.to_owned(), url));
+            let settings: postgres::Settings = parse(&variables);
+            let fresh = settings.pool(S::NAME).expect("the URL is valid");
+            postgres::migrate_up(&fresh, migrator).await.expect("migrations succeed");
+            pool = Some(fresh);
+        }
+        let kafka: Settings = parse(&variables);
+        create_topics(&kafka).await;
+        let app = App::new::<S>(parse::<Common>(&variables)).await.expect("ports are free");
+        let app = S::build(parse(&variables), app).await.expect("the service starts");
+        let (bound, end) = (app.bound(), CancellationToken::new());
+        let handle = tokio::spawn(app.run(end.clone().cancelled_owned()));
+        let producer = Producer::new(&kafka, "test").expect("the settings are valid");
+        let running = Self {
+            bound,
+            signer,
+            pool,
+            kafka,
+            client: reqwest::Client::new(),
+            producer,
+            end,
+            handle: Some(handle),
+        };
+        eventually("the service is ready", async || running.is_ready().await.then_some(())).await;
+        running
+    }
+
+    async fn is_ready(&self) -> bool {
+        let url = format!("http://{}/ready", self.bound.admin);
+        self.client.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// A request to its HTTP API.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let method = method.parse().expect("a method");
+        self.client.request(method, format!("http://{}{path}", self.bound.http))
+    }
+
+    /// A request by this user.
+    pub fn request_as(
+        &self,
+        user: UserId,
+        roles: &[Role],
+        method: &str,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
+        self.request(method, path).bearer_auth(self.signer.token(user, roles))
+    }
+
+    /// What it has measured.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.bound.admin);
+        let answer = self.client.get(url).send().await.expect("the admin port answers");
+        answer.text().await.expect("metrics are text")
+    }
+
+    /// Tells it an event, as another service would. Returns the id, for telling it again.
+    pub async fn publish<E: Event>(&self, event: &E) -> EventId {
+        let id = EventId::new();
+        self.publish_as(id, event).await;
+        id
+    }
+
+    /// Tells it an event under this id.
+    pub async fn publish_as<E: Event>(&self, id: EventId, event: &E) {
+        let record = Record {
+            id,
+            r#type: E::TYPE.to_owned(),
+            subject: event.aggregate_id(),
+            time: Utc::now(),
+            traceparent: None,
+            payload: serde_json::to_vec(event).expect("events are plain values"),
+        };
+        self.producer.send(E::AGGREGATE, &record).await.expect("Kafka takes the event");
+    }
+
+    /// Waits for an event of type `E` about this aggregate on its way out through Kafka.
+    pub async fn published<E: Event>(&self, subject: Uuid) -> E {
+        let consumer: StreamConsumer = self
+            .kafka
+            .client()
+            .set("group.id", Uuid::now_v7().to_string())
+            .set("auto.offset.reset", "earliest")
+            .create()
+            .expect("the settings are valid");
+        consumer.subscribe(&[&E::AGGREGATE.topic(&self.kafka.topic_prefix)]).expect("a topic");
+        let search = async {
+            loop {
+                let message = consumer.recv().await.expect("Kafka answers").detach();
+                let record = Record::from_message(&message).expect("an event of ours");
+                if record.r#type == E::TYPE && record.subject == subject {
+                    return Delivery::from_record(&record).expect("the payload fits").event;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, search)
+            .await
+            .unwrap_or_else(|_| panic!("no {} about {subject} within {PATIENCE:?}", E::TYPE))
+    }
+
+    /// Its database.
+    pub fn pool(&self) -> &PgPool {
+        self.pool.as_ref().expect("the service has a database")
+    }
+
+    /// Stops it as SIGTERM would and returns how it ended.
+    pub async fn stop(mut self) -> Result<(), StartError> {
+        self.end.cancel();
+        let handle = self.handle.take().expect("stopped once");
+        handle.await.expect("the service does not panic")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+/// Polls until there is an answer; fails the test when there is none in time.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut poll: impl FnMut() -> F,
+) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = poll().await {
+            return answer;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Compares the service's OpenAPI document with `openapi.json` in its folder.
+pub fn check_openapi<S: Service>(folder: &str) {
+    let file = PathBuf::from(folder).join("openapi.json");
+    let document = S::openapi().to_pretty_json().expect("the document is plain values") + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, document).expect("the folder is writable");
+        return;
+    }
+    let stored = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(stored == document, "{} is stale: run `make generate`", file.display());
+}
+
+fn parse<T: FromEnv>(variables: &[(String, String)]) -> T {
+    Env::new(variables.iter().cloned()).parse().expect("the configuration is complete")
+}
+
+async fn create_database(service: &str) -> String {
+    let admin_url = engine("TEST_DATABASE_URL");
+    let admin = PgPool::connect(&admin_url).await.expect("Postgres answers");
+    let name = format!("test_{service}_{}", Uuid::now_v7().simple());
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&admin)
+        .await
+        .expect("a database can be made");
+    let (server, _) = admin_url.rsplit_once('/').expect("the URL names a database");
+    format!("{server}/{name}")
+}
+
+async fn create_topics(kafka: &Settings) {
+    let admin: AdminClient<DefaultClientContext> =
+        kafka.client().create().expect("the settings are valid");
+    let names: Vec<String> = Aggregate::ALL
+        .iter()
+        .flat_map(|a| [a.topic(&kafka.topic_prefix), a.dead_letter_topic(&kafka.topic_prefix)])
+        .collect();
+    let topics: Vec<NewTopic<'_>> =
+        names.iter().map(|name| NewTopic::new(name, 2, TopicReplication::Fixed(1))).collect();
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    for result in admin.create_topics(&topics, &options).await.expect("Kafka answers") {
+        result.expect("a topic can be made");
+    }
+}
