@@ -7,6 +7,13 @@
 # images/NAME/config.json how the image runs
 # images/NAME/*.sh        put at the root of the image
 
+# What no server needs: what set the packages up, described them, or translated them.
+PRUNE='dev proc run var/cache var/lib/apt var/lib/dpkg var/log
+etc/init.d etc/pam.d etc/systemd usr/lib/systemd lib/systemd
+usr/bin/perl* usr/lib/*/perl* usr/lib/*/libperl* usr/share/perl* usr/lib/python3* usr/share/python3* usr/lib/*/gconv usr/share/i18n
+usr/share/doc usr/share/man usr/share/info usr/share/lintian usr/share/locale usr/share/bash-completion usr/share/icons
+usr/share/pixmaps usr/share/menu usr/share/applications usr/share/bug'
+
 engine_images() { # NAME...: makes them and prints their archives
   local name engine image key inputs
   for name; do
@@ -31,13 +38,12 @@ engine_images() { # NAME...: makes them and prints their archives
 engine_image() { # NAME IMAGE INPUTS OUT
   local name=$1 image=$2 inputs=$3 out=$4 from=$HERE/images/$1 applet pattern
   root=$(mktemp -d)
-  trap 'umount -l "$root/proc" 2>/dev/null; rm -rf "$root"' EXIT # root is not local: the trap runs after this function
+  trap 'umount -l "$root/proc" 2>/dev/null || true; rm -rf "$root"' EXIT # root is not local: the trap runs after this function
   mmdebstrap --quiet --variant=extract --mode=root --include="$(paste -sd, "$from/packages")" bookworm "$root"
   while read -r pattern; do
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086 # patterns are to be expanded
     (cd "$root" && rm -rf $pattern)
-  done <"$from/prune"
-  rm -rf "${root:?}"/{dev,proc,run,var/cache,var/lib/apt,var/lib/dpkg,var/log} "$root"/usr/share/{doc,man,info,lintian,locale,bash-completion,icons,pixmaps,menu,applications,bug}
+  done < <(cat "$from/prune" - <<<"$PRUNE")
   mkdir -p "$root"/{bin,etc,tmp,data,run,proc,dev}
   for applet in $("$root/bin/busybox" --list); do
     [ -e "$root/bin/$applet" ] || [ -e "$root/usr/bin/$applet" ] || ln -s busybox "$root/bin/$applet"
@@ -60,8 +66,9 @@ archive_classes() { # ROOT
   find "$root/opt/kafka/libs" "$root/usr/lib/jvm" -exec touch -h -d @0 {} +
   mount -t proc proc "$root/proc"
   chroot "$root" /usr/bin/java -Xshare:dump -XX:+UseSerialGC >/dev/null
-  chroot "$root" /bin/sh -c 'exec env KAFKA_DATA=/tmp/data KAFKA_BIND=127.0.0.1 KAFKA_ADVERTISED_HOST=127.0.0.1 KAFKA_PORT=39192 \
-    KAFKA_CONTROLLER_PORT=39193 KAFKA_WRITE_CLASSES=/opt/kafka/classes.jsa /entrypoint.sh' &
+  rm -f "$root"/usr/lib/jvm/*/lib/server/classes_nocoops.jsa
+  chroot "$root" /bin/sh -c 'exec env KAFKA_DATA=/tmp/data KAFKA_BIND=127.0.0.1 KAFKA_ADVERTISED_HOST=127.0.0.1 LISTEN_PORT=39192 \
+    LISTEN_CONTROLLER_PORT=39193 KAFKA_WRITE_CLASSES=/opt/kafka/classes.jsa /entrypoint.sh' &
   pid=$!
   await 120 "Kafka does not start" port_open 39192
   kill $pid

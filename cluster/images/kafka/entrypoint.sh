@@ -7,8 +7,9 @@ set -eu
 home=${KAFKA_HOME:-/opt/kafka}
 data=${KAFKA_DATA:-/data}
 heap=${KAFKA_HEAP:-256m}
-port=${KAFKA_PORT:-9092}
-controller_port=${KAFKA_CONTROLLER_PORT:-9093}
+# Not KAFKA_PORT: Kubernetes sets that one in every pod next to a Service named kafka.
+port=${LISTEN_PORT:-9092}
+controller_port=${LISTEN_CONTROLLER_PORT:-9093}
 : "${KAFKA_ADVERTISED_HOST:?is the name by which clients reach this broker}"
 
 mkdir -p "$data/log"
