@@ -33,6 +33,8 @@ pub mod postgres;
 #[cfg(feature = "service")]
 pub mod problem;
 #[cfg(feature = "service")]
+pub mod redis;
+#[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "service")]
 pub mod subscription;
