@@ -23,9 +23,19 @@ apply_addons() {
   echo "$key" >"$STATE/addons.key"
 }
 
-nodes_ready() { [ "$(kubectl get nodes --no-headers | grep -cw Ready)" = "$(nodes)" ]; }
+# After a restart the API server still believes what it last heard, so a node only counts from its
+# first sign of life, and DNS when it answers.
+nodes_ready() { # SINCE, as in 2026-01-31T10:00:00
+  local name renewed alive=0
+  while read -r name renewed; do
+    [[ $renewed < $1 ]] || alive=$((alive + 1))
+  done < <(kubectl -n kube-node-lease get leases -o jsonpath='{range .items[*]}{.metadata.name} {.spec.renewTime}{"\n"}{end}')
+  [ "$alive" = "$(nodes)" ] && [ "$(kubectl get nodes --no-headers | grep -cw Ready)" = "$(nodes)" ]
+}
+
 addons_ready() {
-  kubectl -n kube-system rollout status deploy/coredns --timeout=2s &&
-    kubectl -n kube-system rollout status deploy/metrics-server --timeout=2s &&
-    kubectl -n local-path-storage rollout status deploy/local-path-provisioner --timeout=2s
+  busybox nslookup kubernetes.default.svc.cluster.local 10.96.0.10 &&
+    kubectl get deploy -A -o jsonpath='{range .items[?(@.metadata.labels.shop-operator\.io/add-on)]}{.spec.replicas}={.status.readyReplicas}{"\n"}{end}' |
+    awk -F= '$1 != $2 || NF != 2 {bad = 1} END {exit bad || NR == 0}' &&
+    kubectl get --raw /apis/metrics.k8s.io/v1beta1
 }

@@ -2,7 +2,7 @@
 # Builds programs from package registries into a cache outside the clone, each one once: its key is
 # a hash of what it is made from, so a fresh clone elsewhere finds it ready. Sourced.
 
-TOOLS=(kubernetes coredns metrics-server local-path-provisioner helm kubeconform)
+TOOLS=(kubernetes network-policy coredns metrics-server local-path-provisioner helm kubeconform)
 
 fresh() { [ -e "$1" ] && [ "$(cat "$1.key" 2>/dev/null)" = "$2" ]; } # FILE KEY
 
@@ -68,6 +68,8 @@ build() { # TOOL...
   for tool; do
     case $tool in
       kubernetes|kubectl) make_once "$BIN/kubernetes" "$KUBERNETES-$(digest kubernetes)" "Kubernetes $KUBERNETES" build_kubernetes ;;
+      network-policy) make_once "$BIN/network-policy" "$(digest network-policy)" "the network policy engine" \
+        go_module "$BIN/network-policy" "$HERE/network-policy" ;;
       coredns) make_once "$BIN/coredns" "$COREDNS" "CoreDNS $COREDNS" \
         go_install "$BIN/coredns" "github.com/coredns/coredns@$COREDNS" ;;
       metrics-server) make_once "$BIN/metrics-server" "$METRICS_SERVER" "metrics-server $METRICS_SERVER" \

@@ -77,25 +77,35 @@ busybox_image() { # OUT
 
 archive_image() { tar -xOf "$1" manifest.json | grep -o '"RepoTags":\["[^"]*"' | cut -d'"' -f4; } # ARCHIVE
 
-load_images() { # ARCHIVE...: into every node, skipping what is already there
-  local archive image sum n mark jobs=()
+# Puts archives into every node, skipping what is there. By name and not by digest alone, since a
+# name may move to another archive and back; and a file that nobody touched is not read again.
+load_images() { # ARCHIVE...
+  local archive image file sum mark n jobs job
   for archive; do
-    image=$(archive_image "$archive") && [ -n "$image" ] || die "$archive is no docker-archive with a name"
-    sum=$(sha256sum "$archive" | cut -d' ' -f1)
+    [ -f "$archive" ] || die "there is no $archive"
+    file=$(stat -Lc '%n %i %s %y' "$archive")
+    image= sum= jobs=()
     for n in $(each_node); do
-      # by name and not by digest alone: the name may have moved to another archive and back
-      mark=$STATE/node$n/loaded/${image//\//_}
-      [ "$(cat "$mark" 2>/dev/null)" != "$sum" ] || continue
       mkdir -p "$STATE/node$n/loaded"
+      ! grep -qFxs "$file" "$STATE/node$n/loaded"/* || continue
+      if [ -z "$sum" ]; then
+        image=$(archive_image "$archive") || true
+        [ -n "$image" ] || die "$archive is no docker-archive with a name"
+        sum=$(sha256sum "$archive" | cut -d' ' -f1)
+      fi
+      mark=$STATE/node$n/loaded/${image//\//_}
+      if grep -qFxs "$sum" "$mark"; then
+        printf '%s\n' "$sum" "$file" >"$mark"
+        continue
+      fi
       {
         rm -f "$mark"
-        in_containerd "$n" images import "$archive" >/dev/null || exit 1
-        echo "$sum" >"$mark"
+        in_containerd "$n" images import "$archive" >/dev/null
+        printf '%s\n' "$sum" "$file" >"$mark"
       } 9>&- &
       jobs+=($!)
     done
-    for n in "${jobs[@]}"; do wait "$n" || die "could not load $archive"; done
+    for job in "${jobs[@]}"; do wait "$job" || die "could not load $archive"; done
     [ ${#jobs[@]} -eq 0 ] || say "loaded $image"
-    jobs=()
   done
 }

@@ -94,6 +94,15 @@ EOF
     --hostname-override="node$n" --proxy-mode=nftables --cluster-cidr=$PODS --conntrack-max-per-core=0
 }
 
+# Enforces NetworkPolicies. After the node is registered, since it asks for its addresses.
+start_network_policy() { # NODE
+  local n=$1 N=$STATE/node$1
+  kubeconfig "$N/network-policy.kubeconfig" "https://$SWITCH.1:6443" "$(cat "$STATE/pki/network-policy.token")" "$STATE/pki"
+  spawn "network-policy$n" nsenter --net="/run/netns/shopop-node$n" "$BIN/network-policy" \
+    --kubeconfig "$N/network-policy.kubeconfig" --node "node$n" --services $SERVICES
+}
+enforcing() { in_node "$1" iptables -w -S KUBE-ROUTER-FORWARD | grep -q KUBE-POD-FW; } # NODE: its pods have rules
+
 # Ends every container: what the pods run lives in our cgroup and nowhere else. Databases get
 # their signal and five seconds.
 stop_containers() {
