@@ -47,10 +47,7 @@ pub struct Component {
 impl Component {
     /// The row of a service.
     pub fn of(name: ServiceName) -> &'static Self {
-        COMPONENTS
-            .iter()
-            .find(|c| c.name == name)
-            .expect("every service has a row")
+        COMPONENTS.iter().find(|c| c.name == name).expect("every service has a row")
     }
 
     /// Whether the service cannot run without this.
@@ -61,20 +58,12 @@ impl Component {
     /// Names and numbers of the ports it listens on.
     pub fn ports(&self) -> impl Iterator<Item = (&'static str, u16)> + Clone + use<> {
         let grpc = self.grpc.then_some((ports::GRPC_NAME, ports::GRPC));
-        [
-            (ports::HTTP_NAME, ports::HTTP),
-            (ports::ADMIN_NAME, ports::ADMIN),
-        ]
-        .into_iter()
-        .chain(grpc)
+        [(ports::HTTP_NAME, ports::HTTP), (ports::ADMIN_NAME, ports::ADMIN)].into_iter().chain(grpc)
     }
 
     /// Every service it calls, over whichever port.
     pub fn peers(&self) -> impl Iterator<Item = ServiceName> {
-        let grpc_only = self
-            .grpc_peers
-            .iter()
-            .filter(|peer| !self.http_peers.contains(peer));
+        let grpc_only = self.grpc_peers.iter().filter(|peer| !self.http_peers.contains(peer));
         self.http_peers.iter().chain(grpc_only).copied()
     }
 }
@@ -189,12 +178,7 @@ pub static COMPONENTS: [Component; 9] = [
         needs: &[Database, Events, Mail],
         http_peers: &[],
         grpc_peers: &[],
-        consumes: &[
-            Aggregate::User,
-            Aggregate::Order,
-            Aggregate::Stock,
-            Aggregate::Payment,
-        ],
+        consumes: &[Aggregate::User, Aggregate::Order, Aggregate::Stock, Aggregate::Payment],
         seeds: false,
     },
 ];

@@ -123,20 +123,13 @@ pub fn topic_prefix(namespace: &str, shop: &str) -> String {
 
 /// DNS name of a child Service, as every pod of the cluster can resolve it.
 pub fn host(shop: &str, component: &str, namespace: &str, cluster_domain: &str) -> String {
-    format!(
-        "{}.{namespace}.svc.{cluster_domain}",
-        child(shop, component)
-    )
+    format!("{}.{namespace}.svc.{cluster_domain}", child(shop, component))
 }
 
 /// The labels that select the pods of a component. They never change: a Deployment cannot change
 /// its selector, hence no version is among them.
 pub fn selector(shop: &str, component: &str) -> BTreeMap<String, String> {
-    labels([
-        (NAME_LABEL, APP),
-        (INSTANCE_LABEL, shop),
-        (COMPONENT_LABEL, component),
-    ])
+    labels([(NAME_LABEL, APP), (INSTANCE_LABEL, shop), (COMPONENT_LABEL, component)])
 }
 
 /// The labels that select every pod of a shop.
@@ -154,10 +147,7 @@ pub fn service_selector(shop: &str, service: ServiceName) -> BTreeMap<String, St
 /// The labels of every object of a component.
 pub fn object_labels(shop: &str, component: &str) -> BTreeMap<String, String> {
     let mut object_labels = selector(shop, component);
-    object_labels.extend(labels([
-        (MANAGED_BY_LABEL, OPERATOR),
-        (PART_OF_LABEL, OPERATOR),
-    ]));
+    object_labels.extend(labels([(MANAGED_BY_LABEL, OPERATOR), (PART_OF_LABEL, OPERATOR)]));
     object_labels
 }
 
@@ -168,17 +158,12 @@ pub fn managed_selector() -> String {
 
 /// A map from pairs.
 pub fn labels<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
-    pairs
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .into()
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 
 /// A selector of exactly these labels.
 pub fn label_selector(labels: BTreeMap<String, String>) -> LabelSelector {
-    LabelSelector {
-        match_labels: Some(labels),
-        match_expressions: None,
-    }
+    LabelSelector { match_labels: Some(labels), match_expressions: None }
 }
 
 /// An image's tag as the value of a label, if it is one.
@@ -197,10 +182,8 @@ pub fn short_hash(text: &str) -> String {
 /// SHA-256 of a text in hexadecimal digits.
 pub fn hash(text: &str) -> String {
     use std::fmt::Write;
-    Sha256::digest(text)
-        .iter()
-        .fold(String::new(), |mut digits, byte| {
-            let _ = write!(digits, "{byte:02x}");
-            digits
-        })
+    Sha256::digest(text).iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }

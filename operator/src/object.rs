@@ -11,6 +11,15 @@ use kube::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
+/// Group, version, kind and plural of a kind that somebody else's operator has.
+pub type CustomKind = (&'static str, &'static str, &'static str, &'static str);
+
+/// What tells Prometheus where to find metrics.
+pub const SERVICE_MONITOR: CustomKind =
+    ("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors");
+/// A route of Gateway API.
+pub const HTTP_ROUTE: CustomKind = ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
+
 /// An object of any kind, as it should stand in the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
@@ -29,57 +38,37 @@ impl Object {
         let body = serde_json::to_value(object)
             .and_then(serde_json::from_value)
             .expect("a Kubernetes object is JSON with a kind");
-        Self {
-            resource: ApiResource::erase::<K>(&()),
-            body,
-        }
+        Self { resource: ApiResource::erase::<K>(&()), body }
     }
 
     /// The object of a kind that somebody else's operator has.
-    pub fn custom(
-        (group, version, kind, plural): (&str, &str, &str, &str),
-        metadata: ObjectMeta,
-        spec: Value,
-    ) -> Self {
-        let gvk = GroupVersionKind::gvk(group, version, kind);
-        let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
-        let types = TypeMeta {
-            api_version: resource.api_version.clone(),
-            kind: resource.kind.clone(),
-        };
+    pub fn custom(kind: CustomKind, metadata: ObjectMeta, spec: &Value) -> Self {
+        let resource = custom_resource(kind);
+        let types =
+            TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() };
         let data = json!({ "spec": spec });
-        Self {
-            resource,
-            body: DynamicObject {
-                types: Some(types),
-                metadata,
-                data,
-            },
-        }
+        Self { resource, body: DynamicObject { types: Some(types), metadata, data } }
     }
 
     /// Name of the object.
     pub fn name(&self) -> &str {
-        self.body
-            .metadata
-            .name
-            .as_deref()
-            .expect("every built object has a name")
+        self.body.metadata.name.as_deref().expect("every built object has a name")
     }
 
     /// Namespace of the object.
     pub fn namespace(&self) -> &str {
-        self.body
-            .metadata
-            .namespace
-            .as_deref()
-            .expect("every built object has a namespace")
+        self.body.metadata.namespace.as_deref().expect("every built object has a namespace")
     }
 
     /// Kind of the object.
     pub fn kind(&self) -> &str {
         &self.resource.kind
     }
+}
+
+/// Where the API server keeps objects of a kind that somebody else's operator has.
+pub fn custom_resource((group, version, kind, plural): CustomKind) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 /// When an object is applied. A stage begins when what it stands on is there.
@@ -130,8 +119,6 @@ impl Desired {
 
     /// Every object, in the order of stages.
     pub fn iter(&self) -> impl Iterator<Item = (Stage, &Object)> {
-        self.stages
-            .iter()
-            .flat_map(|(stage, objects)| objects.iter().map(|o| (*stage, o)))
+        self.stages.iter().flat_map(|(stage, objects)| objects.iter().map(|o| (*stage, o)))
     }
 }

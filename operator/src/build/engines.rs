@@ -58,10 +58,7 @@ struct Engine<'a> {
 
 /// Accounts of the bundled engines, without any rights.
 pub(super) fn accounts(shop: &ValidatedShop) -> Vec<Object> {
-    engines(shop)
-        .into_iter()
-        .map(|engine| account(shop, engine.name))
-        .collect()
+    engines(shop).into_iter().map(|engine| account(shop, engine.name)).collect()
 }
 
 /// Every object of the bundled engines.
@@ -69,9 +66,7 @@ pub(super) fn objects(scope: &Scope<'_>) -> Vec<Object> {
     let shop = scope.shop;
     let objects = |engine: Engine<'_>| {
         let service = Object::new(&service(shop, &engine));
-        let claim = engine
-            .storage
-            .map(|storage| Object::new(&claim(shop, &engine, storage)));
+        let claim = engine.storage.map(|storage| Object::new(&claim(shop, &engine, storage)));
         let workload = if engine.storage.is_some() {
             Object::new(&stateful_set(scope, engine))
         } else {
@@ -79,11 +74,7 @@ pub(super) fn objects(scope: &Scope<'_>) -> Vec<Object> {
         };
         [Some(service), claim, Some(workload)]
     };
-    engines(shop)
-        .into_iter()
-        .flat_map(objects)
-        .flatten()
-        .collect()
+    engines(shop).into_iter().flat_map(objects).flatten().collect()
 }
 
 fn engines(shop: &ValidatedShop) -> Vec<Engine<'_>> {
@@ -97,10 +88,7 @@ fn engines(shop: &ValidatedShop) -> Vec<Engine<'_>> {
     if let EventsEngine::Bundled(server) = &shop.events {
         engines.push(kafka(shop, server));
     }
-    if let MailEngine::Bundled {
-        image, resources, ..
-    } = &shop.mail
-    {
+    if let MailEngine::Bundled { image, resources, .. } = &shop.mail {
         engines.push(mail(image, resources));
     }
     engines
@@ -117,30 +105,18 @@ fn postgres<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
             password_file("POSTGRES_PASSWORD_FILE", name),
         ],
         ports: &[("postgres", POSTGRES_PORT)],
-        mounted: vec![
-            password(shop, name),
-            scratch("run", "/run/postgresql"),
-            scratch("tmp", "/tmp"),
-        ],
+        mounted: vec![password(shop, name), scratch("tmp", "/tmp")],
         ready: exec_probe(&["pg_isready", "-q", "-h", "127.0.0.1"]),
         resources: &server.resources,
         storage: Some(&server.storage),
     }
 }
 
-/// Carts live in Redis, hence it forgets nothing: it refuses a write rather than evict, and keeps
-/// a log of writes on its volume.
+/// Carts live in Redis, hence it refuses a write rather than forget one that it took.
 fn redis<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
     let name = names::REDIS;
     let memory = format!("{}mb", memory_share(&server.resources, 2, 128));
-    let args = [
-        "--maxmemory",
-        &memory,
-        "--maxmemory-policy",
-        "noeviction",
-        "--appendonly",
-        "yes",
-    ];
+    let args = ["--maxmemory", &memory, "--maxmemory-policy", "noeviction"];
     Engine {
         name,
         image: &server.image,
@@ -161,10 +137,7 @@ fn kafka<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
         args: Vec::new(),
         env: vec![
             var("KAFKA_ADVERTISED_HOST", shop.host_of(names::KAFKA)),
-            var(
-                "KAFKA_HEAP",
-                format!("{}m", memory_share(&server.resources, 3, 256)),
-            ),
+            var("KAFKA_HEAP", format!("{}m", memory_share(&server.resources, 3, 256))),
         ],
         ports: &[("kafka", KAFKA_PORT)],
         mounted: vec![scratch("tmp", "/tmp")],
@@ -193,10 +166,7 @@ fn password(shop: &ValidatedShop, engine: &str) -> Mounted {
 }
 
 fn password_file(variable: &str, engine: &str) -> EnvVar {
-    var(
-        variable,
-        format!("{}/{}", secret_dir(engine), SecretKey::PASSWORD),
-    )
+    var(variable, format!("{}/{}", secret_dir(engine), SecretKey::PASSWORD))
 }
 
 fn stateful_set(scope: &Scope<'_>, engine: Engine<'_>) -> StatefulSet {
@@ -278,21 +248,13 @@ fn data_volume(shop: &ValidatedShop, engine: &str) -> Volume {
         claim_name: names::volume_claim(&shop.name, engine),
         read_only: None,
     };
-    Volume {
-        name: "data".into(),
-        persistent_volume_claim: Some(claim),
-        ..Volume::default()
-    }
+    Volume { name: "data".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
 }
 
 /// The volume of an engine. It is an object of its own, because a StatefulSet could neither grow
 /// the ones it makes nor leave them to the next Shop of that name.
 fn claim(shop: &ValidatedShop, engine: &Engine<'_>, storage: &Storage) -> PersistentVolumeClaim {
-    let mut metadata = meta::owned(
-        shop,
-        names::volume_claim(&shop.name, engine.name),
-        engine.name,
-    );
+    let mut metadata = meta::owned(shop, names::volume_claim(&shop.name, engine.name), engine.name);
     if shop.deletion_policy == DeletionPolicy::Retain {
         metadata.owner_references = None;
     }

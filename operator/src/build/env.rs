@@ -28,10 +28,7 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
     if component.needs(Need::Database) {
         let secret = names::database_secret(&shop.name, component.name);
         vars.push(secret_var(env::DATABASE_URL, &secret, SecretKey::URL));
-        vars.push(var(
-            env::DATABASE_MAX_CONNECTIONS,
-            DATABASE_CONNECTIONS.to_string(),
-        ));
+        vars.push(var(env::DATABASE_MAX_CONNECTIONS, DATABASE_CONNECTIONS.to_string()));
     }
     if component.needs(Need::Cache) {
         vars.push(cache(shop));
@@ -75,11 +72,7 @@ fn common(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
     if service.component.grpc {
         vars.push(var(env::GRPC_ADDR, address(ports::GRPC)));
     }
-    vars.extend(
-        shop.otlp_endpoint
-            .as_ref()
-            .map(|endpoint| var(env::OTLP_ENDPOINT, endpoint)),
-    );
+    vars.extend(shop.otlp_endpoint.as_ref().map(|endpoint| var(env::OTLP_ENDPOINT, endpoint)));
     vars
 }
 
@@ -98,17 +91,10 @@ fn events(shop: &ValidatedShop) -> Vec<EnvVar> {
     let mut vars = vec![
         var(env::KAFKA_BROKERS, plan.bootstrap_servers.join(",")),
         var(env::KAFKA_TOPIC_PREFIX, &shop.topics.prefix),
-        var(
-            env::KAFKA_SECURITY_PROTOCOL,
-            plan.security.protocol.as_str(),
-        ),
+        var(env::KAFKA_SECURITY_PROTOCOL, plan.security.protocol.as_str()),
     ];
     if let EventsEngine::External { security, .. } = &shop.events {
-        vars.extend(
-            security
-                .mechanism
-                .map(|m| var(env::KAFKA_SASL_MECHANISM, m.as_str())),
-        );
+        vars.extend(security.mechanism.map(|m| var(env::KAFKA_SASL_MECHANISM, m.as_str())));
         vars.extend(security.secret_ref.iter().flat_map(|secret| {
             [
                 secret_var(env::KAFKA_SASL_USERNAME, &secret.name, &secret.username_key),
@@ -122,16 +108,12 @@ fn events(shop: &ValidatedShop) -> Vec<EnvVar> {
 fn mail(shop: &ValidatedShop) -> [EnvVar; 2] {
     match &shop.mail {
         MailEngine::Bundled { from, .. } => [
-            var(
-                env::SMTP_URL,
-                format!("smtp://{}:{SMTP_PORT}", shop.host_of(names::MAIL)),
-            ),
+            var(env::SMTP_URL, format!("smtp://{}:{SMTP_PORT}", shop.host_of(names::MAIL))),
             var(env::MAIL_FROM, from),
         ],
-        MailEngine::External { url, from, .. } => [
-            secret_var(env::SMTP_URL, &url.name, &url.key),
-            var(env::MAIL_FROM, from),
-        ],
+        MailEngine::External { url, from, .. } => {
+            [secret_var(env::SMTP_URL, &url.name, &url.key), var(env::MAIL_FROM, from)]
+        }
     }
 }
 
@@ -140,10 +122,7 @@ fn keys(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
     let realm = format!("{}/{}", shop.namespace, shop.name);
     let file = |volume: &str, key: &str| format!("{}/{key}", secret_dir(volume));
     let mut vars = vec![
-        var(
-            env::JWKS_FILE,
-            file(names::PUBLIC_KEYS, SecretKey::PUBLIC_KEYS),
-        ),
+        var(env::JWKS_FILE, file(names::PUBLIC_KEYS, SecretKey::PUBLIC_KEYS)),
         var(env::JWT_ISSUER, &realm),
         var(env::JWT_AUDIENCE, &realm),
     ];
@@ -154,26 +133,16 @@ fn keys(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
     if service.component.needs(Need::AdminAccount) {
         let secret = names::admin_secret(&shop.name);
         vars.push(secret_var(env::ADMIN_EMAIL, &secret, SecretKey::EMAIL));
-        vars.push(secret_var(
-            env::ADMIN_PASSWORD,
-            &secret,
-            SecretKey::PASSWORD,
-        ));
+        vars.push(secret_var(env::ADMIN_PASSWORD, &secret, SecretKey::PASSWORD));
     }
     vars
 }
 
 fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
     let gateway = &shop.gateway;
-    let mut vars = vec![var(
-        env::RATE_LIMIT_PER_MINUTE,
-        gateway.rate_limit_per_minute.to_string(),
-    )];
+    let mut vars = vec![var(env::RATE_LIMIT_PER_MINUTE, gateway.rate_limit_per_minute.to_string())];
     if !gateway.cors_allowed_origins.is_empty() {
-        vars.push(var(
-            env::CORS_ALLOWED_ORIGINS,
-            gateway.cors_allowed_origins.join(","),
-        ));
+        vars.push(var(env::CORS_ALLOWED_ORIGINS, gateway.cors_allowed_origins.join(",")));
     }
     vars
 }

@@ -19,7 +19,7 @@ use super::{meta, services::PUBLIC_PORT};
 use crate::{
     crd::{self, ServiceName},
     names,
-    object::Object,
+    object::{HTTP_ROUTE, Object, SERVICE_MONITOR},
     validate::ValidatedShop,
 };
 
@@ -28,21 +28,12 @@ const METRICS: &str = "metrics";
 
 /// Every object that exposes a shop.
 pub(super) fn objects(shop: &ValidatedShop) -> Vec<Object> {
-    let ingress = shop
-        .gateway
-        .ingress
-        .as_ref()
-        .map(|spec| Object::new(&ingress(shop, spec)));
+    let ingress = shop.gateway.ingress.as_ref().map(|spec| Object::new(&ingress(shop, spec)));
     let route = shop.gateway.http_route.as_ref().filter(|_| shop.http_route);
     let route = route.map(|spec| http_route(shop, spec));
-    let metrics = shop
-        .service_monitors
-        .then(|| [Object::new(&metrics_service(shop)), service_monitor(shop)]);
-    ingress
-        .into_iter()
-        .chain(route)
-        .chain(metrics.into_iter().flatten())
-        .collect()
+    let metrics =
+        shop.service_monitors.then(|| [Object::new(&metrics_service(shop)), service_monitor(shop)]);
+    ingress.into_iter().chain(route).chain(metrics.into_iter().flatten()).collect()
 }
 
 fn ingress(shop: &ValidatedShop, spec: &crd::Ingress) -> Ingress {
@@ -51,18 +42,11 @@ fn ingress(shop: &ValidatedShop, spec: &crd::Ingress) -> Ingress {
     let backend = IngressBackend {
         service: Some(IngressServiceBackend {
             name: metadata.name.clone().unwrap_or_default(),
-            port: Some(ServiceBackendPort {
-                name: Some(ports::HTTP_NAME.into()),
-                number: None,
-            }),
+            port: Some(ServiceBackendPort { name: Some(ports::HTTP_NAME.into()), number: None }),
         }),
         resource: None,
     };
-    let path = HTTPIngressPath {
-        path: Some("/".into()),
-        path_type: "Prefix".into(),
-        backend,
-    };
+    let path = HTTPIngressPath { path: Some("/".into()), path_type: "Prefix".into(), backend };
     let tls = spec.tls_secret_name.clone().map(|secret| IngressTLS {
         hosts: Some(shop.host.iter().cloned().collect()),
         secret_name: Some(secret),
@@ -89,8 +73,7 @@ fn http_route(shop: &ValidatedShop, spec: &crd::HttpRoute) -> Object {
         "hostnames": shop.host.iter().collect::<Vec<_>>(),
         "rules": [{ "backendRefs": [{ "name": metadata.name, "port": PUBLIC_PORT }] }],
     });
-    let kind = ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
-    Object::custom(kind, metadata, spec)
+    Object::custom(HTTP_ROUTE, metadata, &spec)
 }
 
 /// One Service without an address in front of the admin ports of all services, so that the
@@ -136,11 +119,5 @@ fn service_monitor(shop: &ValidatedShop) -> Object {
         "selector": { "matchLabels": selector },
         "endpoints": [{ "port": ports::ADMIN_NAME, "path": "/metrics", "relabelings": relabelings }],
     });
-    let kind = (
-        "monitoring.coreos.com",
-        "v1",
-        "ServiceMonitor",
-        "servicemonitors",
-    );
-    Object::custom(kind, meta::child(shop, METRICS), spec)
+    Object::custom(SERVICE_MONITOR, meta::child(shop, METRICS), &spec)
 }

@@ -14,11 +14,7 @@ const DEADLINE_SECONDS: i64 = 900;
 
 /// One Job per service whose database does not have the schema of its image yet.
 pub(super) fn migrations(scope: &Scope<'_>) -> Vec<Object> {
-    let due = scope
-        .shop
-        .services
-        .iter()
-        .filter(|service| service.migration_due);
+    let due = scope.shop.services.iter().filter(|service| service.migration_due);
     due.map(|service| {
         let component = names::migrate_component(service.component.name);
         Object::new(&job(scope, service, &component, "migrate up"))
@@ -28,11 +24,7 @@ pub(super) fn migrations(scope: &Scope<'_>) -> Vec<Object> {
 
 /// One Job per service whose demo data is wanted and not written yet.
 pub(super) fn seeds(scope: &Scope<'_>) -> Vec<Object> {
-    let due = scope
-        .shop
-        .services
-        .iter()
-        .filter(|service| service.seed_due);
+    let due = scope.shop.services.iter().filter(|service| service.seed_due);
     due.map(|service| {
         let component = names::seed_component(service.component.name);
         Object::new(&job(scope, service, &component, "seed"))
@@ -53,10 +45,8 @@ fn job(scope: &Scope<'_>, service: &ServiceInstance, component: &str, command: &
     let name = names::job(&shop.name, component, &identity);
     let mut metadata = meta::versioned(meta::owned(shop, name, component), &service.image);
     metadata.labels.get_or_insert_default().extend(labels);
-    metadata.annotations = Some(BTreeMap::from([(
-        names::IMAGE_ANNOTATION.into(),
-        service.image.clone(),
-    )]));
+    metadata.annotations =
+        Some(BTreeMap::from([(names::IMAGE_ANNOTATION.into(), service.image.clone())]));
     Job {
         metadata,
         spec: Some(JobSpec {

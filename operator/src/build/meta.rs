@@ -23,10 +23,7 @@ pub(super) fn child(shop: &ValidatedShop, component: &str) -> ObjectMeta {
 /// The same, with the version that the image names.
 pub(super) fn versioned(mut metadata: ObjectMeta, image: &str) -> ObjectMeta {
     if let Some(version) = names::version_label(image) {
-        metadata
-            .labels
-            .get_or_insert_default()
-            .insert(names::VERSION_LABEL.to_owned(), version);
+        metadata.labels.get_or_insert_default().insert(names::VERSION_LABEL.to_owned(), version);
     }
     metadata
 }

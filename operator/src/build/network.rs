@@ -37,19 +37,9 @@ pub(super) fn policies(shop: &ValidatedShop) -> Vec<Object> {
     if !shop.network_policies {
         return Vec::new();
     }
-    let services = shop
-        .services
-        .iter()
-        .map(|service| service_policy(shop, service));
-    let engines = backends(shop)
-        .into_iter()
-        .filter_map(|backend| engine_policy(shop, &backend));
-    [base(shop)]
-        .into_iter()
-        .chain(services)
-        .chain(engines)
-        .map(|p| Object::new(&p))
-        .collect()
+    let services = shop.services.iter().map(|service| service_policy(shop, service));
+    let engines = backends(shop).into_iter().filter_map(|backend| engine_policy(shop, &backend));
+    [base(shop)].into_iter().chain(services).chain(engines).map(|p| Object::new(&p)).collect()
 }
 
 /// An engine, as its users see it.
@@ -108,13 +98,7 @@ fn base(shop: &ValidatedShop) -> NetworkPolicy {
         to: None,
         ports: Some(dns.map(|(protocol, number)| port(protocol, number)).into()),
     };
-    policy(
-        shop,
-        "base",
-        names::shop_selector(&shop.name),
-        vec![admin],
-        vec![egress],
-    )
+    policy(shop, "base", names::shop_selector(&shop.name), vec![admin], vec![egress])
 }
 
 /// What a service and its Jobs may be called by, and may call.
@@ -122,16 +106,10 @@ fn service_policy(shop: &ValidatedShop, service: &ServiceInstance) -> NetworkPol
     let component = service.component;
     let name = component.name;
     let ingress = if name == ServiceName::Gateway {
-        vec![NetworkPolicyIngressRule {
-            from: None,
-            ports: Some(tcp([ports::HTTP])),
-        }]
+        vec![NetworkPolicyIngressRule { from: None, ports: Some(tcp([ports::HTTP])) }]
     } else {
         let callers = |calls: fn(&ServiceInstance) -> &[ServiceName], port| {
-            let callers = shop
-                .services
-                .iter()
-                .filter(|caller| calls(caller).contains(&name));
+            let callers = shop.services.iter().filter(|caller| calls(caller).contains(&name));
             let callers: Vec<_> = callers.map(|caller| caller.component.name).collect();
             (!callers.is_empty()).then(|| NetworkPolicyIngressRule {
                 from: Some(vec![pods_of(shop, &callers)]),
@@ -143,44 +121,30 @@ fn service_policy(shop: &ValidatedShop, service: &ServiceInstance) -> NetworkPol
         http.into_iter().chain(grpc).collect()
     };
     let selector = names::service_selector(&shop.name, name);
-    policy(
-        shop,
-        name.as_str(),
-        selector,
-        ingress,
-        egress(shop, service),
-    )
+    policy(shop, name.as_str(), selector, ingress, egress(shop, service))
 }
 
 fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyEgressRule> {
     let component = service.component;
-    let backends = backends(shop)
-        .into_iter()
-        .filter(|backend| component.needs(backend.need))
-        .map(|backend| NetworkPolicyEgressRule {
-            to: backend
-                .component
-                .map(|engine| vec![pods(names::selector(&shop.name, engine))]),
-            ports: Some(tcp(backend.ports)),
+    let backends =
+        backends(shop).into_iter().filter(|backend| component.needs(backend.need)).map(|backend| {
+            NetworkPolicyEgressRule {
+                to: backend.component.map(|engine| vec![pods(names::selector(&shop.name, engine))]),
+                ports: Some(tcp(backend.ports)),
+            }
         });
     let peers = |peers: &[ServiceName], port| {
-        let peers: Vec<_> = peers
-            .iter()
-            .copied()
-            .filter(|peer| shop.service(*peer).is_some())
-            .collect();
+        let peers: Vec<_> =
+            peers.iter().copied().filter(|peer| shop.service(*peer).is_some()).collect();
         (!peers.is_empty()).then(|| NetworkPolicyEgressRule {
             to: Some(vec![pods_of(shop, &peers)]),
             ports: Some(tcp([port])),
         })
     };
-    let traces = shop
-        .otlp_endpoint
-        .as_deref()
-        .map(|endpoint| NetworkPolicyEgressRule {
-            to: None,
-            ports: Some(tcp([endpoint_port(endpoint)])),
-        });
+    let traces = shop.otlp_endpoint.as_deref().map(|endpoint| NetworkPolicyEgressRule {
+        to: None,
+        ports: Some(tcp([endpoint_port(endpoint)])),
+    });
     backends
         .chain(peers(component.http_peers, ports::HTTP))
         .chain(peers(component.grpc_peers, ports::GRPC))
@@ -191,35 +155,19 @@ fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyE
 /// What a bundled engine may be called by: its users, and the operator where it works on it.
 fn engine_policy(shop: &ValidatedShop, backend: &Backend) -> Option<NetworkPolicy> {
     let engine = backend.component?;
-    let users = shop
-        .services
-        .iter()
-        .filter(|service| service.component.needs(backend.need));
+    let users = shop.services.iter().filter(|service| service.component.needs(backend.need));
     let users: Vec<_> = users.map(|service| service.component.name).collect();
     let operator = backend.operated.then(|| operator_pods(shop));
-    let from: Vec<_> = (!users.is_empty())
-        .then(|| pods_of(shop, &users))
-        .into_iter()
-        .chain(operator)
-        .collect();
+    let from: Vec<_> =
+        (!users.is_empty()).then(|| pods_of(shop, &users)).into_iter().chain(operator).collect();
     let rule = NetworkPolicyIngressRule {
         from: Some(from),
         ports: Some(tcp(backend.ports.iter().copied())),
     };
     // Without a source the rule would admit everybody.
-    let ingress = rule
-        .from
-        .as_ref()
-        .is_some_and(|from| !from.is_empty())
-        .then_some(rule);
+    let ingress = rule.from.as_ref().is_some_and(|from| !from.is_empty()).then_some(rule);
     let selector = names::selector(&shop.name, engine);
-    Some(policy(
-        shop,
-        engine,
-        selector,
-        ingress.into_iter().collect(),
-        Vec::new(),
-    ))
+    Some(policy(shop, engine, selector, ingress.into_iter().collect(), Vec::new()))
 }
 
 fn policy(
@@ -241,10 +189,7 @@ fn policy(
 }
 
 fn pods(labels: BTreeMap<String, String>) -> NetworkPolicyPeer {
-    NetworkPolicyPeer {
-        pod_selector: Some(names::label_selector(labels)),
-        ..Default::default()
-    }
+    NetworkPolicyPeer { pod_selector: Some(names::label_selector(labels)), ..Default::default() }
 }
 
 /// The pods of some services, and of their Jobs.
@@ -258,17 +203,12 @@ fn pods_of(shop: &ValidatedShop, services: &[ServiceName]) -> NetworkPolicyPeer 
         match_labels: Some(names::shop_selector(&shop.name)),
         match_expressions: Some(vec![is_one_of]),
     };
-    NetworkPolicyPeer {
-        pod_selector: Some(selector),
-        ..Default::default()
-    }
+    NetworkPolicyPeer { pod_selector: Some(selector), ..Default::default() }
 }
 
 fn operator_pods(shop: &ValidatedShop) -> NetworkPolicyPeer {
-    let namespace = names::labels([(
-        "kubernetes.io/metadata.name",
-        shop.operator_namespace.as_str(),
-    )]);
+    let namespace =
+        names::labels([("kubernetes.io/metadata.name", shop.operator_namespace.as_str())]);
     NetworkPolicyPeer {
         namespace_selector: Some(names::label_selector(namespace)),
         pod_selector: Some(names::label_selector(shop.operator_pod_labels.clone())),
@@ -277,10 +217,7 @@ fn operator_pods(shop: &ValidatedShop) -> NetworkPolicyPeer {
 }
 
 fn tcp(ports: impl IntoIterator<Item = u16>) -> Vec<NetworkPolicyPort> {
-    ports
-        .into_iter()
-        .map(|number| port("TCP", number))
-        .collect()
+    ports.into_iter().map(|number| port("TCP", number)).collect()
 }
 
 fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
@@ -293,8 +230,5 @@ fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
 
 /// Port of a URL, its scheme's if it names none. The spec's pattern admits http and https only.
 fn endpoint_port(endpoint: &str) -> u16 {
-    url::Url::parse(endpoint)
-        .ok()
-        .and_then(|url| url.port_or_known_default())
-        .unwrap_or(4317)
+    url::Url::parse(endpoint).ok().and_then(|url| url.port_or_known_default()).unwrap_or(4317)
 }

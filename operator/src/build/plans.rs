@@ -160,16 +160,11 @@ pub fn credentials(shop: &ValidatedShop) -> Vec<CredentialSpec> {
     };
     let mut secrets = Vec::new();
     if let DatabaseEngine::Bundled(_) = shop.database {
-        let kind = CredentialKind::AdminPassword {
-            username: "postgres".into(),
-        };
+        let kind = CredentialKind::AdminPassword { username: "postgres".into() };
         secrets.push(secret(names::POSTGRES, names::POSTGRES, kind));
     }
     if let CacheEngine::Bundled(_) = shop.cache {
-        let kind = CredentialKind::Password {
-            host: shop.host_of(names::REDIS),
-            port: REDIS_PORT,
-        };
+        let kind = CredentialKind::Password { host: shop.host_of(names::REDIS), port: REDIS_PORT };
         secrets.push(secret(names::REDIS, names::REDIS, kind));
     }
     let plan = databases(shop);
@@ -181,22 +176,14 @@ pub fn credentials(shop: &ValidatedShop) -> Vec<CredentialSpec> {
             port: plan.port,
             ssl_mode: plan.ssl_mode,
         };
-        secret(
-            &format!("{}-database", spec.service),
-            spec.service.as_str(),
-            kind,
-        )
+        secret(&format!("{}-database", spec.service), spec.service.as_str(), kind)
     }));
     let user = ServiceName::User.as_str();
     let signing_key = names::child(&shop.name, names::SIGNING_KEY);
     let email = format!("admin@{}", shop.mail_domain());
     secrets.extend([
         secret(names::SIGNING_KEY, user, CredentialKind::SigningKey),
-        secret(
-            names::PUBLIC_KEYS,
-            user,
-            CredentialKind::PublicKeys { signing_key },
-        ),
+        secret(names::PUBLIC_KEYS, user, CredentialKind::PublicKeys { signing_key }),
         secret(names::ADMIN, user, CredentialKind::AdminAccount { email }),
     ]);
     secrets
@@ -215,12 +202,9 @@ pub fn databases(shop: &ValidatedShop) -> DatabasePlan {
                 password_key: SecretKey::PASSWORD.into(),
             },
         ),
-        DatabaseEngine::External {
-            host,
-            port,
-            admin,
-            ssl_mode,
-        } => (host.clone(), *port, *ssl_mode, admin.clone()),
+        DatabaseEngine::External { host, port, admin, ssl_mode } => {
+            (host.clone(), *port, *ssl_mode, admin.clone())
+        }
     };
     let databases = shop
         .services
@@ -230,43 +214,27 @@ pub fn databases(shop: &ValidatedShop) -> DatabasePlan {
             let name = service.component.name;
             let database = names::database(&shop.namespace, &shop.name, name);
             let secret = names::database_secret(&shop.name, name);
-            DatabaseSpec {
-                service: name,
-                role: database.clone(),
-                database,
-                secret,
-            }
+            DatabaseSpec { service: name, role: database.clone(), database, secret }
         })
         .collect();
-    DatabasePlan {
-        host,
-        port,
-        ssl_mode,
-        admin,
-        databases,
-    }
+    DatabasePlan { host, port, ssl_mode, admin, databases }
 }
 
 /// The topics that a shop needs: one for every aggregate, and its dead letters.
 pub fn topics(shop: &ValidatedShop) -> TopicPlan {
     let (bootstrap_servers, security) = match &shop.events {
-        EventsEngine::Bundled(_) => (
-            vec![format!("{}:{KAFKA_PORT}", shop.host_of(names::KAFKA))],
-            KafkaSecurity::default(),
-        ),
-        EventsEngine::External {
-            bootstrap_servers,
-            security,
-        } => (bootstrap_servers.clone(), security.clone()),
+        EventsEngine::Bundled(_) => {
+            (vec![format!("{}:{KAFKA_PORT}", shop.host_of(names::KAFKA))], KafkaSecurity::default())
+        }
+        EventsEngine::External { bootstrap_servers, security } => {
+            (bootstrap_servers.clone(), security.clone())
+        }
     };
     let settings = &shop.topics;
     let topics = Aggregate::ALL
         .into_iter()
         .flat_map(|aggregate| {
-            [
-                aggregate.topic(&settings.prefix),
-                aggregate.dead_letter_topic(&settings.prefix),
-            ]
+            [aggregate.topic(&settings.prefix), aggregate.dead_letter_topic(&settings.prefix)]
         })
         .map(|name| TopicSpec {
             name,
@@ -275,9 +243,5 @@ pub fn topics(shop: &ValidatedShop) -> TopicPlan {
             retention_ms: settings.retention_ms,
         })
         .collect();
-    TopicPlan {
-        bootstrap_servers,
-        security,
-        topics,
-    }
+    TopicPlan { bootstrap_servers, security, topics }
 }

@@ -27,11 +27,8 @@ pub(super) fn spec(
     container: Container,
     volumes: Vec<Volume>,
 ) -> PodSpec {
-    let pull_secrets: Vec<_> = shop
-        .pull_secrets
-        .iter()
-        .map(|name| LocalObjectReference { name: name.clone() })
-        .collect();
+    let pull_secrets: Vec<_> =
+        shop.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     PodSpec {
         service_account_name: Some(names::child(&shop.name, account)),
         automount_service_account_token: Some(false),
@@ -53,10 +50,7 @@ pub(super) fn spec(
             image_pull_policy: Some(pull_policy(shop.pull_policy).into()),
             security_context: Some(SecurityContext {
                 allow_privilege_escalation: Some(false),
-                capabilities: Some(Capabilities {
-                    add: None,
-                    drop: Some(vec!["ALL".into()]),
-                }),
+                capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".into()]) }),
                 read_only_root_filesystem: Some(true),
                 ..SecurityContext::default()
             }),
@@ -75,35 +69,20 @@ pub(super) fn template(
 ) -> PodTemplateSpec {
     let hashes: Vec<_> = secrets(&spec)
         .iter()
-        .map(|name| {
-            format!(
-                "{name}={}",
-                scope.hashes.get(*name).map_or("", String::as_str)
-            )
-        })
+        .map(|name| format!("{name}={}", scope.hashes.get(*name).map_or("", String::as_str)))
         .collect();
     let annotations = (!hashes.is_empty()).then(|| {
-        BTreeMap::from([(
-            names::SECRETS_HASH.into(),
-            names::short_hash(&hashes.join(",")),
-        )])
+        BTreeMap::from([(names::SECRETS_HASH.into(), names::short_hash(&hashes.join(",")))])
     });
     PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(labels),
-            annotations,
-            ..ObjectMeta::default()
-        }),
+        metadata: Some(ObjectMeta { labels: Some(labels), annotations, ..ObjectMeta::default() }),
         spec: Some(spec),
     }
 }
 
 /// Names of the Secrets whose content a pod reads.
 fn secrets(spec: &PodSpec) -> BTreeSet<&str> {
-    let env = spec
-        .containers
-        .iter()
-        .flat_map(|container| container.env.iter().flatten());
+    let env = spec.containers.iter().flat_map(|container| container.env.iter().flatten());
     let in_env = env
         .filter_map(|var| var.value_from.as_ref()?.secret_key_ref.as_ref())
         .map(|secret| secret.name.as_str());
@@ -125,29 +104,16 @@ const fn pull_policy(policy: PullPolicy) -> &'static str {
 
 /// A variable with this value.
 pub(super) fn var(name: impl Into<String>, value: impl Into<String>) -> EnvVar {
-    EnvVar {
-        name: name.into(),
-        value: Some(value.into()),
-        value_from: None,
-    }
+    EnvVar { name: name.into(), value: Some(value.into()), value_from: None }
 }
 
 /// A variable with the value of a Secret's key.
 pub(super) fn secret_var(name: &str, secret: &str, key: &str) -> EnvVar {
-    let secret_key_ref = SecretKeySelector {
-        name: secret.to_owned(),
-        key: key.to_owned(),
-        optional: None,
-    };
-    let value_from = EnvVarSource {
-        secret_key_ref: Some(secret_key_ref),
-        ..EnvVarSource::default()
-    };
-    EnvVar {
-        name: name.to_owned(),
-        value: None,
-        value_from: Some(value_from),
-    }
+    let secret_key_ref =
+        SecretKeySelector { name: secret.to_owned(), key: key.to_owned(), optional: None };
+    let value_from =
+        EnvVarSource { secret_key_ref: Some(secret_key_ref), ..EnvVarSource::default() };
+    EnvVar { name: name.to_owned(), value: None, value_from: Some(value_from) }
 }
 
 /// A volume with its mount.
@@ -160,15 +126,9 @@ pub(super) fn secret_files(volume: &str, secret: String) -> Mounted {
         default_mode: Some(0o440),
         ..SecretVolumeSource::default()
     };
-    let volume_source = Volume {
-        name: volume.to_owned(),
-        secret: Some(source),
-        ..Volume::default()
-    };
-    let mount = VolumeMount {
-        read_only: Some(true),
-        ..mount(volume, &secret_dir(volume))
-    };
+    let volume_source =
+        Volume { name: volume.to_owned(), secret: Some(source), ..Volume::default() };
+    let mount = VolumeMount { read_only: Some(true), ..mount(volume, &secret_dir(volume)) };
     (volume_source, mount)
 }
 
@@ -180,21 +140,14 @@ pub(super) fn secret_dir(volume: &str) -> String {
 /// A directory to write in, gone with the pod.
 pub(super) fn scratch(volume: &str, path: &str) -> Mounted {
     let source = EmptyDirVolumeSource::default();
-    let volume_source = Volume {
-        name: volume.to_owned(),
-        empty_dir: Some(source),
-        ..Volume::default()
-    };
+    let volume_source =
+        Volume { name: volume.to_owned(), empty_dir: Some(source), ..Volume::default() };
     (volume_source, mount(volume, path))
 }
 
 /// Mounts a volume.
 pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount {
-        name: volume.to_owned(),
-        mount_path: path.to_owned(),
-        ..VolumeMount::default()
-    }
+    VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() }
 }
 
 /// Asks a port over HTTP.
@@ -204,33 +157,19 @@ pub(super) fn http_probe(port: &str, path: &str) -> Probe {
         port: IntOrString::String(port.to_owned()),
         ..HTTPGetAction::default()
     };
-    Probe {
-        http_get: Some(action),
-        ..Probe::default()
-    }
+    Probe { http_get: Some(action), ..Probe::default() }
 }
 
 /// Connects to a port.
 pub(super) fn tcp_probe(port: &str) -> Probe {
-    let action = TCPSocketAction {
-        port: IntOrString::String(port.to_owned()),
-        host: None,
-    };
-    Probe {
-        tcp_socket: Some(action),
-        ..Probe::default()
-    }
+    let action = TCPSocketAction { port: IntOrString::String(port.to_owned()), host: None };
+    Probe { tcp_socket: Some(action), ..Probe::default() }
 }
 
 /// Runs a command.
 pub(super) fn exec_probe(command: &[&str]) -> Probe {
     let command = command.iter().map(|&word| word.to_owned()).collect();
-    Probe {
-        exec: Some(ExecAction {
-            command: Some(command),
-        }),
-        ..Probe::default()
-    }
+    Probe { exec: Some(ExecAction { command: Some(command) }), ..Probe::default() }
 }
 
 /// How often a probe asks, and how many failures in a row it takes.

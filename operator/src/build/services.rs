@@ -19,7 +19,7 @@ use k8s_openapi::{
 
 use super::{Scope, env, meta, pod};
 use crate::{
-    crd::ServiceName,
+    crd::{ServiceName, ServiceType},
     names,
     object::Object,
     validate::{Scaling, ServiceInstance, ValidatedShop},
@@ -34,9 +34,7 @@ pub(super) const PUBLIC_PORT: i32 = 80;
 
 /// One account per service, without any rights.
 pub(super) fn accounts(shop: &ValidatedShop) -> impl Iterator<Item = Object> {
-    shop.services
-        .iter()
-        .map(|service| account(shop, service.component.name.as_str()))
+    shop.services.iter().map(|service| account(shop, service.component.name.as_str()))
 }
 
 /// An account without a token.
@@ -139,10 +137,7 @@ fn spread(shop: &ValidatedShop, name: ServiceName) -> TopologySpreadConstraint {
         max_skew: 1,
         topology_key: "kubernetes.io/hostname".into(),
         when_unsatisfiable: "ScheduleAnyway".into(),
-        label_selector: Some(names::label_selector(names::selector(
-            &shop.name,
-            name.as_str(),
-        ))),
+        label_selector: Some(names::label_selector(names::selector(&shop.name, name.as_str()))),
         match_label_keys: Some(vec!["pod-template-hash".into()]),
         ..TopologySpreadConstraint::default()
     }
@@ -152,10 +147,7 @@ fn spread(shop: &ValidatedShop, name: ServiceName) -> TopologySpreadConstraint {
 fn network_service(shop: &ValidatedShop, service: &ServiceInstance) -> Service {
     let name = service.component.name;
     let gateway = name == ServiceName::Gateway;
-    let ports = service
-        .component
-        .ports()
-        .filter(|(port, _)| *port != ports::ADMIN_NAME);
+    let ports = service.component.ports().filter(|(port, _)| *port != ports::ADMIN_NAME);
     let ports = ports.map(|(port_name, port)| ServicePort {
         name: Some(port_name.into()),
         port: if gateway { PUBLIC_PORT } else { port.into() },
@@ -163,11 +155,7 @@ fn network_service(shop: &ValidatedShop, service: &ServiceInstance) -> Service {
         app_protocol: (port == ports::GRPC).then(|| "kubernetes.io/h2c".into()),
         ..ServicePort::default()
     });
-    let type_ = if gateway {
-        shop.gateway.service.type_
-    } else {
-        Default::default()
-    };
+    let type_ = if gateway { shop.gateway.service.type_ } else { ServiceType::default() };
     Service {
         metadata: meta::child(shop, name.as_str()),
         spec: Some(ServiceSpec {
@@ -181,12 +169,7 @@ fn network_service(shop: &ValidatedShop, service: &ServiceInstance) -> Service {
 }
 
 fn autoscaler(shop: &ValidatedShop, service: &ServiceInstance) -> Option<HorizontalPodAutoscaler> {
-    let Scaling::Auto {
-        min,
-        max,
-        cpu_percent,
-    } = service.scaling
-    else {
+    let Scaling::Auto { min, max, cpu_percent } = service.scaling else {
         return None;
     };
     let metadata = meta::child(shop, service.component.name.as_str());
@@ -229,10 +212,7 @@ fn disruption_budget(
         metadata: meta::child(shop, name.as_str()),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(service.max_unavailable)),
-            selector: Some(names::label_selector(names::selector(
-                &shop.name,
-                name.as_str(),
-            ))),
+            selector: Some(names::label_selector(names::selector(&shop.name, name.as_str()))),
             // A pod that does not work anyway must not hold up a drain.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
             ..PodDisruptionBudgetSpec::default()

@@ -28,10 +28,7 @@ pub struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self {
-            bundled: Some(BundledEngine::default()),
-            external: None,
-        }
+        Self { bundled: Some(BundledEngine::default()), external: None }
     }
 }
 
@@ -56,10 +53,7 @@ pub struct Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self {
-            bundled: Some(BundledEngine::default()),
-            external: None,
-        }
+        Self { bundled: Some(BundledEngine::default()), external: None }
     }
 }
 
@@ -84,10 +78,7 @@ pub struct Events {
 
 impl Default for Events {
     fn default() -> Self {
-        Self {
-            bundled: Some(BundledEngine::default()),
-            external: None,
-        }
+        Self { bundled: Some(BundledEngine::default()), external: None }
     }
 }
 
@@ -110,10 +101,7 @@ pub struct Mail {
 
 impl Default for Mail {
     fn default() -> Self {
-        Self {
-            bundled: Some(BundledMail::default()),
-            external: None,
-        }
+        Self { bundled: Some(BundledMail::default()), external: None }
     }
 }
 
@@ -139,6 +127,7 @@ pub struct Storage {
     /// Size of the volume. It may grow if its storage class can expand volumes; it cannot shrink.
     #[serde(default = "default_size")]
     #[schemars(schema_with = "schema::size")]
+    #[x_kube(validation = Rule::new("quantity(self).isGreaterThan(quantity('0'))").message("a volume has a size above zero"))]
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0")
         .message("a volume cannot shrink: keep the size, or create another Shop with the new size and move the data"))]
     pub size: Quantity,
@@ -235,10 +224,7 @@ pub struct ExternalEvents {
     /// Brokers to ask for the cluster's members, each as `host:port`.
     #[schemars(
         length(min = 1, max = 16),
-        inner(
-            length(min = 3, max = 259),
-            regex(pattern = r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")
-        )
+        inner(length(min = 3, max = 259), regex(pattern = r"^[A-Za-z0-9.-]+:[0-9]{1,5}$"))
     )]
     pub bootstrap_servers: Vec<String>,
 
@@ -250,7 +236,7 @@ pub struct ExternalEvents {
 /// Encryption and authentication of connections to Kafka.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.protocol.startsWith('SASL_') == (has(self.mechanism) && has(self.secretRef))")
+#[x_kube(validation = Rule::new("self.protocol.startsWith('SASL_') ? has(self.mechanism) && has(self.secretRef) : !has(self.mechanism) && !has(self.secretRef)")
     .message("mechanism and secretRef are required with a SASL protocol and forbidden without one"))]
 pub struct KafkaSecurity {
     /// Protocol of the listener.
@@ -331,10 +317,7 @@ impl SaslMechanism {
 pub struct Topics {
     /// First part of every topic's name. Default: `<namespace>.<name of the shop>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 128),
-        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    )]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
     pub prefix: Option<String>,
 
     /// Partitions of a topic. The number may grow, which changes the order of events whose key

@@ -33,10 +33,7 @@ pub struct Gateway {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),
-        inner(
-            length(min = 1, max = 255),
-            regex(pattern = r"^(\*|https?://[^\s/,]+)$")
-        )
+        inner(length(min = 1, max = 255), regex(pattern = r"^(\*|https?://[^\s/,]+)$"))
     )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub cors_allowed_origins: Vec<String>,
@@ -88,7 +85,7 @@ impl ServiceType {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ingress {
-    /// Name of the IngressClass. Absent: the cluster's default class.
+    /// Name of the ingress class. Absent: the cluster's default class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub class_name: Option<String>,

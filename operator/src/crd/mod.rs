@@ -119,10 +119,7 @@ fn yes() -> bool {
 pub struct ShopSpec {
     /// Version of the services: the tag of their images. Default: the operator's own version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 128),
-        regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
-    )]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"))]
     pub version: Option<String>,
 
     /// Public DNS name of the shop, e.g. `shop.example.com`.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Shop;
 
 /// Syntax of a quantity, without the exponents that nobody writes by hand.
-const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?(m|k|[KMGTPE]i?)?$";
+const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?(m|k|[MGTPE]|[KMGTPE]i)?$";
 
 /// Schema of a volume's size: a string, so that CEL's `quantity()` takes it.
 pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
@@ -58,11 +58,7 @@ fn tidy(schema: &mut Value) {
             if fields.get("title").is_some_and(Value::is_string) {
                 fields.remove("title");
             }
-            if fields
-                .get("format")
-                .and_then(Value::as_str)
-                .is_some_and(|f| f.starts_with("uint"))
-            {
+            if fields.get("format").and_then(Value::as_str).is_some_and(|f| f.starts_with("uint")) {
                 fields.remove("format");
             }
             fields.values_mut().for_each(tidy);

@@ -66,9 +66,7 @@ impl ServiceName {
 
     /// The service of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|service| service.as_str() == name)
+        Self::ALL.into_iter().find(|service| service.as_str() == name)
     }
 }
 
@@ -106,10 +104,7 @@ pub struct ServiceSpec {
 
     /// Full name of the image, instead of `<repository>/<service>:<version>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 512),
-        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")
-    )]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"))]
     pub image: Option<String>,
 
     /// CPU and memory. Absent: enough for a small shop.

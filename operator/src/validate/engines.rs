@@ -20,7 +20,7 @@ const POSTGRES: Defaults = ("50m", "128Mi", "512Mi");
 const REDIS: Defaults = ("20m", "32Mi", "256Mi");
 /// The heap is 256 MiB; the rest is for the JVM itself and the page cache.
 const KAFKA: Defaults = ("100m", "384Mi", "768Mi");
-const MAIL: Defaults = ("5m", "16Mi", "128Mi");
+const MAIL: Defaults = ("5m", "64Mi", "256Mi");
 
 pub(super) fn database(
     spec: &Database,
@@ -29,13 +29,9 @@ pub(super) fn database(
 ) -> Option<DatabaseEngine> {
     let path = "spec.database";
     match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
-        Choice::Bundled(bundled) => Some(DatabaseEngine::Bundled(server(
-            path,
-            bundled,
-            &images.postgres,
-            POSTGRES,
-            errors,
-        ))),
+        Choice::Bundled(bundled) => {
+            Some(DatabaseEngine::Bundled(server(path, bundled, &images.postgres, POSTGRES, errors)))
+        }
         Choice::External(external) => Some(DatabaseEngine::External {
             host: external.host.clone(),
             port: external.port,
@@ -52,17 +48,12 @@ pub(super) fn cache(
 ) -> Option<CacheEngine> {
     let path = "spec.cache";
     match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
-        Choice::Bundled(bundled) => Some(CacheEngine::Bundled(server(
-            path,
-            bundled,
-            &images.redis,
-            REDIS,
-            errors,
-        ))),
-        Choice::External(external) => Some(CacheEngine::External {
-            url: external.secret_ref.clone(),
-            port: external.port,
-        }),
+        Choice::Bundled(bundled) => {
+            Some(CacheEngine::Bundled(server(path, bundled, &images.redis, REDIS, errors)))
+        }
+        Choice::External(external) => {
+            Some(CacheEngine::External { url: external.secret_ref.clone(), port: external.port })
+        }
     }
 }
 
@@ -73,13 +64,9 @@ pub(super) fn events(
 ) -> Option<EventsEngine> {
     let path = "spec.events";
     match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
-        Choice::Bundled(bundled) => Some(EventsEngine::Bundled(server(
-            path,
-            bundled,
-            &images.kafka,
-            KAFKA,
-            errors,
-        ))),
+        Choice::Bundled(bundled) => {
+            Some(EventsEngine::Bundled(server(path, bundled, &images.kafka, KAFKA, errors)))
+        }
         Choice::External(external) => {
             check_kafka(external, errors);
             Some(EventsEngine::External {
@@ -127,14 +114,9 @@ pub(super) fn topics(
         );
     }
     TopicSettings {
-        prefix: spec
-            .prefix
-            .clone()
-            .unwrap_or_else(|| crate::names::topic_prefix(namespace, shop)),
+        prefix: spec.prefix.clone().unwrap_or_else(|| crate::names::topic_prefix(namespace, shop)),
         partitions: spec.partitions,
-        replication_factor: spec
-            .replication_factor
-            .unwrap_or(if bundled { 1 } else { 3 }),
+        replication_factor: spec.replication_factor.unwrap_or(if bundled { 1 } else { 3 }),
         retention_ms: i64::from(spec.retention_hours) * 3_600_000,
     }
 }
@@ -181,28 +163,17 @@ fn resources(
     errors: &mut Errors,
 ) -> ResourceRequirements {
     let requests = [("cpu", cpu), ("memory", memory)];
-    services::resources(
-        &format!("{path}.bundled"),
-        asked,
-        &requests,
-        &[("memory", limit)],
-        errors,
-    )
+    services::resources(&format!("{path}.bundled"), asked, &requests, &[("memory", limit)], errors)
 }
 
 /// A map of quantities from pairs.
 pub(super) fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
-    pairs
-        .iter()
-        .map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).into())))
-        .collect()
+    pairs.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).into()))).collect()
 }
 
 fn check_kafka(external: &ExternalEvents, errors: &mut Errors) {
     for (i, server) in external.bootstrap_servers.iter().enumerate() {
-        let port = server
-            .rsplit_once(':')
-            .and_then(|(_, port)| port.parse::<u16>().ok());
+        let port = server.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         if port.is_none_or(|port| port == 0) {
             errors.invalid(
                 format!("spec.events.external.bootstrapServers[{i}]"),
@@ -212,10 +183,9 @@ fn check_kafka(external: &ExternalEvents, errors: &mut Errors) {
     }
     let security = &external.security;
     let sasl = security.protocol.is_sasl();
-    for (field, set) in [
-        ("mechanism", security.mechanism.is_some()),
-        ("secretRef", security.secret_ref.is_some()),
-    ] {
+    for (field, set) in
+        [("mechanism", security.mechanism.is_some()), ("secretRef", security.secret_ref.is_some())]
+    {
         if sasl != set {
             errors.invalid(
                 format!("spec.events.external.security.{field}"),

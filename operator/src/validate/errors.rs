@@ -47,11 +47,7 @@ impl Errors {
     }
 
     fn push(&mut self, path: String, message: String, reason: FieldErrorReason) {
-        self.0.push(FieldError {
-            path,
-            message,
-            reason,
-        });
+        self.0.push(FieldError { path, message, reason });
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -44,16 +44,8 @@ pub fn validate(
     references::check(spec, observed, &mut errors);
     let version = spec.version.as_ref().unwrap_or(&config.version);
     let services = services::resolve(spec, version, observed, config, &mut errors);
-    let (
-        Some(Identity {
-            name,
-            namespace,
-            owner,
-        }),
-        Some(database),
-        Some(cache),
-        Some(events),
-    ) = (identity, database, cache, events)
+    let (Some(Identity { name, namespace, owner }), Some(database), Some(cache), Some(events)) =
+        (identity, database, cache, events)
     else {
         return Err(errors.into());
     };
@@ -75,7 +67,6 @@ pub fn validate(
         deletion_policy: spec.deletion_policy,
         version: version.clone(),
         currency: spec.currency.clone(),
-        demo_data: spec.demo_data,
         host: spec.host.clone(),
         pull_policy: spec.images.pull_policy,
         pull_secrets: spec.images.pull_secrets.clone(),
@@ -126,20 +117,13 @@ fn identity(shop: &Shop, errors: &mut Errors) -> Option<Identity> {
     if owner.is_none() {
         errors.invalid("metadata.uid", "is missing");
     }
-    Some(Identity {
-        name,
-        namespace: namespace?,
-        owner: owner?,
-    })
+    Some(Identity { name, namespace: namespace?, owner: owner? })
 }
 
 fn check_exposure(spec: &ShopSpec, errors: &mut Errors) {
     let exposed = spec.gateway.ingress.is_some() || spec.gateway.http_route.is_some();
     if exposed && spec.host.is_none() {
-        errors.invalid(
-            "spec.host",
-            "is required when gateway.ingress or gateway.httpRoute is set",
-        );
+        errors.invalid("spec.host", "is required when gateway.ingress or gateway.httpRoute is set");
     }
 }
 
@@ -149,31 +133,16 @@ fn url(spec: &ShopSpec, name: &str, namespace: &str) -> String {
         let gateway = names::child(name, crate::crd::ServiceName::Gateway.as_str());
         return format!("http://{gateway}.{namespace}.svc");
     };
-    let ingress_tls = spec
-        .gateway
-        .ingress
-        .as_ref()
-        .is_some_and(|i| i.tls_secret_name.is_some());
-    let route_tls = spec
-        .gateway
-        .http_route
-        .as_ref()
-        .is_some_and(|route| route.tls);
-    let scheme = if ingress_tls || route_tls {
-        "https"
-    } else {
-        "http"
-    };
+    let ingress_tls = spec.gateway.ingress.as_ref().is_some_and(|i| i.tls_secret_name.is_some());
+    let route_tls = spec.gateway.http_route.as_ref().is_some_and(|route| route.tls);
+    let scheme = if ingress_tls || route_tls { "https" } else { "http" };
     format!("{scheme}://{host}")
 }
 
 /// What is wanted and not there. It is a condition, never an error: the shop sells without it.
 fn missing_apis(wants: Capabilities, has: Capabilities) -> Vec<MissingApi> {
     [
-        (
-            wants.service_monitors && !has.service_monitors,
-            MissingApi::ServiceMonitor,
-        ),
+        (wants.service_monitors && !has.service_monitors, MissingApi::ServiceMonitor),
         (wants.http_routes && !has.http_routes, MissingApi::HttpRoute),
     ]
     .into_iter()

@@ -91,8 +91,6 @@ pub struct ValidatedShop {
     pub version: String,
     /// ISO 4217 code.
     pub currency: String,
-    /// Whether the shop has demo data.
-    pub demo_data: bool,
     /// Public DNS name.
     pub host: Option<String>,
     /// Where shoppers reach the shop, without a slash at its end.
@@ -138,9 +136,7 @@ pub struct ValidatedShop {
 impl ValidatedShop {
     /// The enabled service of that name.
     pub fn service(&self, name: ServiceName) -> Option<&ServiceInstance> {
-        self.services
-            .iter()
-            .find(|service| service.component.name == name)
+        self.services.iter().find(|service| service.component.name == name)
     }
 
     /// DNS name of the Service of one of the shop's components.

@@ -17,10 +17,7 @@ struct Reference<'a> {
 
 /// Names of the Secrets that a spec refers to and the operator reads.
 pub fn referenced_secrets(spec: &ShopSpec) -> BTreeSet<String> {
-    references(spec)
-        .into_iter()
-        .map(|reference| reference.name.to_owned())
-        .collect()
+    references(spec).into_iter().map(|reference| reference.name.to_owned()).collect()
 }
 
 /// Hashes of the Secrets that a spec refers to.
@@ -39,10 +36,7 @@ pub(super) fn check(spec: &ShopSpec, observed: &Observed, errors: &mut Errors) {
             errors.secret_missing(format!("{path}.name"), message);
             continue;
         };
-        for (field, key) in keys
-            .into_iter()
-            .filter(|(_, key)| !facts.keys.contains(*key))
-        {
+        for (field, key) in keys.into_iter().filter(|(_, key)| !facts.keys.contains(*key)) {
             let message = format!("the Secret `{name}` has no key `{key}`");
             errors.secret_missing(format!("{path}.{field}"), message);
         }
@@ -52,10 +46,7 @@ pub(super) fn check(spec: &ShopSpec, observed: &Observed, errors: &mut Errors) {
 /// Every reference to a Secret.
 fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
     let database = spec.database.external.as_ref().map(|external| {
-        credentials(
-            "spec.database.external.adminSecretRef",
-            &external.admin_secret_ref,
-        )
+        credentials("spec.database.external.adminSecretRef", &external.admin_secret_ref)
     });
     let cache = spec
         .cache
@@ -73,28 +64,14 @@ fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
         .external
         .as_ref()
         .map(|external| key("spec.mail.external.secretRef", &external.secret_ref));
-    [database, cache, events, mail]
-        .into_iter()
-        .flatten()
-        .collect()
+    [database, cache, events, mail].into_iter().flatten().collect()
 }
 
 fn credentials<'a>(path: &'static str, secret: &'a CredentialsSecretRef) -> Reference<'a> {
-    let keys = vec![
-        ("usernameKey", &*secret.username_key),
-        ("passwordKey", &*secret.password_key),
-    ];
-    Reference {
-        path,
-        name: &secret.name,
-        keys,
-    }
+    let keys = vec![("usernameKey", &*secret.username_key), ("passwordKey", &*secret.password_key)];
+    Reference { path, name: &secret.name, keys }
 }
 
 fn key<'a>(path: &'static str, secret: &'a SecretKeyRef) -> Reference<'a> {
-    Reference {
-        path,
-        name: &secret.name,
-        keys: vec![("key", &*secret.key)],
-    }
+    Reference { path, name: &secret.name, keys: vec![("key", &*secret.key)] }
 }

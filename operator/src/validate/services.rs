@@ -22,18 +22,10 @@ pub(super) fn resolve(
     errors: &mut Errors,
 ) -> Vec<ServiceInstance> {
     check_duplicates(&spec.services, errors);
-    let repository = spec
-        .images
-        .repository
-        .as_ref()
-        .unwrap_or(&config.image_repository);
+    let repository = spec.images.repository.as_ref().unwrap_or(&config.image_repository);
     let mut services = Vec::new();
     for component in &COMPONENTS {
-        let listed = spec
-            .services
-            .iter()
-            .enumerate()
-            .find(|(_, s)| s.name == component.name);
+        let listed = spec.services.iter().enumerate().find(|(_, s)| s.name == component.name);
         let default = ServiceSpec::new(component.name);
         let (path, settings) = listed.map_or_else(
             || (String::new(), &default),
@@ -52,13 +44,7 @@ pub(super) fn resolve(
         services.push(ServiceInstance {
             component,
             scaling: scaling(&path, settings, errors),
-            resources: resources(
-                &path,
-                settings.resources.as_ref(),
-                &REQUESTS,
-                &LIMITS,
-                errors,
-            ),
+            resources: resources(&path, settings.resources.as_ref(), &REQUESTS, &LIMITS, errors),
             log_level: settings
                 .log_level
                 .clone()
@@ -100,18 +86,12 @@ fn scaling(path: &str, settings: &ServiceSpec, errors: &mut Errors) -> Scaling {
         return Scaling::Fixed(settings.replicas.unwrap_or(REPLICAS));
     };
     if settings.replicas.is_some() {
-        errors.invalid(
-            format!("{path}.replicas"),
-            "must be absent where autoscaling is set",
-        );
+        errors.invalid(format!("{path}.replicas"), "must be absent where autoscaling is set");
     }
     if auto.min_replicas > auto.max_replicas {
         errors.invalid(
             format!("{path}.autoscaling.minReplicas"),
-            format!(
-                "{} exceeds maxReplicas, which is {}",
-                auto.min_replicas, auto.max_replicas
-            ),
+            format!("{} exceeds maxReplicas, which is {}", auto.min_replicas, auto.max_replicas),
         );
     }
     let asked = settings.resources.as_ref();

@@ -1,0 +1,80 @@
+//! The CRD in `crds/` is the one that the types print, and reads well.
+
+use std::{env, fs};
+
+use serde_json::Value;
+use shop_operator::crd;
+
+use crate::support::{repository, stored};
+
+#[test]
+fn the_file_equals_what_the_types_print() {
+    let path = repository("crds/shops.shop-operator.io.yaml");
+    let header = "# Generated from operator/src/crd by `make generate`; never edited.\n";
+    let expected = format!("{header}{}", crd::yaml());
+    if env::var_os("UPDATE").is_some() {
+        fs::write(&path, &expected).expect("the file is writable");
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "{} is out of date: run `make generate`", path.display());
+}
+
+#[test]
+fn a_shop_without_a_spec_has_every_default() {
+    let minimal = serde_json::json!({
+        "apiVersion": "shop-operator.io/v1alpha1", "kind": "Shop", "metadata": { "name": "demo" },
+    });
+    assert_eq!(stored(minimal).spec, crd::ShopSpec::default());
+    assert_eq!(schema()["properties"]["spec"]["default"], serde_json::json!({}));
+    assert!(schema().get("required").is_none());
+}
+
+#[test]
+fn every_field_is_explained_and_bounded() {
+    let mut gaps = Vec::new();
+    visit("spec", &schema()["properties"]["spec"], &mut |path, field| {
+        let text = field["description"].as_str().unwrap_or_default();
+        if text.is_empty() && !path.ends_with("[]") {
+            gaps.push(format!("{path} has no description"));
+        }
+        let open = match field["type"].as_str() {
+            Some("string") => field.get("enum").is_none() && field.get("maxLength").is_none(),
+            Some("array") => field.get("maxItems").is_none(),
+            Some("integer") => field.get("minimum").is_none() || field.get("maximum").is_none(),
+            Some("object") => {
+                field.get("additionalProperties").is_some() && field.get("maxProperties").is_none()
+            }
+            _ => false,
+        };
+        // Tolerations are Kubernetes' own type, and no rule reads them.
+        if open && !path.contains("tolerations") {
+            gaps.push(format!("{path} is not bounded"));
+        }
+    });
+    assert!(gaps.is_empty(), "{gaps:#?}");
+}
+
+#[test]
+fn the_schema_is_free_of_what_the_api_server_warns_about() {
+    let crd = crd::yaml();
+    for word in ["nullable", "uint", "anyOf", "oneOf", "allOf", "$ref"] {
+        assert!(!crd.contains(word), "{word}");
+    }
+}
+
+/// Schema of a Shop.
+pub(crate) fn schema() -> Value {
+    let crd = serde_json::to_value(crd::definition()).expect("a CRD is JSON");
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// Shows every field of a schema, with its path.
+pub(crate) fn visit(path: &str, schema: &Value, see: &mut impl FnMut(&str, &Value)) {
+    see(path, schema);
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        visit(&format!("{path}.{name}"), field, see);
+    }
+    if let Some(items) = schema.get("items") {
+        visit(&format!("{path}[]"), items, see);
+    }
+}

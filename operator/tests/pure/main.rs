@@ -1,0 +1,9 @@
+//! Tests of everything that needs no cluster.
+
+mod build;
+mod cel;
+mod crd;
+mod manifests;
+mod names;
+mod support;
+mod validate;

@@ -1,0 +1,193 @@
+//! What validation refuses, and what it resolves.
+
+use serde_json::{Value, json};
+use shop_operator::{
+    crd::ServiceName,
+    validate::{FieldErrorReason, MissingApi, Observed, SecretFacts, validate},
+};
+
+use crate::support::{config, judged, observed, shop, validated};
+
+#[test]
+fn errors_name_the_field() {
+    let kafka = |security: Value| json!({ "events": { "external": { "bootstrapServers": ["kafka:9092"], "security": security } } });
+    let services = |service: Value| json!({ "services": [{ "name": "user" }, service] });
+    let cases = [
+        (json!({ "database": {} }), "spec.database"),
+        (json!({ "cache": {} }), "spec.cache"),
+        (json!({ "events": {} }), "spec.events"),
+        (json!({ "mail": {} }), "spec.mail"),
+        (json!({ "gateway": { "ingress": {} } }), "spec.host"),
+        (json!({ "topics": { "replicationFactor": 3 } }), "spec.topics.replicationFactor"),
+        (
+            json!({ "events": { "external": { "bootstrapServers": ["a:1", "b:70000"] } } }),
+            "spec.events.external.bootstrapServers[1]",
+        ),
+        (
+            kafka(json!({ "protocol": "SASL_SSL", "mechanism": "PLAIN" })),
+            "spec.events.external.security.secretRef",
+        ),
+        (kafka(json!({ "mechanism": "PLAIN" })), "spec.events.external.security.mechanism"),
+        (services(json!({ "name": "user" })), "spec.services[1].name"),
+        (services(json!({ "name": "order", "enabled": false })), "spec.services[1].enabled"),
+        (
+            services(
+                json!({ "name": "order", "replicas": 1, "autoscaling": { "maxReplicas": 2 } }),
+            ),
+            "spec.services[1].replicas",
+        ),
+        (
+            services(
+                json!({ "name": "order", "autoscaling": { "minReplicas": 3, "maxReplicas": 2 } }),
+            ),
+            "spec.services[1].autoscaling.minReplicas",
+        ),
+        (
+            services(json!({
+                "name": "order",
+                "autoscaling": { "maxReplicas": 2 },
+                "resources": { "requests": { "memory": "1Gi" } },
+            })),
+            "spec.services[1].resources.requests.cpu",
+        ),
+        (
+            services(json!({
+                "name": "order",
+                "resources": { "requests": { "memory": "1Gi" }, "limits": { "memory": "1G" } },
+            })),
+            "spec.services[1].resources.requests.memory",
+        ),
+        (
+            json!({ "cache": { "bundled": { "resources": {
+                "requests": { "cpu": 2 }, "limits": { "cpu": "1500m" },
+            } } } }),
+            "spec.cache.bundled.resources.requests.cpu",
+        ),
+    ];
+    for (spec, path) in cases {
+        let errors = judged(spec).expect_err(path);
+        let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
+        assert_eq!(paths, [path]);
+        assert_eq!(errors[0].reason, FieldErrorReason::InvalidSpec);
+    }
+}
+
+#[test]
+fn every_error_is_told_at_once() {
+    let errors = judged(json!({
+        "cache": {},
+        "gateway": { "httpRoute": { "parentRefs": [{ "name": "public" }] } },
+        "mail": { "external": { "secretRef": { "name": "smtp" }, "from": "a@example.com" } },
+        "services": [{ "name": "cart", "enabled": false }],
+    }))
+    .unwrap_err();
+    let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
+    let expected = [
+        "spec.cache",
+        "spec.host",
+        "spec.mail.external.secretRef.name",
+        "spec.services[0].enabled",
+    ];
+    assert_eq!(paths, expected);
+}
+
+#[test]
+fn a_secret_must_have_its_keys() {
+    let spec = json!({ "database": { "external": {
+        "host": "db.example.com", "adminSecretRef": { "name": "db", "passwordKey": "secret" },
+    } } });
+    let errors = judged(spec.clone()).unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "spec.database.external.adminSecretRef.name: there is no Secret `db` in the shop's namespace"
+    );
+    assert_eq!(errors[0].reason, FieldErrorReason::SecretMissing);
+
+    let mut there = observed(&[]);
+    let facts =
+        |keys: [&str; 2]| SecretFacts { keys: keys.map(str::to_owned).into(), hash: "abc".into() };
+    there.secrets.insert("db".into(), facts(["username", "password"]));
+    let errors = validate(&shop(spec.clone()), &there, &config()).unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "spec.database.external.adminSecretRef.passwordKey: the Secret `db` has no key `secret`"
+    );
+
+    there.secrets.insert("db".into(), facts(["username", "secret"]));
+    assert!(validate(&shop(spec), &there, &config()).is_ok());
+}
+
+#[test]
+fn the_url_is_where_shoppers_come_in() {
+    let route = |tls: bool| json!({ "parentRefs": [{ "name": "public" }], "tls": tls });
+    let cases = [
+        (json!({}), "http://demo-gateway.shops.svc"),
+        (json!({ "host": "a.example" }), "http://a.example"),
+        (json!({ "host": "a.example", "gateway": { "ingress": {} } }), "http://a.example"),
+        (
+            json!({ "host": "a.example", "gateway": { "ingress": { "tlsSecretName": "a" } } }),
+            "https://a.example",
+        ),
+        (
+            json!({ "host": "a.example", "gateway": { "httpRoute": route(true) } }),
+            "https://a.example",
+        ),
+        (
+            json!({ "host": "a.example", "gateway": { "httpRoute": route(false) } }),
+            "http://a.example",
+        ),
+    ];
+    for (spec, url) in cases {
+        assert_eq!(validated(spec).url, url);
+    }
+}
+
+#[test]
+fn an_absent_api_is_told_and_harms_nothing() {
+    let spec = json!({
+        "host": "a.example",
+        "gateway": { "httpRoute": { "parentRefs": [{ "name": "public" }] } },
+    });
+    let shop = validate(&shop(spec), &Observed::default(), &config()).unwrap();
+    assert_eq!(shop.missing_apis, [MissingApi::ServiceMonitor, MissingApi::HttpRoute]);
+    assert!(!shop.service_monitors && !shop.http_route);
+}
+
+#[test]
+fn a_migration_is_due_until_the_image_has_it() {
+    let due = |observed: &Observed| {
+        let shop = validate(&shop(json!({ "demoData": true })), observed, &config()).unwrap();
+        let order = shop.service(ServiceName::Order).unwrap().migration_due;
+        let catalog = shop.service(ServiceName::Catalog).unwrap().seed_due;
+        let cart = shop.service(ServiceName::Cart).unwrap().migration_due;
+        (order, catalog, cart)
+    };
+    let mut observed = Observed::default();
+    assert_eq!(due(&observed), (true, true, false), "the cart has no database");
+    observed.migrated.insert(ServiceName::Order, "localhost/shop-operator/order:0.9.0".into());
+    assert_eq!(due(&observed), (true, true, false));
+    observed.migrated.insert(ServiceName::Order, "localhost/shop-operator/order:1.0.0".into());
+    observed.seeded.insert(ServiceName::Catalog);
+    assert_eq!(due(&observed), (false, false, false));
+}
+
+#[test]
+fn images_come_from_the_most_specific_place() {
+    let image = |spec: Value| validated(spec).service(ServiceName::Order).unwrap().image.clone();
+    assert_eq!(image(json!({})), "localhost/shop-operator/order:1.0.0");
+    let custom = json!({ "version": "2.0.0", "images": { "repository": "images.example/shop" } });
+    assert_eq!(image(custom), "images.example/shop/order:2.0.0");
+    let pinned =
+        json!({ "version": "2.0.0", "services": [{ "name": "order", "image": "o@sha256:0" }] });
+    assert_eq!(image(pinned), "o@sha256:0");
+}
+
+#[test]
+fn a_shop_that_the_api_server_has_not_seen_is_refused() {
+    let mut unknown = shop(json!({}));
+    unknown.metadata.uid = None;
+    unknown.metadata.namespace = None;
+    let errors = validate(&unknown, &observed(&[]), &config()).unwrap_err();
+    let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
+    assert_eq!(paths, ["metadata.namespace", "metadata.uid"]);
+}
