@@ -1,0 +1,237 @@
+//! Somebody who shops, through the gateway.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures_util::StreamExt;
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use uuid::Uuid;
+
+use crate::eventually;
+
+/// How long an order may take to reach its end.
+pub const SAGA_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the gateway answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status code.
+    pub status: StatusCode,
+    /// JSON body; null when there is none.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body of a good answer; a bad one is an error that shows the problem.
+    pub fn ok(self) -> Result<Value> {
+        ensure!(self.status.is_success(), "{}: {}", self.status, self.body);
+        Ok(self.body)
+    }
+
+    /// Fails unless the answer is this problem.
+    pub fn problem(self, status: u16, slug: &str) -> Result<Value> {
+        let expected = format!("/problems/{slug}");
+        ensure!(
+            self.status == status && self.body["type"] == expected.as_str(),
+            "expected {status} {slug}, got {}: {}",
+            self.status,
+            self.body
+        );
+        Ok(self.body)
+    }
+}
+
+/// A shopper with an account.
+#[derive(Clone, Debug)]
+pub struct Shopper {
+    base: String,
+    client: Client,
+    /// E-mail address.
+    pub email: String,
+    password: String,
+    access_token: String,
+    refresh_token: String,
+}
+
+impl Shopper {
+    /// Opens an account at the shop and logs in.
+    pub async fn register(base: &str) -> Result<Self> {
+        let client = Client::builder().timeout(Duration::from_secs(30)).build()?;
+        let mut shopper = Self {
+            base: base.to_owned(),
+            client,
+            email: format!("shopper-{}@example.com", Uuid::new_v4().simple()),
+            password: format!("correct horse {}", Uuid::new_v4()),
+            access_token: String::new(),
+            refresh_token: String::new(),
+        };
+        let account =
+            json!({"email": shopper.email, "password": shopper.password, "name": "Ada"});
+        shopper.post("/auth/register", &account).await?.ok()?;
+        shopper.login().await?;
+        Ok(shopper)
+    }
+
+    /// Logs somebody in who has an account already.
+    pub async fn with_account(base: &str, email: &str, password: &str) -> Result<Self> {
+        let mut shopper = Self {
+            base: base.to_owned(),
+            client: Client::builder().timeout(Duration::from_secs(30)).build()?,
+            email: email.to_owned(),
+            password: password.to_owned(),
+            access_token: String::new(),
+            refresh_token: String::new(),
+        };
+        shopper.login().await?;
+        Ok(shopper)
+    }
+
+    /// The same shopper at another address of the shop.
+    pub fn at(&mut self, base: &str) {
+        base.clone_into(&mut self.base);
+    }
+
+    /// Logs in with the password.
+    pub async fn login(&mut self) -> Result<()> {
+        let credentials = json!({"email": self.email, "password": self.password});
+        let tokens = self.post("/auth/login", &credentials).await?.ok()?;
+        self.keep(&tokens)
+    }
+
+    /// Gets new tokens for the refresh token.
+    pub async fn refresh(&mut self) -> Result<()> {
+        let tokens = self
+            .post("/auth/refresh", &json!({"refresh_token": self.refresh_token}))
+            .await?
+            .ok()?;
+        self.keep(&tokens)
+    }
+
+    fn keep(&mut self, tokens: &Value) -> Result<()> {
+        let token = |name: &str| {
+            let token = tokens[name].as_str().map(str::to_owned);
+            token.with_context(|| format!("no {name} in {tokens}"))
+        };
+        self.access_token = token("access_token")?;
+        self.refresh_token = token("refresh_token")?;
+        Ok(())
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}/api/v1{path}", self.base));
+        if self.access_token.is_empty() { request } else { request.bearer_auth(&self.access_token) }
+    }
+
+    async fn send(request: RequestBuilder) -> Result<Answer> {
+        let answer = request.send().await?;
+        let status = answer.status();
+        let body = answer.bytes().await?;
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Ok(Answer { status, body })
+    }
+
+    /// GET below `/api/v1`.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        Self::send(self.request(Method::GET, path)).await
+    }
+
+    /// POST below `/api/v1`.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+        Self::send(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// POST with an `Idempotency-Key`.
+    pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> Result<Answer> {
+        let request = self.request(Method::POST, path).header("Idempotency-Key", key);
+        Self::send(request.json(body)).await
+    }
+
+    /// A product of the catalog that has at least so many units in stock.
+    pub async fn find_product(&self, units: i64) -> Result<Value> {
+        let products = self.get("/products?limit=50").await?.ok()?;
+        for product in products["items"].as_array().context("no items")? {
+            let id = product["id"].as_str().context("a product has an id")?;
+            let page = self.get(&format!("/products/{id}")).await?.ok()?;
+            if page["stock"]["available"].as_i64().is_some_and(|available| available >= units) {
+                return Ok(page);
+            }
+        }
+        anyhow::bail!("nothing in the catalog has {units} units in stock")
+    }
+
+    /// Units of a product that can be bought now.
+    pub async fn available(&self, product: &str) -> Result<i64> {
+        let page = self.get(&format!("/products/{product}")).await?.ok()?;
+        page["stock"]["available"].as_i64().with_context(|| format!("no stock in {page}"))
+    }
+
+    /// Orders so many units of a product; returns the order's id.
+    pub async fn order(&self, product: &str, quantity: u32, token: &str) -> Result<String> {
+        let body = json!({
+            "items": [{"product_id": product, "quantity": quantity}],
+            "payment_token": token,
+        });
+        // A shopper whose request broke off sends it again, with the same key.
+        let key = Uuid::new_v4().to_string();
+        let order = eventually("the order is taken", SAGA_PATIENCE, async || {
+            self.post_once("/orders", &key, &body).await?.ok()
+        })
+        .await?;
+        order["id"].as_str().map(str::to_owned).with_context(|| format!("no id in {order}"))
+    }
+
+    /// Orders what is in the cart; returns the order's id.
+    pub async fn check_out(&self) -> Result<String> {
+        let key = Uuid::new_v4().to_string();
+        let order = self.post_once("/orders", &key, &json!({})).await?.ok()?;
+        order["id"].as_str().map(str::to_owned).with_context(|| format!("no id in {order}"))
+    }
+
+    /// Waits until an order has reached this state.
+    pub async fn wait_for(&self, order: &str, state: &str) -> Result<Value> {
+        eventually(&format!("order {order} is {state}"), SAGA_PATIENCE, async || {
+            let order = self.get(&format!("/orders/{order}")).await?.ok()?;
+            ensure!(order["state"] == state, "it is {}", order["state"]);
+            Ok(order)
+        })
+        .await
+    }
+
+    /// Opens the live updates.
+    pub async fn live(&self) -> Result<Live> {
+        let url = self.base.replacen("http", "ws", 1);
+        let url = format!("{url}/api/v1/live?access_token={}", self.access_token);
+        let (socket, _) = tokio_tungstenite::connect_async(url).await?;
+        Ok(Live(socket))
+    }
+}
+
+/// Live updates of a shopper's orders.
+#[derive(Debug)]
+pub struct Live(
+    tokio_tungstenite::WebSocketStream<
+        tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>,
+    >,
+);
+
+impl Live {
+    /// Waits for the message that says that this order has this status; returns all up to it.
+    pub async fn until(&mut self, order: &str, status: &str) -> Result<Vec<Value>> {
+        let read = async {
+            let mut seen = Vec::new();
+            while let Some(message) = self.0.next().await {
+                let Message::Text(text) = message? else { continue };
+                let update: Value = serde_json::from_str(&text)?;
+                let found = update["order_id"] == order && update["status"] == status;
+                seen.push(update);
+                if found {
+                    return Ok(seen);
+                }
+            }
+            anyhow::bail!("the socket was closed after {seen:?}")
+        };
+        tokio::time::timeout(SAGA_PATIENCE, read).await.context("no such update in time")?
+    }
+}

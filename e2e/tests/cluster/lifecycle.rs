@@ -1,0 +1,241 @@
+//! What platform engineers do.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use e2e::eventually;
+use serde_json::{Value, json};
+
+use crate::world::{NAMESPACE, READY_PATIENCE, SERVICES, SHOP, World, condition};
+
+fn spec() -> Value {
+    json!({"demoData": true})
+}
+
+/// The API server refuses bad specs and says why.
+pub async fn bad_shops(world: World) -> Result<()> {
+    make_namespace(&world).await?;
+    let cases = [
+        (json!({"database": {}}), "exactly one of bundled and external must be set"),
+        (json!({"currency": "euro"}), "currency"),
+        (json!({"services": [{"name": "gateway", "enabled": false}]}), "cannot do without"),
+        (
+            json!({"services": [{"name": "order", "autoscaling": {"minReplicas": 4, "maxReplicas": 3}}]}),
+            "minReplicas must not exceed maxReplicas",
+        ),
+        (json!({"services": [{"name": "bakery"}]}), "bakery"),
+        (json!({"demoDate": true}), "demoDate"),
+    ];
+    for (spec, reason) in cases {
+        let manifest = World::shop(&spec).to_string();
+        let refused = world
+            .kubectl
+            .run_with(&["apply", "--server-side", "--dry-run=server", "-f", "-"], &manifest)
+            .await;
+        let complaint = refused.err().with_context(|| format!("{spec} was accepted"))?.to_string();
+        ensure!(complaint.contains(reason), "{spec}: {complaint}");
+    }
+    Ok(())
+}
+
+/// The namespace lets only restricted pods in.
+async fn make_namespace(world: &World) -> Result<()> {
+    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+    let metadata = json!({"name": NAMESPACE, "labels": labels});
+    world.kubectl.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await
+}
+
+/// Five lines become a store.
+#[expect(clippy::print_stdout, reason = "the figure is of interest")]
+pub async fn becomes_ready(world: World) -> Result<()> {
+    make_namespace(&world).await?;
+    let begun = Instant::now();
+    world.kubectl.apply(&World::shop(&spec())).await?;
+    world.ready().await?;
+    println!("apply to Ready: {:.1} s", begun.elapsed().as_secs_f64());
+    let row = world.kubectl.run(&["get", "shop", SHOP]).await?;
+    for column in ["READY", "STATUS", "VERSION", "SERVICES", "URL", "9/9", "True"] {
+        ensure!(row.contains(column), "{column} is missing: {row}");
+    }
+    world.sells().await
+}
+
+/// Every pod runs under the restricted standard, and strangers do not reach what is inside.
+pub async fn fenced(world: World) -> Result<()> {
+    let pods = world.kubectl.pods(&format!("app.kubernetes.io/instance={SHOP}")).await?;
+    ensure!(pods.len() >= SERVICES.len(), "only {} pods", pods.len());
+    for pod in &pods {
+        let spec = &pod["spec"];
+        ensure!(spec["automountServiceAccountToken"] == false, "{} has a token", pod["metadata"]);
+        ensure!(spec["securityContext"]["runAsNonRoot"] == true, "{}", pod["metadata"]["name"]);
+        for container in spec["containers"].as_array().context("no containers")? {
+            let context = &container["securityContext"];
+            ensure!(context["readOnlyRootFilesystem"] == true, "{}", pod["metadata"]["name"]);
+        }
+    }
+    let policies = world.kubectl.get(&["networkpolicies"]).await?;
+    let count = policies["items"].as_array().map_or(0, Vec::len);
+    ensure!(count > SERVICES.len(), "only {count} NetworkPolicies");
+    Ok(())
+}
+
+/// What somebody else has changed or deleted comes back.
+pub async fn drift(world: World) -> Result<()> {
+    let name = format!("{SHOP}-catalog");
+    world.kubectl.run(&["delete", "service", &name]).await?;
+    let patch = json!({"spec": {"replicas": 3}});
+    world.kubectl.patch(&format!("deployment/{SHOP}-review"), &patch).await?;
+    eventually("the Service is back and the replicas are right", READY_PATIENCE, async || {
+        world.kubectl.get(&["service", &name]).await?;
+        let review = world.kubectl.get(&["deployment", &format!("{SHOP}-review")]).await?;
+        ensure!(review["spec"]["replicas"] == 1, "{} replicas", review["spec"]["replicas"]);
+        Ok(())
+    })
+    .await?;
+    world.ready().await?;
+    world.sells().await
+}
+
+/// More replicas, then another image, while customers buy without noticing.
+pub async fn roll_out(world: World) -> Result<()> {
+    let shopper = world.shopper().await?;
+    let deployment = format!("{SHOP}-catalog");
+    let found = world.kubectl.get(&["deployment", &deployment]).await?;
+    let image = found["spec"]["template"]["spec"]["containers"][0]["image"]
+        .as_str()
+        .context("no image")?
+        .to_owned();
+    let before: Vec<String> = world.pods("order").await?;
+    let catalog = json!({"name": "catalog", "replicas": 2, "image": format!("{image}-next")});
+    let patch = json!({"spec": {"services": [catalog]}});
+    world.kubectl.patch(&format!("shop/{SHOP}"), &patch).await?;
+    let browse = async {
+        loop {
+            let answer = shopper.get("/products?limit=1").await?;
+            ensure!(answer.status.is_success(), "a shopper has noticed: {answer:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let rolled = eventually("two pods run the new image", READY_PATIENCE, async || {
+        let found = world.kubectl.get(&["deployment", &deployment]).await?;
+        let status = &found["status"];
+        let new = found["spec"]["template"]["spec"]["containers"][0]["image"]
+            == format!("{image}-next").as_str();
+        ensure!(
+            new && status["updatedReplicas"] == 2
+                && status["readyReplicas"] == 2
+                && status["replicas"] == 2
+                && status["observedGeneration"] == found["metadata"]["generation"],
+            "{status}"
+        );
+        Ok(())
+    });
+    tokio::select! {
+        noticed = browse => noticed?,
+        rolled = rolled => rolled?,
+    }
+    world.ready().await?;
+    ensure!(world.pods("order").await? == before, "an untouched service was restarted");
+    let patch = json!({"spec": {"services": null}});
+    world.kubectl.patch(&format!("shop/{SHOP}"), &patch).await?;
+    world.ready().await?;
+    world.sells().await
+}
+
+/// An image that does not exist: the old pods keep serving, the Shop says what is wrong.
+pub async fn bad_image(world: World) -> Result<()> {
+    let review = json!({"name": "review", "image": "localhost/shop-operator/review:missing"});
+    let patch = json!({"spec": {"services": [review]}});
+    world.kubectl.patch(&format!("shop/{SHOP}"), &patch).await?;
+    eventually("the Shop says that it is not what it should be", READY_PATIENCE, async || {
+        let shop = world.kubectl.get(&["shop", SHOP]).await?;
+        let progressing = condition(&shop, "Progressing");
+        let migrated = condition(&shop, "MigrationsApplied");
+        ensure!(
+            shop["status"]["observedGeneration"] == shop["metadata"]["generation"]
+                && migrated["status"] == "False",
+            "{progressing} {migrated}"
+        );
+        Ok(())
+    })
+    .await?;
+    world.sells().await?;
+    let patch = json!({"spec": {"services": null}});
+    world.kubectl.patch(&format!("shop/{SHOP}"), &patch).await?;
+    world.ready().await
+}
+
+/// With nothing to do, the operator writes nothing.
+pub async fn rest(world: World) -> Result<()> {
+    let versions = async || -> Result<Vec<Value>> {
+        let kinds = "shop,deployments,statefulsets,services,jobs,networkpolicies,serviceaccounts,\
+            configmaps,poddisruptionbudgets,horizontalpodautoscalers";
+        let objects = world.kubectl.get(&[kinds, "--show-managed-fields"]).await?;
+        let mut seen = Vec::new();
+        for object in objects["items"].as_array().context("no objects")? {
+            let fields = object["metadata"]["managedFields"].as_array();
+            for entry in fields.into_iter().flatten() {
+                if entry["manager"].as_str().is_some_and(|m| m.starts_with("shop-operator")) {
+                    seen.push(json!([
+                        object["kind"],
+                        object["metadata"]["name"],
+                        object["metadata"]["generation"],
+                        entry["time"],
+                    ]));
+                }
+            }
+        }
+        Ok(seen)
+    };
+    let before = versions().await?;
+    ensure!(!before.is_empty(), "the operator manages nothing");
+    // Touching the Shop makes the operator look at everything again; there is nothing to mend.
+    for round in 0..3 {
+        let annotation = format!("e2e/touched={round}");
+        world.kubectl.run(&["annotate", "--overwrite", "shop", SHOP, &annotation]).await?;
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    }
+    ensure!(versions().await? == before, "something was written at rest");
+    Ok(())
+}
+
+/// Deleted under Retain, applied again: accounts, orders and stock are those of before.
+pub async fn adopt(world: World) -> Result<()> {
+    let mut shopper = world.shopper().await?;
+    let page = shopper.find_product(1).await?;
+    let order = shopper.order(page["id"].as_str().context("no id")?, 1, "tok_visa").await?;
+    shopper.wait_for(&order, "paid").await?;
+    world.kubectl.run(&["delete", "shop", SHOP, "--wait", "--timeout=120s"]).await?;
+    eventually("the pods are gone", READY_PATIENCE, async || {
+        let pods = world.kubectl.pods(&format!("app.kubernetes.io/instance={SHOP}")).await?;
+        ensure!(pods.is_empty(), "{} pods are left", pods.len());
+        Ok(())
+    })
+    .await?;
+    world.kubectl.apply(&World::shop(&spec())).await?;
+    world.ready().await?;
+    let (url, forward) = world.gateway().await?;
+    shopper.at(&url);
+    shopper.login().await.context("the account has survived")?;
+    let kept = shopper.get(&format!("/orders/{order}")).await?.ok()?;
+    ensure!(kept["state"] == "paid", "{kept}");
+    drop(forward);
+    world.sells().await
+}
+
+/// Deleted under Delete: nothing of the shop is left in the namespace.
+pub async fn delete(world: World) -> Result<()> {
+    let patch = json!({"spec": {"deletionPolicy": "Delete"}});
+    world.kubectl.patch(&format!("shop/{SHOP}"), &patch).await?;
+    world.ready().await?;
+    world.kubectl.run(&["delete", "shop", SHOP, "--wait", "--timeout=180s"]).await?;
+    let kinds = "pods,deployments,statefulsets,services,jobs,networkpolicies,serviceaccounts,\
+        configmaps,secrets,persistentvolumeclaims,poddisruptionbudgets,horizontalpodautoscalers";
+    eventually("nothing is left", READY_PATIENCE, async || {
+        let selector = format!("app.kubernetes.io/instance={SHOP}");
+        let left = world.kubectl.run(&["get", kinds, "-l", &selector, "-o", "name"]).await?;
+        ensure!(left.trim().is_empty(), "{left}");
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,57 @@
+//! End to end: the chart is installed, a Shop is applied, shoppers buy, things break, and the shop
+//! heals. Needs a cluster with the operator (`make e2e`). The scenarios run in this order, because
+//! each leaves the shop as it found it, until the last ones delete it.
+
+mod faults;
+mod lifecycle;
+mod purchase;
+mod world;
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::Runtime;
+
+use world::World;
+
+/// A scenario as a test of the runner.
+fn scenario<F, T>(runtime: &Arc<Runtime>, name: &str, run: F) -> Trial
+where
+    F: FnOnce(World) -> T + Send + 'static,
+    T: Future<Output = Result<()>>,
+{
+    let runtime = Arc::clone(runtime);
+    Trial::test(name, move || {
+        runtime.block_on(async { run(World::new()).await }).map_err(|error| format!("{error:?}").into())
+    })
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let runtime = Arc::new(Runtime::new().expect("a runtime can be made"));
+    let trials = vec![
+        scenario(&runtime, "a_bad_shop_is_refused_with_a_reason", lifecycle::bad_shops),
+        scenario(&runtime, "a_shop_becomes_ready", lifecycle::becomes_ready),
+        scenario(&runtime, "pods_are_restricted_and_fenced", lifecycle::fenced),
+        scenario(&runtime, "a_customer_buys", purchase::buys),
+        scenario(&runtime, "a_cart_is_bought", purchase::buys_a_cart),
+        scenario(&runtime, "sold_out_is_rejected", purchase::sold_out),
+        scenario(&runtime, "a_declined_payment_releases_the_stock", purchase::declined),
+        scenario(&runtime, "a_repeated_request_orders_once", purchase::repeated),
+        scenario(&runtime, "a_client_cannot_cheat", purchase::cheats),
+        scenario(&runtime, "every_service_may_be_killed_during_a_purchase", faults::kill_services),
+        scenario(&runtime, "every_engine_may_lose_its_pod", faults::delete_engines),
+        scenario(&runtime, "the_operator_may_be_killed", faults::kill_operator),
+        scenario(&runtime, "drift_is_repaired", lifecycle::drift),
+        scenario(&runtime, "replicas_and_images_change_without_a_gap", lifecycle::roll_out),
+        scenario(&runtime, "a_bad_image_stops_before_it_harms", lifecycle::bad_image),
+        scenario(&runtime, "at_rest_nothing_is_written", lifecycle::rest),
+        scenario(&runtime, "a_deleted_shop_is_adopted_again", lifecycle::adopt),
+        scenario(&runtime, "a_shop_deleted_with_its_data_leaves_nothing", lifecycle::delete),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,136 @@
+//! The one shop that the scenarios share.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::eventually;
+use e2e::kubectl::{Forward, Kubectl};
+use e2e::shopper::Shopper;
+use serde_json::{Value, json};
+
+/// Namespace and name of the shop.
+pub const NAMESPACE: &str = "e2e";
+pub const SHOP: &str = "store";
+/// Services of a shop, and whether each may be absent.
+pub const SERVICES: [&str; 9] = [
+    "gateway",
+    "user",
+    "catalog",
+    "cart",
+    "order",
+    "payment",
+    "inventory",
+    "review",
+    "notification",
+];
+/// How long a shop may take to become ready, or ready again. The aim is a minute; a machine that
+/// also compiles gets more.
+pub const READY_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Hands to work with.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub kubectl: Kubectl,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self { kubectl: Kubectl::new(NAMESPACE) }
+    }
+
+    /// The manifest of the shop with this spec.
+    pub fn shop(spec: &Value) -> Value {
+        json!({
+            "apiVersion": "shop-operator.io/v1alpha1",
+            "kind": "Shop",
+            "metadata": {"name": SHOP, "namespace": NAMESPACE},
+            "spec": spec,
+        })
+    }
+
+    /// Waits until the shop is ready and the operator has seen its newest spec.
+    pub async fn ready(&self) -> Result<()> {
+        eventually("the shop is ready", READY_PATIENCE, async || {
+            let shop = self.kubectl.get(&["shop", SHOP]).await?;
+            let generation = &shop["metadata"]["generation"];
+            let ready = condition(&shop, "Ready");
+            ensure!(
+                shop["status"]["observedGeneration"] == *generation
+                    && ready["observedGeneration"] == *generation
+                    && ready["status"] == "True",
+                "{ready}"
+            );
+            Ok(())
+        })
+        .await
+    }
+
+    /// Where shoppers go.
+    pub async fn gateway(&self) -> Result<(String, Option<Forward>)> {
+        self.kubectl.reach(&format!("{SHOP}-gateway"), 80).await
+    }
+
+    /// A new customer.
+    pub async fn shopper(&self) -> Result<Shopper> {
+        let (url, forward) = self.gateway().await?;
+        // The scenarios need an address that outlives this function.
+        if let Some(forward) = forward {
+            std::mem::forget(forward);
+        }
+        Shopper::register(&url).await
+    }
+
+    /// The administrator that the operator has made.
+    pub async fn admin(&self) -> Result<Shopper> {
+        let secret = format!("{SHOP}-admin");
+        let read = async |key: &str| {
+            let template = format!("go-template={{{{index .data \"{key}\" | base64decode}}}}");
+            self.kubectl.run(&["get", "secret", &secret, "-o", &template]).await
+        };
+        let (email, password) = (read("email").await?, read("password").await?);
+        let (url, forward) = self.gateway().await?;
+        if let Some(forward) = forward {
+            std::mem::forget(forward);
+        }
+        Shopper::with_account(&url, &email, &password).await
+    }
+
+    /// The mail sink's web API.
+    pub async fn mail(&self) -> Result<Forward> {
+        self.kubectl.forward(&format!("{SHOP}-mail"), 1080).await
+    }
+
+    /// Selects the pods of a component.
+    pub fn selector(component: &str) -> String {
+        format!("app.kubernetes.io/instance={SHOP},app.kubernetes.io/component={component}")
+    }
+
+    /// Names of a component's pods.
+    pub async fn pods(&self, component: &str) -> Result<Vec<String>> {
+        let pods = self.kubectl.pods(&Self::selector(component)).await?;
+        let names = pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str());
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// Proves that the shop sells: a new customer buys something.
+    pub async fn sells(&self) -> Result<()> {
+        eventually("the shop sells again", READY_PATIENCE, async || {
+            let shopper = self.shopper().await?;
+            let product = shopper.find_product(1).await?;
+            let id = product["id"].as_str().context("a product has an id")?;
+            let order = shopper.order(id, 1, "tok_visa").await?;
+            shopper.wait_for(&order, "paid").await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A condition of an object; null when it has none of that type.
+pub fn condition(object: &Value, kind: &str) -> Value {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions
+        .and_then(|all| all.iter().find(|condition| condition["type"] == kind))
+        .cloned()
+        .unwrap_or(Value::Null)
+}

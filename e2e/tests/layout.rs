@@ -1,0 +1,87 @@
+//! Who may know whom (`docs/architecture.md`), and that a service has the rooms it should have.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+const SERVICES: [&str; 9] = [
+    "gateway",
+    "user",
+    "catalog",
+    "cart",
+    "order",
+    "payment",
+    "inventory",
+    "review",
+    "notification",
+];
+
+/// Members of the workspace, and which other members each imports outside its tests.
+fn imports() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = MetadataCommand::new().no_deps().exec().unwrap();
+    let members: BTreeSet<String> =
+        metadata.packages.iter().map(|package| package.name.to_string()).collect();
+    metadata
+        .packages
+        .iter()
+        .map(|package| {
+            let imported = package
+                .dependencies
+                .iter()
+                .filter(|d| d.kind == DependencyKind::Normal && members.contains(&d.name))
+                .map(|dependency| dependency.name.clone())
+                .collect();
+            (package.name.to_string(), imported)
+        })
+        .collect()
+}
+
+#[test]
+fn crates_know_only_whom_they_may_know() {
+    let imports = imports();
+    let allowed = |member: &str| -> BTreeSet<String> {
+        let names: &[&str] = match member {
+            "contracts" | "e2e" => &[],
+            "kit" => &["contracts"],
+            "bench" => &["e2e"],
+            "operator" => &["contracts", "kit"],
+            service if SERVICES.contains(&service) => &["contracts", "kit"],
+            other => panic!("{other} has no place in docs/architecture.md"),
+        };
+        names.iter().map(|name| (*name).to_owned()).collect()
+    };
+    for (member, imported) in &imports {
+        let forbidden: Vec<_> = imported.difference(&allowed(member)).collect();
+        assert!(forbidden.is_empty(), "{member} must not import {forbidden:?}");
+    }
+    for service in SERVICES {
+        assert!(imports.contains_key(service), "there is no service {service}");
+    }
+}
+
+#[test]
+fn third_party_versions_stand_once() {
+    let metadata = MetadataCommand::new().no_deps().exec().unwrap();
+    for package in metadata.packages {
+        let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
+        let dependencies = manifest.split("dependencies]").skip(1);
+        for line in dependencies.flat_map(|part| part.split("\n[").next().unwrap().lines()) {
+            let pinned = line.contains("version = ") || line.contains("= \"");
+            assert!(!pinned, "{}: {line}: name the version in the root", package.manifest_path);
+        }
+    }
+}
+
+#[test]
+fn services_have_the_same_rooms() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("services");
+    for service in SERVICES {
+        for file in ["src/main.rs", "src/lib.rs", "src/http.rs", "openapi.json", "tests/it/main.rs"] {
+            assert!(root.join(service).join(file).exists(), "services/{service}/{file} is missing");
+        }
+        let main = std::fs::read_to_string(root.join(service).join("src/main.rs")).unwrap();
+        assert!(main.lines().count() < 40, "services/{service}/src/main.rs is more than a main");
+    }
+}

@@ -1,0 +1,64 @@
+# shellcheck shell=bash
+# What the scripts share. Sourced.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Everything that is built outlives the clone, and is shared by all clones.
+export SHOP_CACHE="${SHOP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/shop-operator}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$SHOP_CACHE/target}"
+export SQLX_OFFLINE="${SQLX_OFFLINE:-true}"
+export PATH="$SHOP_CACHE/bin:$SHOP_CACHE/cargo/bin:$PATH"
+mkdir -p "$SHOP_CACHE"
+
+SERVICES=(gateway user catalog cart order payment inventory review notification)
+TARGET=x86_64-unknown-linux-gnu
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# What a bare machine lacks. Debian's own packages are installed, the rest is named.
+setup() {
+    local missing=() package
+    command -v cargo >/dev/null || die "Rust is missing: install rustup, which reads rust-toolchain.toml"
+    command -v go >/dev/null || die "Go is missing: install Go 1.24 or newer"
+    # OpenSSL and librdkafka are built from source; scripts read JSON.
+    for package in build-essential=gcc cmake=cmake perl=perl pkg-config=pkg-config git=git jq=jq curl=curl \
+        postgresql-client=psql file=file; do
+        command -v "${package#*=}" >/dev/null || missing+=("${package%%=*}")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    [ "$(id -u)" = 0 ] || die "these packages are missing: ${missing[*]}"
+    command -v apt-get >/dev/null || die "these packages are missing: ${missing[*]}"
+    say "installing ${missing[*]}"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Chooses the cluster: CONTEXT if given; else kind or k3d if that is what the kubeconfig points at; else our own.
+# Sets KUBECONFIG so that nothing afterwards can reach another cluster.
+choose_cluster() {
+    local context=${CONTEXT:-}
+    if [ -z "$context" ]; then
+        context=$(kubectl config current-context 2>/dev/null || true)
+        case $context in
+        kind-* | k3d-*) ;;
+        *) context= ;;
+        esac
+    fi
+    if [ -z "$context" ]; then
+        say "cluster"
+        cluster/cluster up
+        cluster/cluster build helm >/dev/null
+        KUBECONFIG=$(cluster/cluster kubeconfig)
+    else
+        command -v kubectl >/dev/null || die "kubectl is missing"
+        command -v helm >/dev/null || cluster/cluster build helm >/dev/null
+        local pinned="$SHOP_CACHE/kubeconfig-$context"
+        (umask 077 && kubectl config view --minify --flatten --context "$context" >"$pinned") ||
+            die "there is no context $context in the kubeconfig"
+        KUBECONFIG=$pinned
+    fi
+    export KUBECONFIG
+}
