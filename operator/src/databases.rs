@@ -12,6 +12,18 @@ use tokio::time::timeout;
 /// Bounds each connection and statement; a server that is slower counts as not there yet.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+impl Error {
+    /// The word for conditions and metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "DatabaseUnreachable",
+            Self::LoginRefused(_) => "DatabaseLoginRefused",
+            Self::Taken { .. } => "DatabaseTaken",
+            Self::Statement(_) => "DatabaseStatementFailed",
+        }
+    }
+}
+
 /// A database and the role that owns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owned {
@@ -48,7 +60,9 @@ pub enum Error {
 impl Error {
     /// Sorts errors of sqlx by what can be done about them.
     fn new(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned()));
+        let code = error
+            .as_database_error()
+            .and_then(|e| e.code().map(|c| c.into_owned()));
         match (&error, code.as_deref()) {
             // invalid_password, invalid_authorization_specification
             (_, Some("28P01" | "28000")) => Self::LoginRefused(error),
@@ -80,7 +94,11 @@ impl Admin {
                 .fetch_one(&mut connection),
         )
         .await?;
-        Ok(Self { connection, options, superuser })
+        Ok(Self {
+            connection,
+            options,
+            superuser,
+        })
     }
 
     /// Makes role and database what they should be; true if anything had to be written.
@@ -98,11 +116,13 @@ impl Admin {
             Some(owner) if owner != owned.role => return Ok(()),
             Some(_) => {
                 let database = identifier(&owned.database);
-                self.run(format!("DROP DATABASE {database} WITH (FORCE)")).await?;
+                self.run(format!("DROP DATABASE {database} WITH (FORCE)"))
+                    .await?;
             }
             None => {}
         }
-        self.run(format!("DROP ROLE IF EXISTS {}", identifier(&owned.role))).await
+        self.run(format!("DROP ROLE IF EXISTS {}", identifier(&owned.role)))
+            .await
     }
 
     /// Says goodbye, so that the server logs no lost connection.
@@ -135,7 +155,11 @@ impl Admin {
             Some(owner) if owner == wanted.role => return Ok(false),
             Some(owner) => {
                 let Owned { database, role } = wanted.clone();
-                return Err(Error::Taken { database, owner, role });
+                return Err(Error::Taken {
+                    database,
+                    owner,
+                    role,
+                });
             }
             None => {}
         }
@@ -144,7 +168,8 @@ impl Admin {
             // To make it the owner, an administrator of a managed server must be a member.
             self.run(format!("GRANT {role} TO CURRENT_USER")).await?;
         }
-        self.run(format!("CREATE DATABASE {database} OWNER {role}")).await?;
+        self.run(format!("CREATE DATABASE {database} OWNER {role}"))
+            .await?;
         Ok(true)
     }
 
@@ -172,13 +197,21 @@ impl Admin {
         )
         .await?;
         if open {
-            self.run(format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", identifier(database))).await?;
+            self.run(format!(
+                "REVOKE ALL ON DATABASE {} FROM PUBLIC",
+                identifier(database)
+            ))
+            .await?;
         }
         Ok(open)
     }
 
     async fn sync_password(&mut self, wanted: &Owned, password: &str) -> Result<bool, Error> {
-        let own = self.options.clone().username(&wanted.role).password(password);
+        let own = self
+            .options
+            .clone()
+            .username(&wanted.role)
+            .password(password);
         match connect(&own.database(&wanted.database)).await {
             Ok(connection) => {
                 let _ = timeout(PATIENCE, connection.close()).await;
@@ -211,7 +244,10 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
 }
 
 async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
-    timeout(PATIENCE, work).await.map_err(|_| Error::Unreachable(None))?.map_err(Error::new)
+    timeout(PATIENCE, work)
+        .await
+        .map_err(|_| Error::Unreachable(None))?
+        .map_err(Error::new)
 }
 
 /// An identifier as SQL text (PostgreSQL 4.1.1: quotes are doubled).
@@ -230,7 +266,10 @@ mod tests {
 
     #[test]
     fn names_and_texts_cannot_leave_their_quotes() {
-        assert_eq!(identifier(r#"a"; DROP TABLE x; --"#), r#""a""; DROP TABLE x; --""#);
+        assert_eq!(
+            identifier(r#"a"; DROP TABLE x; --"#),
+            r#""a""; DROP TABLE x; --""#
+        );
         assert_eq!(literal("it's"), "'it''s'");
     }
 }

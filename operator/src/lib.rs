@@ -1,16 +1,30 @@
 //! Reconciles `Shop` resources.
 
 pub mod admin;
+pub mod app;
 pub mod apply;
 pub mod build;
+pub mod cache;
+pub mod cleanup;
 pub mod components;
+pub mod context;
+pub mod controller;
 pub mod crd;
+pub mod credentials;
 pub mod databases;
+pub mod engines;
+pub mod error;
+pub mod events;
 pub mod leader;
 pub mod metrics;
 pub mod names;
 pub mod object;
+pub mod observe;
+pub mod reconcile;
+pub mod services;
 pub mod settings;
+pub mod status;
 pub mod telemetry;
 pub mod topics;
 pub mod validate;
+pub mod watches;

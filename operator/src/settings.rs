@@ -74,9 +74,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The namespaces to watch; empty means all.
-    pub fn namespaces(&self) -> Vec<String> {
-        self.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect()
+    /// The namespaces to watch, each on its own; `None` is all of them.
+    pub fn scopes(&self) -> Vec<Option<String>> {
+        let named = self.watch_namespaces.iter().filter(|name| !name.is_empty());
+        let scopes: Vec<_> = named.cloned().map(Some).collect();
+        if scopes.is_empty() { vec![None] } else { scopes }
     }
 }
 

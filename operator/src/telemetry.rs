@@ -41,12 +41,17 @@ impl Drop for Guard {
 /// Fails if the filter or the endpoint is malformed, or when called twice.
 pub fn start(log_level: &str, otlp_endpoint: Option<&str>) -> Result<Guard, Error> {
     let provider = otlp_endpoint.map(provider).transpose()?;
-    let traces = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("shop-operator")));
+    let traces = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer().with_tracer(provider.tracer("shop-operator"))
+    });
     registry()
         .with(EnvFilter::try_new(log_level)?)
-        .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
+        .with(
+            fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_writer(std::io::stderr),
+        )
         .with(traces)
         .try_init()?;
     Ok(Guard(provider))
@@ -59,6 +64,10 @@ fn provider(endpoint: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
         .build()?;
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
-        .with_resource(Resource::builder().with_service_name("shop-operator").build())
+        .with_resource(
+            Resource::builder()
+                .with_service_name("shop-operator")
+                .build(),
+        )
         .build())
 }

@@ -14,24 +14,18 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::build::{TopicPlan, TopicSpec};
+use crate::names::OPERATOR;
 
 /// Bounds each request; brokers that are slower count as not there yet.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A topic as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Topic {
-    /// Full name.
-    pub name: String,
-    /// Number of partitions.
-    pub partitions: i32,
-    /// Number of replicas of each partition.
-    pub replication: i32,
-    /// Configuration of the topic, e.g. `retention.ms`.
-    pub config: BTreeMap<String, String>,
-}
+/// Bounds the attempt to reach one broker.
+const KNOCK: Duration = Duration::from_millis(500);
 
 /// What was done, and what was not done on purpose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +43,7 @@ pub struct Report {
 pub enum Error {
     /// Nobody answers, or not yet all of them.
     #[error("the brokers do not answer")]
-    Unreachable(#[source] KafkaError),
+    Unreachable(#[source] Option<KafkaError>),
     /// The brokers refuse our credentials.
     #[error("the brokers refuse the login")]
     LoginRefused(#[source] KafkaError),
@@ -69,6 +63,18 @@ pub enum Error {
     Panicked(#[source] tokio::task::JoinError),
 }
 
+impl Error {
+    /// The word for conditions and metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "BrokersUnreachable",
+            Self::LoginRefused(_) => "BrokersLoginRefused",
+            Self::Request(_) | Self::Panicked(_) => "BrokersRequestFailed",
+            Self::Topic { .. } => "TopicFailed",
+        }
+    }
+}
+
 impl From<KafkaError> for Error {
     fn from(error: KafkaError) -> Self {
         use RDKafkaErrorCode as Code;
@@ -81,7 +87,7 @@ impl From<KafkaError> for Error {
                 | Code::Resolve
                 | Code::NotController
                 | Code::NotCoordinator,
-            ) => Self::Unreachable(error),
+            ) => Self::Unreachable(Some(error)),
             Some(
                 Code::Authentication
                 | Code::SaslAuthenticationFailed
@@ -93,8 +99,45 @@ impl From<KafkaError> for Error {
     }
 }
 
+/// Configuration of a topic, by key.
+type Config = BTreeMap<String, String>;
+
+/// A user name and a password for SASL.
+pub type Login = (String, String);
+
+/// The client for a shop's brokers.
+pub fn client(plan: &TopicPlan, login: Option<&Login>) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client
+        .set("bootstrap.servers", plan.bootstrap_servers.join(","))
+        .set("security.protocol", plan.security.protocol.as_str())
+        .set("client.id", OPERATOR);
+    if let (Some(mechanism), Some((username, password))) = (plan.security.mechanism, login) {
+        client
+            .set("sasl.mechanism", mechanism.as_str())
+            .set("sasl.username", username)
+            .set("sasl.password", password);
+    }
+    client
+}
+
+/// Whether any broker accepts connections. librdkafka would only tell after its full timeout.
+pub async fn answers(plan: &TopicPlan) -> bool {
+    for server in &plan.bootstrap_servers {
+        if knock(server).await {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether something accepts connections at `host:port`.
+pub async fn knock(address: &str) -> bool {
+    matches!(timeout(KNOCK, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
 /// Makes every topic what it should be, as far as that is safe.
-pub async fn ensure(client: ClientConfig, topics: Vec<Topic>) -> Result<Report, Error> {
+pub async fn ensure(client: ClientConfig, topics: Vec<TopicSpec>) -> Result<Report, Error> {
     blocking(move |handle| Session::open(&client, handle)?.ensure(&topics)).await
 }
 
@@ -108,7 +151,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(Handle) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let handle = Handle::current();
-    spawn_blocking(move || work(handle)).await.map_err(Error::Panicked)?
+    spawn_blocking(move || work(handle))
+        .await
+        .map_err(Error::Panicked)?
 }
 
 struct Session {
@@ -122,15 +167,23 @@ impl Session {
         let options = AdminOptions::new()
             .request_timeout(Some(PATIENCE))
             .operation_timeout(Some(PATIENCE));
-        Ok(Self { admin: client.create()?, options, handle })
+        Ok(Self {
+            admin: client.create()?,
+            options,
+            handle,
+        })
     }
 
-    fn ensure(&self, topics: &[Topic]) -> Result<Report, Error> {
+    fn ensure(&self, topics: &[TopicSpec]) -> Result<Report, Error> {
         let metadata = self.admin.inner().fetch_metadata(None, PATIENCE)?;
         let mut report = Report::default();
         let (mut missing, mut small, mut present) = (Vec::new(), Vec::new(), Vec::new());
         for topic in topics {
-            match metadata.topics().iter().find(|found| found.name() == topic.name) {
+            match metadata
+                .topics()
+                .iter()
+                .find(|found| found.name() == topic.name)
+            {
                 None => missing.push(topic),
                 Some(found) => {
                     present.push(topic);
@@ -147,54 +200,43 @@ impl Session {
         Ok(report)
     }
 
-    fn create(&self, topics: &[&Topic]) -> Result<Vec<String>, Error> {
+    fn create(&self, topics: &[&TopicSpec]) -> Result<Vec<String>, Error> {
         if topics.is_empty() {
             return Ok(Vec::new());
         }
-        let new = topics.iter().map(|topic| {
-            let replication = TopicReplication::Fixed(topic.replication);
+        let configs: Vec<_> = topics.iter().map(|topic| config(topic)).collect();
+        let new = topics.iter().zip(&configs).map(|(topic, config)| {
+            let replication = TopicReplication::Fixed(topic.replication_factor);
             let new = NewTopic::new(&topic.name, topic.partitions, replication);
-            topic.config.iter().fold(new, |new, (key, value)| new.set(key, value))
+            config.iter().fold(new, |new, (key, value)| new.set(key, value))
         });
         let new: Vec<NewTopic<'_>> = new.collect();
-        self.finish(self.handle.block_on(self.admin.create_topics(&new, &self.options))?)
+        self.finish(
+            self.handle
+                .block_on(self.admin.create_topics(&new, &self.options))?,
+        )
     }
 
-    fn grow(&self, topics: &[&Topic]) -> Result<Vec<String>, Error> {
+    fn grow(&self, topics: &[&TopicSpec]) -> Result<Vec<String>, Error> {
         if topics.is_empty() {
             return Ok(Vec::new());
         }
-        let count = |topic: &Topic| usize::try_from(topic.partitions).unwrap_or(1);
-        let more: Vec<_> =
-            topics.iter().map(|topic| NewPartitions::new(&topic.name, count(topic))).collect();
-        self.finish(self.handle.block_on(self.admin.create_partitions(&more, &self.options))?)
+        let count = |topic: &TopicSpec| usize::try_from(topic.partitions).unwrap_or(1);
+        let more: Vec<_> = topics
+            .iter()
+            .map(|topic| NewPartitions::new(&topic.name, count(topic)))
+            .collect();
+        self.finish(
+            self.handle
+                .block_on(self.admin.create_partitions(&more, &self.options))?,
+        )
     }
 
     /// `AlterConfigs` replaces everything that was set on a topic, so what others set is sent along.
-    fn configure(&self, topics: &[&Topic]) -> Result<(), Error> {
-        if topics.is_empty() {
+    fn configure(&self, topics: &[&TopicSpec]) -> Result<(), Error> {
+        let changed = if topics.is_empty() { Vec::new() } else { self.changed_configs(topics)? };
+        if changed.is_empty() {
             return Ok(());
-        }
-        let names: Vec<_> =
-            topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
-        let found = self.handle.block_on(self.admin.describe_configs(&names, &self.options))?;
-        let mut changed = Vec::new();
-        for (topic, found) in topics.iter().zip(found) {
-            let found = found.map_err(|code| Error::Topic { topic: topic.name.clone(), code })?;
-            let current: BTreeMap<String, String> = found
-                .entries
-                .into_iter()
-                .filter_map(|entry| {
-                    let ours = topic.config.contains_key(&entry.name);
-                    let set = entry.source == ConfigSource::DynamicTopic;
-                    (ours || set).then_some((entry.name, entry.value?))
-                })
-                .collect();
-            let wanted: BTreeMap<String, String> =
-                current.clone().into_iter().chain(topic.config.clone()).collect();
-            if wanted != current {
-                changed.push((topic.name.clone(), wanted));
-            }
         }
         let alterations: Vec<_> = changed
             .iter()
@@ -203,15 +245,34 @@ impl Session {
                 config.iter().fold(alteration, |alteration, (k, v)| alteration.set(k, v))
             })
             .collect();
-        if alterations.is_empty() {
-            return Ok(());
-        }
-        let results =
-            self.handle.block_on(self.admin.alter_configs(&alterations, &self.options))?;
-        for (result, (topic, _)) in results.into_iter().zip(changed) {
+        let altering = self.admin.alter_configs(&alterations, &self.options);
+        for (result, (topic, _)) in self.handle.block_on(altering)?.into_iter().zip(changed) {
             result.map_err(|(_, code)| Error::Topic { topic, code })?;
         }
         Ok(())
+    }
+
+    /// Topics whose configuration differs, and what it should be.
+    fn changed_configs(&self, topics: &[&TopicSpec]) -> Result<Vec<(String, Config)>, Error> {
+        let names: Vec<_> =
+            topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
+        let describing = self.admin.describe_configs(&names, &self.options);
+        let mut changed = Vec::new();
+        for (topic, found) in topics.iter().zip(self.handle.block_on(describing)?) {
+            let name = topic.name.clone();
+            let found = found.map_err(|code| Error::Topic { topic: name.clone(), code })?;
+            let ours = config(topic);
+            let relevant = found.entries.into_iter().filter(|entry| {
+                ours.contains_key(&entry.name) || entry.source == ConfigSource::DynamicTopic
+            });
+            let current: Config =
+                relevant.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+            let wanted: Config = current.clone().into_iter().chain(ours).collect();
+            if wanted != current {
+                changed.push((name, wanted));
+            }
+        }
+        Ok(changed)
     }
 
     fn delete(&self, topics: &[String]) -> Result<(), Error> {
@@ -219,7 +280,10 @@ impl Session {
         if names.is_empty() {
             return Ok(());
         }
-        self.finish(self.handle.block_on(self.admin.delete_topics(&names, &self.options))?)?;
+        self.finish(
+            self.handle
+                .block_on(self.admin.delete_topics(&names, &self.options))?,
+        )?;
         Ok(())
     }
 
@@ -241,11 +305,19 @@ impl Session {
     }
 }
 
+/// What is set on a topic itself.
+fn config(topic: &TopicSpec) -> Config {
+    Config::from([
+        ("cleanup.policy".to_owned(), "delete".to_owned()),
+        ("retention.ms".to_owned(), topic.retention_ms.to_string()),
+    ])
+}
+
 fn partitions(topic: &MetadataTopic) -> i32 {
     i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX)
 }
 
-fn refusal(wanted: &Topic, found: &MetadataTopic) -> Option<String> {
+fn refusal(wanted: &TopicSpec, found: &MetadataTopic) -> Option<String> {
     let name = &wanted.name;
     let (have, want) = (partitions(found), wanted.partitions);
     if have > want {
@@ -253,8 +325,11 @@ fn refusal(wanted: &Topic, found: &MetadataTopic) -> Option<String> {
             "topic {name} has {have} partitions; fewer ({want}) would lose records"
         ));
     }
-    let replicas = found.partitions().first().map_or(0, |partition| partition.replicas().len());
-    let want = usize::try_from(wanted.replication).unwrap_or(0);
+    let replicas = found
+        .partitions()
+        .first()
+        .map_or(0, |partition| partition.replicas().len());
+    let want = usize::try_from(wanted.replication_factor).unwrap_or(0);
     (replicas != want).then(|| {
         format!("topic {name} has {replicas} replicas; {want} needs a reassignment by the brokers' operator")
     })

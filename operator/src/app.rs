@@ -1,0 +1,181 @@
+//! The process: telemetry, admin port, election, and the controllers while this replica leads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use kube::client::ClientBuilder;
+use kube::{Client, Config as ClientConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower::util::MapRequestLayer;
+use tracing::{info, warn};
+
+use crate::admin::{self, Phase};
+use crate::cache::Cache;
+use crate::context::{Backoff, Checks, Context};
+use crate::controller;
+use crate::events::Events;
+use crate::leader::{Elector, Timing};
+use crate::metrics::Metrics;
+use crate::names::{self, OPERATOR};
+use crate::settings::Settings;
+use crate::validate::{Config, EngineImages};
+use crate::watches;
+
+/// How long reconciliations under way may take after SIGTERM.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Why the process ends before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no way to the API server.
+    #[error("could not connect to the API server")]
+    Client(#[source] kube::Error),
+    /// Neither a pod's credentials nor a kubeconfig were found.
+    #[error("could not find out how to reach the API server")]
+    Configuration(#[source] kube::config::InferConfigError),
+    /// Two metrics share a name.
+    #[error("could not register metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// The admin port or the signal handler failed.
+    #[error("could not listen")]
+    Listen(#[source] std::io::Error),
+    /// Another replica may lead now, so this one must not write any more.
+    #[error("lost the lease")]
+    LeaseLost,
+    /// A task ended that never should.
+    #[error("{0} has died")]
+    Died(&'static str),
+}
+
+/// Runs until SIGTERM.
+pub async fn run(settings: Settings) -> Result<(), Error> {
+    let metrics = Metrics::new()?;
+    let stop = CancellationToken::new();
+    let (phase, phases) = watch::channel(Phase::Starting);
+    let admin = admin::serve(settings.admin_addr, phases, metrics.clone(), stop.clone());
+    let mut terminated = signal(SignalKind::terminate()).map_err(Error::Listen)?;
+    let operator = operate(settings, metrics, phase, stop.clone());
+    tokio::pin!(operator);
+    tokio::select! {
+        result = admin => result.map_err(Error::Listen).and(Err(Error::Died("the admin port"))),
+        result = &mut operator => result,
+        _ = terminated.recv() => {
+            info!("told to stop");
+            stop.cancel();
+            operator.await
+        }
+    }
+}
+
+async fn operate(
+    settings: Settings,
+    metrics: Metrics,
+    phase: watch::Sender<Phase>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let config = ClientConfig::infer().await.map_err(Error::Configuration)?;
+    let client = client(config, &metrics).map_err(Error::Client)?;
+    let identity = format!("{}_{:08x}", settings.pod_name, rand::random::<u32>());
+    let namespace = settings.operator_namespace.clone();
+    let mut elector =
+        Elector::new(client.clone(), &namespace, OPERATOR, identity, Timing::default());
+    phase.send_replace(Phase::Standby);
+    tokio::select! {
+        () = elector.acquire() => {}
+        () = stop.cancelled() => return Ok(()),
+    }
+    metrics.leader.set(1);
+    phase.send_replace(Phase::Syncing);
+    let leading = lead(client, settings, metrics, phase, stop.clone());
+    let result = tokio::select! {
+        // Nothing may be written from here on, so what is under way is dropped.
+        () = elector.hold() => return Err(Error::LeaseLost),
+        result = leading => result,
+    };
+    elector.release().await;
+    result
+}
+
+/// Reconciles until `stop`.
+async fn lead(
+    client: Client,
+    settings: Settings,
+    metrics: Metrics,
+    phase: watch::Sender<Phase>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let (found, capabilities) = watch::channel(watches::capabilities(&client).await);
+    let context = Arc::new(Context {
+        config: configuration(&settings),
+        cache: Arc::new(Cache::default()),
+        capabilities,
+        metrics,
+        events: Events::new(client.clone(), settings.pod_name.clone()),
+        backoff: Backoff::default(),
+        checks: Checks::default(),
+        client: client.clone(),
+    });
+    let mut tasks = JoinSet::new();
+    let mut full = Vec::new();
+    for namespace in settings.scopes() {
+        let (done, synced) = oneshot::channel();
+        full.push(synced);
+        let (context, stop) = (context.clone(), stop.clone());
+        tasks.spawn(controller::run(context, namespace, settings.concurrency, done, stop));
+    }
+    let discovery = watches::discover(client, found);
+    tokio::pin!(discovery);
+    let announce = async {
+        if join_all(full).await.iter().all(Result::is_ok) {
+            phase.send_replace(Phase::Leading);
+            info!("caches are full, reconciling");
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = announce => unreachable!("it is pending for ever"),
+        () = &mut discovery => Err(Error::Died("discovery")),
+        _ = tasks.join_next(), if !stop.is_cancelled() => match stop.is_cancelled() {
+            true => Ok(()),
+            false => Err(Error::Died("a controller")),
+        },
+        () = stop.cancelled() => {
+            if timeout(GRACE, tasks.join_all()).await.is_err() {
+                warn!("reconciliations under way took too long");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A client of which every mutating request is counted.
+pub fn client(config: ClientConfig, metrics: &Metrics) -> kube::Result<Client> {
+    let metrics = metrics.clone();
+    let count = MapRequestLayer::new(move |request| {
+        metrics.count_request(&request);
+        request
+    });
+    Ok(ClientBuilder::try_from(config)?.with_layer(&count).build())
+}
+
+/// What of the settings shapes a shop.
+pub fn configuration(settings: &Settings) -> Config {
+    Config {
+        image_repository: settings.service_image_repository.clone(),
+        version: settings.service_version.clone(),
+        engine_images: EngineImages {
+            postgres: settings.postgres_image.clone(),
+            redis: settings.redis_image.clone(),
+            kafka: settings.kafka_image.clone(),
+            mail: settings.mail_image.clone(),
+        },
+        operator_namespace: settings.operator_namespace.clone(),
+        operator_pod_labels: names::labels([(names::NAME_LABEL, OPERATOR)]),
+        cluster_domain: settings.cluster_domain.clone(),
+    }
+}

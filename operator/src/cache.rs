@@ -1,0 +1,257 @@
+//! What the operator remembers of the children of every Shop: identity, version and status, and
+//! nothing else. Specs and the data of Secrets are read when they are compared and then forgotten,
+//! so that a thousand Shops fit into a small pod.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::{ApiResource, DynamicObject};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::Event;
+use serde_json::Value;
+
+use crate::crd::Shop;
+use crate::names::{COMPONENT_LABEL, IMAGE_ANNOTATION, INSTANCE_LABEL};
+use crate::object::Object;
+
+/// Kind and name of a child; its namespace is that of its Shop.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChildKey {
+    /// Plural and group, e.g. `deployments.apps`: unlike the kind it is unique.
+    pub resource: Arc<str>,
+    /// Name of the object.
+    pub name: String,
+}
+
+impl ChildKey {
+    /// The key of a desired object.
+    pub fn of(object: &Object) -> Self {
+        Self { resource: resource_name(&object.resource), name: object.name().to_owned() }
+    }
+
+    /// Whether it is the key of an object of this kind.
+    pub fn is_of(&self, resource: &ApiResource) -> bool {
+        self.resource == resource_name(resource)
+    }
+
+    /// The key of a Secret.
+    pub fn secret(name: &str) -> Self {
+        Self { resource: "secrets.".into(), name: name.to_owned() }
+    }
+}
+
+/// Plural and group of a kind.
+pub fn resource_name(resource: &ApiResource) -> Arc<str> {
+    format!("{}.{}", resource.plural, resource.group).into()
+}
+
+/// A child as it was last seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub version: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// UID of the controller in `metadata.ownerReferences`.
+    pub owner: Option<String>,
+    /// The component label.
+    pub component: Option<String>,
+    /// The image annotation of a Job.
+    pub image: Option<String>,
+    /// Whether it has a deletion timestamp.
+    pub deleting: bool,
+    /// `status`, for kinds whose status matters.
+    pub status: Value,
+}
+
+impl Seen {
+    /// Keeps what is remembered of an object.
+    pub fn new(metadata: &ObjectMeta, status: Value) -> Self {
+        let owners = metadata.owner_references.as_deref().unwrap_or_default();
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            version: metadata.resource_version.clone().unwrap_or_default(),
+            generation: metadata.generation.unwrap_or_default(),
+            owner: owners.iter().find(|o| o.controller == Some(true)).map(|o| o.uid.clone()),
+            component: metadata.labels.as_ref().and_then(|l| l.get(COMPONENT_LABEL)).cloned(),
+            image: metadata.annotations.as_ref().and_then(|a| a.get(IMAGE_ANNOTATION)).cloned(),
+            deleting: metadata.deletion_timestamp.is_some(),
+            status,
+        }
+    }
+
+    /// Keeps what is remembered of an object that was read or written.
+    pub fn of(object: &DynamicObject) -> Self {
+        Self::new(&object.metadata, object.data.get("status").cloned().unwrap_or_default())
+    }
+}
+
+/// One child: what the watch says, and which desired state was found true at which version.
+#[derive(Debug, Default)]
+struct Child {
+    seen: Option<Seen>,
+    checked: Option<(String, u64)>,
+}
+
+type Children = BTreeMap<ChildKey, Child>;
+
+/// The children of every Shop.
+#[derive(Debug, Default)]
+pub struct Cache {
+    shops: Mutex<HashMap<ObjectRef<Shop>, Children>>,
+}
+
+impl Cache {
+    /// The child if what is wanted was found true at the version that the watch last saw.
+    pub fn unchanged(&self, shop: &ObjectRef<Shop>, key: &ChildKey, wanted: u64) -> Option<Seen> {
+        let shops = self.lock();
+        let child = shops.get(shop)?.get(key)?;
+        let seen = child.seen.as_ref()?;
+        let checked = child.checked.as_ref()?;
+        (checked.0 == seen.version && checked.1 == wanted).then(|| seen.clone())
+    }
+
+    /// Notes that `wanted` is true of the child at this version.
+    pub fn note(&self, shop: &ObjectRef<Shop>, key: &ChildKey, version: &str, wanted: u64) {
+        let mut shops = self.lock();
+        let child = shops.entry(shop.clone()).or_default().entry(key.clone()).or_default();
+        child.checked = Some((version.to_owned(), wanted));
+    }
+
+    /// Every child of a Shop that the watches have seen.
+    pub fn children(&self, shop: &ObjectRef<Shop>) -> BTreeMap<ChildKey, Seen> {
+        let shops = self.lock();
+        let children = shops.get(shop).into_iter().flatten();
+        children.filter_map(|(key, child)| Some((key.clone(), child.seen.clone()?))).collect()
+    }
+
+    /// Forgets a Shop that is gone, unless children of it are left.
+    pub fn forget(&self, shop: &ObjectRef<Shop>) {
+        let mut shops = self.lock();
+        if shops.get(shop).is_some_and(|children| children.values().all(|c| c.seen.is_none())) {
+            shops.remove(shop);
+        }
+    }
+
+    /// Keeps what was seen; false if it was known.
+    fn insert(&self, shop: &ObjectRef<Shop>, key: &ChildKey, seen: Seen) -> bool {
+        let mut shops = self.lock();
+        let child = shops.entry(shop.clone()).or_default().entry(key.clone()).or_default();
+        let known = child.seen.as_ref().is_some_and(|old| old.version == seen.version);
+        child.seen = Some(seen);
+        !known
+    }
+
+    fn remove(&self, shop: &ObjectRef<Shop>, key: &ChildKey) {
+        let mut shops = self.lock();
+        if let Some(children) = shops.get_mut(shop) {
+            children.remove(key);
+            if children.is_empty() {
+                shops.remove(shop);
+            }
+        }
+    }
+
+    /// Drops the children of one kind, in one namespace or all, that a new list did not have.
+    fn retain(
+        &self,
+        resource: &str,
+        namespace: Option<&str>,
+        listed: &BTreeSet<(Option<String>, String)>,
+    ) -> Vec<ObjectRef<Shop>> {
+        let mut touched = Vec::new();
+        self.lock().retain(|shop, children| {
+            if namespace.is_some() && shop.namespace.as_deref() != namespace {
+                return true;
+            }
+            let before = children.len();
+            children.retain(|key, _| {
+                &*key.resource != resource
+                    || listed.contains(&(shop.namespace.clone(), key.name.clone()))
+            });
+            if children.len() < before {
+                touched.push(shop.clone());
+            }
+            !children.is_empty()
+        });
+        touched
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectRef<Shop>, Children>> {
+        self.shops.lock().expect("no code panics while it holds the cache")
+    }
+}
+
+/// Fills the cache with what one watch sees.
+#[derive(Debug)]
+pub struct Filler {
+    cache: Arc<Cache>,
+    resource: Arc<str>,
+    namespace: Option<String>,
+    listed: BTreeSet<(Option<String>, String)>,
+}
+
+impl Filler {
+    /// For the watch on one kind, in one namespace or all.
+    pub fn new(cache: Arc<Cache>, resource: &ApiResource, namespace: Option<String>) -> Self {
+        Self { cache, resource: resource_name(resource), namespace, listed: BTreeSet::new() }
+    }
+
+    /// Takes an event in and returns the Shops that it concerns.
+    pub fn take(&mut self, event: Event<(ObjectMeta, Value)>) -> Vec<ObjectRef<Shop>> {
+        match event {
+            Event::Init => {
+                self.listed.clear();
+                Vec::new()
+            }
+            Event::InitApply((metadata, status)) => {
+                self.listed.insert((
+                    metadata.namespace.clone(),
+                    metadata.name.clone().unwrap_or_default(),
+                ));
+                self.apply(&metadata, status)
+            }
+            Event::InitDone => {
+                let listed = std::mem::take(&mut self.listed);
+                self.cache.retain(&self.resource, self.namespace.as_deref(), &listed)
+            }
+            Event::Apply((metadata, status)) => self.apply(&metadata, status),
+            Event::Delete((metadata, _)) => {
+                let shop = owner(&metadata);
+                if let Some(shop) = &shop {
+                    self.cache.remove(shop, &self.key(&metadata));
+                }
+                shop.into_iter().collect()
+            }
+        }
+    }
+
+    fn apply(&self, metadata: &ObjectMeta, status: Value) -> Vec<ObjectRef<Shop>> {
+        let insert = |shop: &ObjectRef<Shop>| {
+            self.cache.insert(shop, &self.key(metadata), Seen::new(metadata, status))
+        };
+        owner(metadata).filter(insert).into_iter().collect()
+    }
+
+    fn key(&self, metadata: &ObjectMeta) -> ChildKey {
+        let name = metadata.name.clone().unwrap_or_default();
+        ChildKey { resource: self.resource.clone(), name }
+    }
+}
+
+/// The Shop that a child is labelled with. What was retained has no owner reference.
+fn owner(metadata: &ObjectMeta) -> Option<ObjectRef<Shop>> {
+    let shop = metadata.labels.as_ref()?.get(INSTANCE_LABEL)?;
+    Some(ObjectRef::new(shop).within(metadata.namespace.as_deref()?))
+}
+
+/// A short stand-in for a desired object, for comparison within this process.
+pub fn fingerprint(desired: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    desired.to_string().hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,138 @@
+//! What every reconciliation shares.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use kube::Client;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cache::Cache;
+use crate::crd::Shop;
+use crate::events::Events;
+use crate::metrics::Metrics;
+use crate::status::Part;
+use crate::validate::{Capabilities, Config};
+
+/// Time after which a Shop is looked at again although nothing happened.
+pub const RESYNC: Duration = Duration::from_mins(5);
+/// First and longest wait after an error.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(2));
+
+/// What every reconciliation shares.
+pub struct Context {
+    /// Client of the API server.
+    pub client: Client,
+    /// Configuration of the operator, as far as it shapes a shop.
+    pub config: Config,
+    /// What is known of every Shop's children.
+    pub cache: Arc<Cache>,
+    /// Optional APIs that the cluster has now.
+    pub capabilities: watch::Receiver<Capabilities>,
+    /// What the operator measures.
+    pub metrics: Metrics,
+    /// Recorder of Kubernetes events.
+    pub events: Events,
+    /// Waits after errors.
+    pub backoff: Backoff,
+    /// What was last found true outside the cluster.
+    pub checks: Checks,
+}
+
+/// Exponential waits per Shop, with jitter and a cap.
+#[derive(Debug, Default)]
+pub struct Backoff(Mutex<HashMap<ObjectRef<Shop>, u32>>);
+
+impl Backoff {
+    /// How long to wait after one more error.
+    pub fn next(&self, shop: &ObjectRef<Shop>) -> Duration {
+        let mut failures = lock(&self.0);
+        let count = failures.entry(shop.clone()).or_default();
+        let (first, longest) = BACKOFF;
+        let wait = first.saturating_mul(2_u32.saturating_pow(*count)).min(longest);
+        *count = count.saturating_add(1);
+        wait.mul_f64(rand::random_range(0.8..1.2))
+    }
+
+    /// Begins anew after a success.
+    pub fn reset(&self, shop: &ObjectRef<Shop>) {
+        lock(&self.0).remove(shop);
+    }
+
+    /// How many Shops wait for another try.
+    pub fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+
+    /// Whether no Shop waits for another try.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A part of a shop that is checked by talking to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// Postgres.
+    Database,
+    /// Redis.
+    Cache,
+    /// Kafka.
+    Events,
+}
+
+/// What was last found true outside the cluster, so that a reconciliation at rest talks to no
+/// server.
+#[derive(Debug, Default)]
+pub struct Checks(Mutex<HashMap<(ObjectRef<Shop>, Engine), Check>>);
+
+#[derive(Debug)]
+struct Check {
+    wish: String,
+    part: Part,
+    at: Instant,
+}
+
+impl Checks {
+    /// The result of the last check if it was for the same wish and is not too old.
+    pub fn recall(&self, shop: &ObjectRef<Shop>, engine: Engine, wish: &str) -> Option<Part> {
+        let checks = lock(&self.0);
+        let check = checks.get(&(shop.clone(), engine))?;
+        // A little shorter than the resync, which is to check again.
+        let fresh = check.at.elapsed() < RESYNC.mul_f64(0.7);
+        (fresh && check.wish == wish).then(|| check.part.clone())
+    }
+
+    /// Notes the result of a check.
+    pub fn note(&self, shop: &ObjectRef<Shop>, engine: Engine, wish: String, part: Part) {
+        lock(&self.0).insert((shop.clone(), engine), Check { wish, part, at: Instant::now() });
+    }
+
+    /// Forgets a Shop that is gone.
+    pub fn forget(&self, shop: &ObjectRef<Shop>) {
+        lock(&self.0).retain(|(checked, _), _| checked != shop);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no code panics while it holds this lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_cap_and_begin_anew() {
+        let backoff = Backoff::default();
+        let shop = ObjectRef::new("demo");
+        let waits: Vec<Duration> = (0..40).map(|_| backoff.next(&shop)).collect();
+        assert!(waits[0] < Duration::from_millis(1200));
+        assert!(waits[6] > waits[0] && waits[39] <= BACKOFF.1.mul_f64(1.2));
+        backoff.reset(&shop);
+        assert!(backoff.next(&shop) < Duration::from_millis(1200));
+    }
+}

@@ -1,0 +1,101 @@
+//! Wiring: watches feed a queue of Shops, and each Shop in it is reconciled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use kube::runtime::controller::{self, Action, Config, applier};
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, error, warn};
+
+use crate::context::{Context, RESYNC};
+use crate::crd::Shop;
+use crate::error::{Error, chain};
+use crate::reconcile::reconcile;
+use crate::watches::Watches;
+
+/// Events of one Shop within this time lead to one reconciliation.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// Reconciles the Shops of one namespace, or of all, until `stop`. Tells `synced` when every
+/// cache is full; nothing is written before.
+///
+/// Returning without `stop` means that a watch has died, which its caller must not survive.
+pub async fn run(
+    context: Arc<Context>,
+    namespace: Option<String>,
+    concurrency: u16,
+    synced: oneshot::Sender<()>,
+    stop: CancellationToken,
+) {
+    let (wake, mut woken) = mpsc::unbounded_channel::<ObjectRef<Shop>>();
+    let mut watches = Watches::new(context.clone(), namespace, wake);
+    let (shops, full) = watches.start();
+    tokio::select! {
+        () = full => {}
+        () = stop.cancelled() => return,
+    }
+    let _ = synced.send(());
+    let queue = stream::poll_fn(move |context| woken.poll_recv(context))
+        .map(Ok::<_, std::convert::Infallible>)
+        .take_until(stop.cancelled_owned());
+    let settings = Config::default().debounce(DEBOUNCE).concurrency(concurrency);
+    let reconciling = applier(attempt, retry, context, shops, queue, settings).for_each(async |result| {
+        match result {
+            Ok((shop, action)) => debug!(%shop, ?action, "reconciled"),
+            // Shops that are gone are still named by children that go after them.
+            Err(controller::Error::ObjectNotFound(shop)) => debug!(%shop, "is gone"),
+            Err(controller::Error::ReconcilerFailed(error, shop)) => {
+                warn!(%shop, reason = error.reason(), error = chain(&error), "reconciliation failed");
+            }
+            Err(error) => error!(error = chain(&error), "the queue failed"),
+        }
+    });
+    tokio::select! {
+        () = reconciling => {}
+        () = watches.died() => error!("a watch has died"),
+    }
+}
+
+/// One measured reconciliation, on a thread of its own choice.
+fn attempt(
+    shop: Arc<Shop>,
+    context: Arc<Context>,
+) -> futures_util::future::BoxFuture<'static, Result<Action, Error>> {
+    let task = async move {
+        let metrics = &context.metrics;
+        let begun = Instant::now();
+        metrics.in_flight.inc();
+        let result = reconcile(&shop, &context).await;
+        metrics.in_flight.dec();
+        let label = match &result {
+            Ok(_) => {
+                context.backoff.reset(&ObjectRef::from_obj(&*shop));
+                "success"
+            }
+            Err(error) => {
+                metrics.reconcile_errors.with_label_values(&[error.reason()]).inc();
+                "error"
+            }
+        };
+        let seconds = begun.elapsed().as_secs_f64();
+        metrics.reconcile_duration.with_label_values(&[label]).observe(seconds);
+        result
+    };
+    let task = AbortOnDropHandle::new(tokio::spawn(task));
+    async { task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) }
+        .boxed()
+}
+
+/// When to try again: soon and ever later if that can help, else with the next resync.
+fn retry(shop: Arc<Shop>, error: &Error, context: Arc<Context>) -> Action {
+    let shop = ObjectRef::from_obj(&*shop);
+    let wait =
+        if error.is_permanent() { RESYNC } else { context.backoff.next(&shop) };
+    context.metrics.retry_queue.set(i64::try_from(context.backoff.len()).unwrap_or(i64::MAX));
+    Action::requeue(wait)
+}

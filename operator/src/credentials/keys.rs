@@ -1,0 +1,82 @@
+//! Passwords, and the key pair that access tokens are signed and verified with.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{self, DecodePrivateKey as _, EncodePrivateKey as _};
+use ed25519_dalek::{SigningKey, VerifyingKey};
+use rand::distr::{Alphanumeric, SampleString as _};
+use rand::rngs::SysRng;
+use rand::{TryRng as _, rng};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+/// Letters and digits need no quoting in URLs, and 32 of them carry 190 bits.
+const PASSWORD_LENGTH: usize = 32;
+
+/// A new password.
+pub fn password() -> String {
+    Alphanumeric.sample_string(&mut rng(), PASSWORD_LENGTH)
+}
+
+/// A new Ed25519 private key as PKCS#8 PEM (RFC 8410).
+///
+/// # Panics
+///
+/// If the operating system gives no randomness: there is no safe way to go on.
+pub fn signing_key() -> Result<String, pkcs8::Error> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).expect("the operating system gives randomness");
+    let pem = SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF)?;
+    Ok(pem.as_str().to_owned())
+}
+
+/// The JSON Web Key Set (RFC 7517, RFC 8037) with the public half of a private key.
+pub fn public_keys(signing_key_pem: &str) -> Result<String, pkcs8::Error> {
+    let public = SigningKey::from_pkcs8_pem(signing_key_pem)?.verifying_key();
+    let key = json!({
+        "kty": "OKP", "crv": "Ed25519", "x": x(&public),
+        "kid": thumbprint(&public), "use": "sig", "alg": "EdDSA",
+    });
+    Ok(json!({ "keys": [key] }).to_string())
+}
+
+fn x(key: &VerifyingKey) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(key.as_bytes())
+}
+
+/// RFC 7638: SHA-256 of the required members in the order of their names, without spaces.
+fn thumbprint(key: &VerifyingKey) -> String {
+    let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, x(key));
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(members))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_has_its_public_half() {
+        let pem = signing_key().unwrap();
+        assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\n"));
+        let set: serde_json::Value = serde_json::from_str(&public_keys(&pem).unwrap()).unwrap();
+        assert_eq!(set["keys"][0]["kty"], "OKP");
+        assert_eq!(set["keys"][0]["x"].as_str().unwrap().len(), 43);
+        assert_ne!(signing_key().unwrap(), pem);
+    }
+
+    /// The key and its thumbprint in appendix A of RFC 8037.
+    #[test]
+    fn the_thumbprint_is_that_of_the_standard() {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let bytes: [u8; 32] = BASE64_URL_SAFE_NO_PAD.decode(x).unwrap().try_into().unwrap();
+        let key = VerifyingKey::from_bytes(&bytes).unwrap();
+        assert_eq!(thumbprint(&key), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn passwords_differ() {
+        assert_eq!(password().len(), PASSWORD_LENGTH);
+        assert_ne!(password(), password());
+    }
+}

@@ -1,0 +1,210 @@
+//! The Secrets of a Shop: made once, kept for ever, adopted when a Shop of their name returns.
+//!
+//! What is random in a Secret is never made again while it is there. What follows from it and
+//! from the spec, as a URL, is computed each time.
+
+mod keys;
+
+use std::collections::BTreeMap;
+
+use ed25519_dalek::pkcs8;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ListParams;
+use kube::core::Selector;
+use kube::{Api, ResourceExt as _};
+use url::Url;
+
+use crate::apply::{self, Applier};
+use crate::build::{CredentialKind, CredentialSpec, SecretHashes, SecretKey};
+use crate::names;
+use crate::object::Object;
+
+/// The decoded content of a Secret.
+pub type Content = BTreeMap<String, String>;
+
+/// Why a Secret could not be ensured.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The Secrets of the Shop could not be listed.
+    #[error("could not list the Shop's Secrets")]
+    List(#[source] kube::Error),
+    /// A Secret could not be read or written.
+    #[error("could not apply a Secret")]
+    Apply(#[from] apply::Error),
+    /// The private key in a Secret is none.
+    #[error("Secret {secret} has no Ed25519 key: restore it, or delete it to sign everybody out")]
+    Key {
+        /// Name of the Secret.
+        secret: String,
+        /// What is wrong with it.
+        source: pkcs8::Error,
+    },
+    /// A host does not fit into a URL.
+    #[error("no URL can be made for Secret {secret}")]
+    Url {
+        /// Name of the Secret.
+        secret: String,
+    },
+}
+
+impl Error {
+    /// The word for conditions and metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::List(_) => "CredentialsUnreadable",
+            Self::Apply(error) => error.reason(),
+            Self::Key { .. } => "SigningKeyInvalid",
+            Self::Url { .. } => "UrlInvalid",
+        }
+    }
+
+    /// Whether only a change can help.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::List(_) => false,
+            Self::Apply(error) => error.is_permanent(),
+            Self::Key { .. } | Self::Url { .. } => true,
+        }
+    }
+}
+
+/// The Secrets of a Shop, by name. Lives no longer than one reconciliation.
+#[derive(Default)]
+pub struct Credentials(BTreeMap<String, Content>);
+
+impl Credentials {
+    /// A value in one of the Secrets.
+    pub fn get(&self, secret: &str, key: &str) -> Option<&str> {
+        self.0.get(secret)?.get(key).map(String::as_str)
+    }
+
+    /// Hashes of the Secrets' content, which restart pods when it changes.
+    pub fn hashes(&self) -> SecretHashes {
+        self.0.iter().map(|(name, content)| (name.clone(), hash(content))).collect()
+    }
+}
+
+/// A hash of the content of a Secret.
+pub fn hash(content: &Content) -> String {
+    let text: Vec<String> = content.iter().map(|(key, value)| format!("{key}\0{value}\0")).collect();
+    names::hash(&text.concat())
+}
+
+/// The text in a Secret; what is not text is left out.
+pub fn content(secret: &Secret) -> Content {
+    let data = secret.data.iter().flatten();
+    data.filter_map(|(key, value)| Some((key.clone(), String::from_utf8(value.0.clone()).ok()?)))
+        .collect()
+}
+
+/// Makes every Secret what it should be and returns their content.
+pub async fn ensure(applier: &Applier<'_>, specs: &[CredentialSpec]) -> Result<Credentials, Error> {
+    let mut found = list(applier).await?;
+    let mut credentials = Credentials::default();
+    let mut objects = Vec::new();
+    // The public keys are computed from a Secret that stands before them.
+    for spec in specs {
+        let old = match found.remove(&spec.name) {
+            Some(content) => content,
+            None => read(applier, &spec.name).await?,
+        };
+        let new = wanted(spec, &old, &credentials)?;
+        objects.push(secret(spec, applier.shop.namespace.as_deref(), &new));
+        credentials.0.insert(spec.name.clone(), new);
+    }
+    for (_, result) in applier.apply_all(&objects).await {
+        result?;
+    }
+    Ok(credentials)
+}
+
+async fn list(applier: &Applier<'_>) -> Result<BTreeMap<String, Content>, Error> {
+    let namespace = applier.shop.namespace.as_deref().unwrap_or_default();
+    let api: Api<Secret> = Api::namespaced(applier.client.clone(), namespace);
+    let labels: Selector = names::shop_selector(&applier.shop.name).into_iter().collect();
+    let list = api.list(&ListParams::default().labels_from(&labels)).await.map_err(Error::List)?;
+    Ok(list.items.iter().map(|secret| (secret.name_any(), content(secret))).collect())
+}
+
+/// A Secret that is not in the list may be there without its labels. Nothing random is made
+/// for a name that is taken.
+async fn read(applier: &Applier<'_>, name: &str) -> Result<Content, Error> {
+    let resource = kube::core::ApiResource::erase::<Secret>(&());
+    let Some(live) = applier.get(&resource, name).await? else { return Ok(Content::new()) };
+    applier.check_ownership(&live, &resource)?;
+    Ok(live.try_parse().map(|secret| content(&secret)).unwrap_or_default())
+}
+
+/// What a Secret should hold, given what it holds.
+fn wanted(spec: &CredentialSpec, old: &Content, others: &Credentials) -> Result<Content, Error> {
+    let kept = |key: &str| old.get(key).filter(|value| !value.is_empty()).cloned();
+    let password = || kept(SecretKey::PASSWORD).unwrap_or_else(keys::password);
+    let invalid_key = |source| Error::Key { secret: spec.name.clone(), source };
+    let content: Vec<(&str, String)> = match &spec.kind {
+        CredentialKind::AdminPassword { username } => {
+            vec![(SecretKey::USERNAME, username.clone()), (SecretKey::PASSWORD, password())]
+        }
+        CredentialKind::Password { host, port } => {
+            let password = password();
+            let url = url(spec, &format!("redis://{host}:{port}"), "", &password)?;
+            vec![(SecretKey::PASSWORD, password), (SecretKey::URL, url)]
+        }
+        CredentialKind::Database { user, database, host, port, ssl_mode } => {
+            let password = password();
+            let mode = ssl_mode.as_str();
+            let base = format!("postgres://{host}:{port}/{database}?sslmode={mode}");
+            let url = url(spec, &base, user, &password)?;
+            vec![
+                (SecretKey::USERNAME, user.clone()),
+                (SecretKey::PASSWORD, password),
+                (SecretKey::DATABASE, database.clone()),
+                (SecretKey::URL, url),
+            ]
+        }
+        CredentialKind::SigningKey => {
+            let key = match kept(SecretKey::SIGNING_KEY) {
+                Some(key) => key,
+                None => keys::signing_key().map_err(invalid_key)?,
+            };
+            vec![(SecretKey::SIGNING_KEY, key)]
+        }
+        CredentialKind::PublicKeys { signing_key } => {
+            let key = others.get(signing_key, SecretKey::SIGNING_KEY).unwrap_or_default();
+            let secret = signing_key.clone();
+            let keys = keys::public_keys(key).map_err(|source| Error::Key { secret, source })?;
+            vec![(SecretKey::PUBLIC_KEYS, keys)]
+        }
+        CredentialKind::AdminAccount { email } => vec![
+            // Who signed up with it keeps it, whatever the host becomes.
+            (SecretKey::EMAIL, kept(SecretKey::EMAIL).unwrap_or_else(|| email.clone())),
+            (SecretKey::PASSWORD, password()),
+        ],
+    };
+    Ok(content.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+fn url(spec: &CredentialSpec, base: &str, user: &str, password: &str) -> Result<String, Error> {
+    let invalid = || Error::Url { secret: spec.name.clone() };
+    let mut url = Url::parse(base).map_err(|_| invalid())?;
+    url.set_username(user).map_err(|()| invalid())?;
+    url.set_password(Some(password)).map_err(|()| invalid())?;
+    Ok(url.into())
+}
+
+fn secret(spec: &CredentialSpec, namespace: Option<&str>, content: &Content) -> Object {
+    let data = content.iter().map(|(key, value)| (key.clone(), ByteString(value.clone().into())));
+    Object::new(&Secret {
+        metadata: ObjectMeta {
+            name: Some(spec.name.clone()),
+            namespace: namespace.map(str::to_owned),
+            labels: Some(spec.labels.clone()),
+            owner_references: spec.owner.clone().map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        data: Some(data.collect()),
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    })
+}

@@ -1,0 +1,206 @@
+//! The steps that talk to Postgres, Redis and Kafka.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use url::Url;
+
+use crate::apply::{Applier, Live};
+use crate::build::{DatabasePlan, SecretKey, TopicPlan};
+use crate::context::{Context, Engine};
+use crate::crd::{CredentialsSecretRef, Shop, SslMode};
+use crate::credentials::{Content, Credentials};
+use crate::databases::{self, Admin, Owned};
+use crate::error::Error;
+use crate::names;
+use crate::object::Object;
+use crate::observe::has_ready_pod;
+use crate::status::Part;
+use crate::topics::{self, Login};
+use crate::validate::{CacheEngine, DatabaseEngine, EventsEngine, ValidatedShop};
+
+/// What the steps with engines work with.
+pub struct Engines<'a> {
+    /// What every reconciliation shares.
+    pub context: &'a Context,
+    /// The Shop.
+    pub shop: &'a Shop,
+    /// The Shop, resolved.
+    pub valid: &'a ValidatedShop,
+    /// Who applies, and whether it may.
+    pub applier: &'a Applier<'a>,
+    /// Secrets that the operator keeps.
+    pub credentials: &'a Credentials,
+    /// Secrets that somebody else keeps.
+    pub secrets: &'a BTreeMap<String, Content>,
+    /// The bundled engines, as they stand.
+    pub bundled: &'a [(&'a Object, Live)],
+}
+
+/// A part, and what went wrong with it if it is worth another try.
+pub type Step = (Part, Option<Error>);
+
+impl Engines<'_> {
+    /// Makes a role and a database for every service.
+    pub async fn databases(&self, plan: &DatabasePlan) -> Step {
+        let bundled = matches!(self.valid.database, DatabaseEngine::Bundled(_));
+        let wish = self.wish(plan);
+        if let Some(known) = self.known(Engine::Database, bundled.then_some(names::POSTGRES), &wish) {
+            return (known, None);
+        }
+        match self.ensure_databases(plan).await {
+            Ok(()) => {
+                let text = format!("{} databases are there", plan.databases.len());
+                self.remember(Engine::Database, wish, Part::Ready("DatabasesReady", text))
+            }
+            Err(databases::Error::Unreachable(_)) if bundled => starting("Postgres"),
+            Err(error) => failed(error.into()),
+        }
+    }
+
+    /// Whether Redis answers.
+    pub async fn cache(&self) -> Step {
+        let (url, bundled) = match &self.valid.cache {
+            CacheEngine::Bundled(_) => (None, true),
+            CacheEngine::External { url, .. } => {
+                (self.secrets.get(&url.name).and_then(|content| content.get(&url.key)), false)
+            }
+        };
+        let wish = self.wish(&url);
+        if let Some(known) = self.known(Engine::Cache, bundled.then_some(names::REDIS), &wish) {
+            return (known, None);
+        }
+        let ready = Part::Ready("CacheReady", "Redis answers".to_owned());
+        if bundled {
+            return (ready, None);
+        }
+        let address = url.and_then(|url| Url::parse(url).ok()).and_then(|url| {
+            Some(format!("{}:{}", url.host_str()?, url.port().unwrap_or(6379)))
+        });
+        if let Some(address) = address
+            && topics::knock(&address).await
+        {
+            return self.remember(Engine::Cache, wish, ready);
+        }
+        (Part::Waiting("CacheUnreachable", "Redis does not answer".to_owned()), None)
+    }
+
+    /// Makes the topics, as far as that is safe.
+    pub async fn topics(&self, plan: &TopicPlan) -> Step {
+        let bundled = matches!(self.valid.events, EventsEngine::Bundled(_));
+        let wish = self.wish(plan);
+        if let Some(known) = self.known(Engine::Events, bundled.then_some(names::KAFKA), &wish) {
+            return (known, None);
+        }
+        let topics = match topics::answers(plan).await {
+            true => topics::ensure(self.brokers(plan), plan.topics.clone()).await,
+            false => Err(topics::Error::Unreachable(None)),
+        };
+        match topics {
+            Ok(report) => {
+                if !report.grown.is_empty() {
+                    let note = format!(
+                        "{} have more partitions now; events with the same key may be out of order once",
+                        report.grown.join(", ")
+                    );
+                    self.context.events.warn(self.shop, "PartitionsGrown", "Events", &note).await;
+                }
+                let part = if report.refused.is_empty() {
+                    Part::Ready("TopicsReady", format!("{} topics are there", plan.topics.len()))
+                } else {
+                    Part::Failed("TopicChangeRefused", report.refused.join("; "))
+                };
+                self.remember(Engine::Events, wish, part)
+            }
+            Err(topics::Error::Unreachable(_)) if bundled => starting("Kafka"),
+            Err(error) => failed(error.into()),
+        }
+    }
+
+    async fn ensure_databases(&self, plan: &DatabasePlan) -> Result<(), databases::Error> {
+        let mut admin = Admin::connect(self.admin(plan)).await?;
+        for spec in &plan.databases {
+            let owned = Owned { database: spec.database.clone(), role: spec.role.clone() };
+            let password = self.credentials.get(&spec.secret, SecretKey::PASSWORD).unwrap_or_default();
+            admin.ensure(&owned, password).await?;
+        }
+        admin.close().await;
+        Ok(())
+    }
+
+    /// How the administrator of the Postgres server logs in.
+    pub fn admin(&self, plan: &DatabasePlan) -> PgConnectOptions {
+        let (user, password) = self.login(&plan.admin).unwrap_or_default();
+        PgConnectOptions::new_without_pgpass()
+            .host(&plan.host)
+            .port(plan.port)
+            .username(&user)
+            .password(&password)
+            .database("postgres")
+            .application_name(names::OPERATOR)
+            .ssl_mode(match plan.ssl_mode {
+                SslMode::Disable => PgSslMode::Disable,
+                SslMode::Prefer => PgSslMode::Prefer,
+                SslMode::Require => PgSslMode::Require,
+            })
+    }
+
+    /// How the administrator of the topics connects.
+    pub fn brokers(&self, plan: &TopicPlan) -> ClientConfig {
+        let login = plan.security.secret_ref.as_ref().and_then(|secret| self.login(secret));
+        topics::client(plan, login.as_ref())
+    }
+
+    /// User name and password from a Secret, whoever keeps it.
+    pub fn login(&self, secret: &CredentialsSecretRef) -> Option<Login> {
+        let get = |key: &str| {
+            let foreign = self.secrets.get(&secret.name).and_then(|content| content.get(key));
+            foreign.map(String::as_str).or_else(|| self.credentials.get(&secret.name, key))
+        };
+        Some((get(&secret.username_key)?.to_owned(), get(&secret.password_key)?.to_owned()))
+    }
+
+    /// What is known without talking to the engine: that a bundled one has no ready pod, that
+    /// writes are stopped, or that the same wish was found true a while ago.
+    fn known(&self, engine: Engine, bundled: Option<&str>, wish: &str) -> Option<Part> {
+        if let Some(component) = bundled
+            && !self.has_ready_pod(component)
+        {
+            return Some(Part::Waiting("Starting", format!("{component} has no ready pod yet")));
+        }
+        if let Some(part) = self.context.checks.recall(&self.applier.shop, engine, wish) {
+            return Some(part);
+        }
+        let paused = || Part::Waiting("Paused", "not checked while writes are stopped".to_owned());
+        self.applier.paused.then(paused)
+    }
+
+    fn has_ready_pod(&self, component: &str) -> bool {
+        self.bundled.iter().any(|(object, live)| {
+            let labels = object.body.metadata.labels.as_ref();
+            labels.and_then(|l| l.get(names::COMPONENT_LABEL)).is_some_and(|c| c == component)
+                && live.seen.as_ref().is_some_and(has_ready_pod)
+        })
+    }
+
+    /// Everything that a check depends on, as a short text.
+    fn wish(&self, plan: &impl std::fmt::Debug) -> String {
+        let foreign: Vec<String> =
+            self.secrets.values().map(crate::credentials::hash).collect();
+        names::hash(&format!("{plan:?}{:?}{foreign:?}", self.credentials.hashes()))
+    }
+
+    fn remember(&self, engine: Engine, wish: String, part: Part) -> Step {
+        self.context.checks.note(&self.applier.shop, engine, wish, part.clone());
+        (part, None)
+    }
+}
+
+fn starting(engine: &str) -> Step {
+    (Part::Waiting("Starting", format!("{engine} does not accept connections yet")), None)
+}
+
+fn failed(error: Error) -> Step {
+    (Part::Failed(error.reason(), error.message()), Some(error))
+}

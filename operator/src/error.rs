@@ -1,0 +1,111 @@
+//! What can go wrong while a Shop is reconciled: one variant per step, each with a reason.
+
+use std::fmt;
+
+use crate::validate::{FieldError, FieldErrorReason};
+use crate::{apply, credentials, databases, topics};
+
+/// An error of one step.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading what the spec refers to failed.
+    #[error("could not read {what}")]
+    Observe {
+        /// What was to be read.
+        what: &'static str,
+        /// Why that failed.
+        source: kube::Error,
+    },
+    /// The spec is wrong or refers to what is not there.
+    #[error("{}", Sentences(.0))]
+    Invalid(Vec<FieldError>),
+    /// A Secret could not be ensured.
+    #[error("could not ensure credentials")]
+    Credentials(#[from] credentials::Error),
+    /// An object could not be applied or pruned.
+    #[error("could not apply")]
+    Apply(#[from] apply::Error),
+    /// The databases could not be ensured or dropped.
+    #[error("could not ensure databases")]
+    Databases(#[from] databases::Error),
+    /// The topics could not be ensured or deleted.
+    #[error("could not ensure topics")]
+    Topics(#[from] topics::Error),
+    /// The finalizer could not be set or removed.
+    #[error("could not change the finalizer")]
+    Finalizer(#[source] kube::Error),
+    /// The status could not be written.
+    #[error("could not write the status")]
+    Status(#[source] kube::Error),
+}
+
+impl Error {
+    /// The word for conditions and metric labels.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Observe { .. } => "ObserveFailed",
+            Self::Invalid(errors) => {
+                let missing = |e: &FieldError| e.reason == FieldErrorReason::SecretMissing;
+                if errors.iter().all(missing) {
+                    FieldErrorReason::SecretMissing.as_str()
+                } else {
+                    FieldErrorReason::InvalidSpec.as_str()
+                }
+            }
+            Self::Credentials(error) => error.reason(),
+            Self::Apply(error) => error.reason(),
+            Self::Databases(error) => error.reason(),
+            Self::Topics(error) => error.reason(),
+            Self::Finalizer(_) => "FinalizerFailed",
+            Self::Status(_) => "StatusFailed",
+        }
+    }
+
+    /// Whether only a change of the Shop or of what it refers to can help.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Invalid(_) => true,
+            Self::Credentials(error) => error.is_permanent(),
+            Self::Apply(error) => error.is_permanent(),
+            Self::Databases(databases::Error::Taken { .. }) => true,
+            Self::Databases(_)
+            | Self::Topics(_)
+            | Self::Observe { .. }
+            | Self::Finalizer(_)
+            | Self::Status(_) => false,
+        }
+    }
+
+    /// What failed and why, in one line for a condition.
+    pub fn message(&self) -> String {
+        chain(self)
+    }
+}
+
+/// An error and its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Foreign errors often repeat their cause in their own text.
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+struct Sentences<'a>(&'a [FieldError]);
+
+impl fmt::Display for Sentences<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}

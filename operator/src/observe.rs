@@ -1,0 +1,94 @@
+//! Reads what a Shop refers to: Secrets, the APIs of the cluster, Jobs that have ended.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Client, ResourceExt as _};
+
+use crate::cache::{Cache, ChildKey, Seen};
+use crate::components::{COMPONENTS, Need};
+use crate::credentials::{self, Content};
+use crate::crd::Shop;
+use crate::error::Error;
+use crate::names;
+use crate::validate::{Capabilities, Observed, SecretFacts, referenced_secrets};
+
+/// What was read, and the Secrets' content, which goes no further than the steps with I/O.
+pub struct Observation {
+    /// What validation may know.
+    pub observed: Observed,
+    /// Secrets that somebody else keeps, by name.
+    pub secrets: BTreeMap<String, Content>,
+}
+
+/// Reads everything that a Shop is judged by.
+pub async fn observe(
+    client: &Client,
+    cache: &Cache,
+    capabilities: Capabilities,
+    shop: &Shop,
+) -> Result<Observation, Error> {
+    let secrets = read_secrets(client, shop).await?;
+    let children = cache.children(&ObjectRef::from_obj(shop));
+    let facts = |content: &Content| SecretFacts {
+        keys: content.iter().filter(|(_, v)| !v.is_empty()).map(|(key, _)| key.clone()).collect(),
+        hash: credentials::hash(content),
+    };
+    let known = shop.status.iter().flat_map(|status| &status.services);
+    let mut observed = Observed {
+        capabilities,
+        secrets: secrets.iter().map(|(name, content)| (name.clone(), facts(content))).collect(),
+        migrated: known
+            .clone()
+            .filter_map(|service| Some((service.name, service.migrated_image.clone()?)))
+            .collect(),
+        seeded: known.filter(|service| service.seeded).map(|service| service.name).collect(),
+    };
+    for component in &COMPONENTS {
+        let name = component.name;
+        if component.needs(Need::Database)
+            && let Some(image) = completed(&children, &names::migrate_component(name))
+        {
+            observed.migrated.insert(name, image);
+        }
+        if component.seeds && completed(&children, &names::seed_component(name)).is_some() {
+            observed.seeded.insert(name);
+        }
+    }
+    Ok(Observation { observed, secrets })
+}
+
+async fn read_secrets(client: &Client, shop: &Shop) -> Result<BTreeMap<String, Content>, Error> {
+    let api: Api<Secret> =
+        Api::namespaced(client.clone(), &shop.namespace().unwrap_or_default());
+    let reads = referenced_secrets(&shop.spec).into_iter().map(|name| {
+        let api = api.clone();
+        async move {
+            let secret = api.get_opt(&name).await;
+            let secret =
+                secret.map_err(|source| Error::Observe { what: "a referenced Secret", source })?;
+            Ok::<_, Error>(secret.map(|secret| (name, credentials::content(&secret))))
+        }
+    });
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+}
+
+/// Image of the Job of a component that has completed, if there is one.
+fn completed(children: &BTreeMap<ChildKey, Seen>, component: &str) -> Option<String> {
+    let of_component = |seen: &&Seen| seen.component.as_deref() == Some(component);
+    let job = children.values().filter(of_component).find(|seen| job_ended(seen, "Complete"))?;
+    job.image.clone()
+}
+
+/// Whether a Job has ended in this way: `Complete` or `Failed`.
+pub fn job_ended(job: &Seen, way: &str) -> bool {
+    let conditions = job.status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == way && condition["status"] == "True")
+}
+
+/// Whether an engine's StatefulSet or Deployment has a ready pod.
+pub fn has_ready_pod(workload: &Seen) -> bool {
+    workload.status["readyReplicas"].as_i64().unwrap_or(0) > 0
+}

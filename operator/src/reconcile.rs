@@ -1,0 +1,227 @@
+//! One reconciliation of one Shop, as the list of its steps.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join;
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt as _};
+use serde_json::json;
+
+use crate::apply::Applier;
+use crate::build;
+use crate::cache::ChildKey;
+use crate::context::{Context, RESYNC};
+use crate::crd::{Shop, ShopStatus};
+use crate::engines::{Engines, Step};
+use crate::error::Error;
+use crate::object::{Desired, Stage};
+use crate::observe::{Observation, observe};
+use crate::services::Services;
+use crate::status::{self, Facts, Part};
+use crate::validate::{MissingApi, ValidatedShop, validate};
+use crate::watches::prunable;
+use crate::{cleanup, credentials, names};
+
+/// Wait while an engine starts, whose readiness no watch can tell.
+const POLL: Duration = Duration::from_millis(1500);
+
+/// Makes a Shop true and says in its status how far that is.
+pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> {
+    if shop.metadata.deletion_timestamp.is_some() {
+        return cleanup::finish(shop, context).await;
+    }
+    let run = Run::new(shop, context);
+    let mut facts = Facts { paused: run.applier.paused, ..Facts::default() };
+    let mut result = run.steps(&mut facts).await;
+    if let Err(error) = &result {
+        facts.error = Some((error.reason(), error.message()));
+    }
+    let written = write_status(shop, context, &facts).await?;
+    // What a Job has done must stand in the status before the Job is pruned.
+    if let Ok(plan) = &result
+        && written
+        && let Err(error) = run.prune(plan).await
+    {
+        result = Err(error);
+    }
+    let plan = result?;
+    if let Some(error) = plan.later {
+        return Err(error);
+    }
+    Ok(Action::requeue(if plan.waits || !written { POLL } else { RESYNC }))
+}
+
+/// What is left to do after the steps.
+struct Plan {
+    wanted: BTreeSet<ChildKey>,
+    /// Services whose older objects still serve.
+    held: BTreeSet<&'static str>,
+    waits: bool,
+    /// An error that stopped one step and none of the others.
+    later: Option<Error>,
+}
+
+struct Run<'a> {
+    shop: &'a Shop,
+    context: &'a Context,
+    applier: Applier<'a>,
+}
+
+impl<'a> Run<'a> {
+    fn new(shop: &'a Shop, context: &'a Context) -> Self {
+        let applier = Applier {
+            client: &context.client,
+            cache: &context.cache,
+            shop: ObjectRef::from_obj(shop),
+            uid: shop.uid().unwrap_or_default(),
+            paused: shop.annotations().get(names::PAUSED).is_some_and(|value| value == "true"),
+        };
+        Self { shop, context, applier }
+    }
+
+    async fn steps(&self, facts: &mut Facts) -> Result<Plan, Error> {
+        let Context { client, cache, config, .. } = self.context;
+        let capabilities = *self.context.capabilities.borrow();
+        let Observation { observed, secrets } =
+            observe(client, cache, capabilities, self.shop).await?;
+        let valid = validate(self.shop, &observed, config).map_err(Error::Invalid)?;
+        facts.valid = Some(valid.clone());
+        cleanup::ensure_finalizer(self.shop, &valid, &self.applier).await?;
+        let credentials = credentials::ensure(&self.applier, &build::credentials(&valid)).await?;
+        let desired = build::desired(&valid, &credentials.hashes());
+
+        let mut errors = self.apply_stage(&desired, Stage::Foundation).await;
+        let bundled = self.applier.apply_all(desired.stage(Stage::Engines)).await;
+        let (bundled, failed) = partition(bundled);
+        errors.extend(failed);
+        let engines = Engines {
+            context: self.context,
+            shop: self.shop,
+            valid: &valid,
+            applier: &self.applier,
+            credentials: &credentials,
+            secrets: &secrets,
+            bundled: &bundled,
+        };
+        let mut services = Services::new(&self.applier, &valid, &observed, &desired);
+        let (database_plan, topic_plan) = (build::databases(&valid), build::topics(&valid));
+        let databases_and_migrations = async {
+            let database = engines.databases(&database_plan).await;
+            services.migrate(database.0.is_ready()).await;
+            database
+        };
+        let (database, (events, cache)) =
+            join(databases_and_migrations, join(engines.topics(&topic_plan), engines.cache())).await;
+        services.roll_out(events.0.is_ready(), cache.0.is_ready()).await;
+        errors.append(&mut services.errors);
+        errors.extend(self.apply_stage(&desired, Stage::Exposure).await);
+
+        let held = services.held();
+        facts.services = services.facts;
+        facts.complaints = complaints(&valid, services.failed_seeds);
+        facts.monitoring = monitoring(&valid);
+        (facts.database, facts.cache, facts.events) =
+            settle([database, cache, events], &mut errors);
+        let waits = [&facts.database, &facts.cache, &facts.events]
+            .into_iter()
+            .any(|part| matches!(part, Part::Waiting(..)) && !facts.paused);
+        // An error that another try may help decides about the next try.
+        errors.sort_by_key(Error::is_permanent);
+        let later = errors.into_iter().next();
+        facts.error = later.as_ref().map(|error| (error.reason(), error.message()));
+        let objects = desired.iter().map(|(_, object)| ChildKey::of(object));
+        let secrets = build::credentials(&valid).into_iter().map(|spec| ChildKey::secret(&spec.name));
+        Ok(Plan { wanted: objects.chain(secrets).collect(), held, waits, later })
+    }
+
+    async fn apply_stage(&self, desired: &Desired, stage: Stage) -> Vec<Error> {
+        partition(self.applier.apply_all(desired.stage(stage)).await).1
+    }
+
+    async fn prune(&self, plan: &Plan) -> Result<(), Error> {
+        let capabilities = *self.context.capabilities.borrow();
+        let keep = |_: &ChildKey, seen: &crate::cache::Seen| {
+            let component = seen.component.as_deref().unwrap_or_default();
+            plan.held.contains(component)
+        };
+        Ok(self.applier.prune(&prunable(capabilities), &plan.wanted, keep).await?)
+    }
+}
+
+/// What was applied, and what was not.
+fn partition<'o>(results: Vec<crate::apply::Outcome<'o>>) -> (Vec<crate::apply::Done<'o>>, Vec<Error>) {
+    let (mut done, mut errors) = (Vec::new(), Vec::new());
+    for (object, result) in results {
+        match result {
+            Ok(live) => done.push((object, live)),
+            Err(error) => errors.push(error.into()),
+        }
+    }
+    (done, errors)
+}
+
+fn settle(steps: [Step; 3], errors: &mut Vec<Error>) -> (Part, Part, Part) {
+    let [database, cache, events] = steps.map(|(part, error)| {
+        errors.extend(error);
+        part
+    });
+    (database, cache, events)
+}
+
+fn monitoring(shop: &ValidatedShop) -> Part {
+    if shop.service_monitors {
+        return Part::Ready("ServiceMonitorsApplied", "Prometheus finds every service".to_owned());
+    }
+    if shop.missing_apis.contains(&MissingApi::ServiceMonitor) {
+        let message = format!("the cluster has no {}", MissingApi::ServiceMonitor.as_str());
+        return Part::Missing("ApiMissing", message);
+    }
+    Part::Missing("NotWanted", "spec.observability.serviceMonitors is false".to_owned())
+}
+
+fn complaints(shop: &ValidatedShop, failed_seeds: Vec<String>) -> Vec<(&'static str, String)> {
+    let missing = shop.missing_apis.iter().filter(|api| **api != MissingApi::ServiceMonitor);
+    let missing = missing.map(|api| ("ApiMissing", format!("the cluster has no {}", api.as_str())));
+    let seeds = failed_seeds.into_iter().map(|job| {
+        ("DemoDataFailed", format!("Job {job} failed; delete it to try again"))
+    });
+    missing.chain(seeds).collect()
+}
+
+/// Writes the status if it changed; false if the Shop had changed meanwhile.
+async fn write_status(shop: &Shop, context: &Context, facts: &Facts) -> Result<bool, Error> {
+    let status = status::status(shop, facts, Timestamp::now());
+    if shop.status.as_ref() == Some(&status) {
+        return Ok(true);
+    }
+    let api: Api<Shop> =
+        Api::namespaced(context.client.clone(), &shop.namespace().unwrap_or_default());
+    match api.patch_status(&shop.name_any(), &params(), &patch(shop, &status)).await {
+        Ok(_) => {
+            context.events.transition(shop, &status).await;
+            Ok(true)
+        }
+        // It was changed or deleted; the watch brings the news.
+        Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(false),
+        Err(error) => Err(Error::Status(error)),
+    }
+}
+
+fn params() -> PatchParams {
+    PatchParams::apply(names::OPERATOR).force()
+}
+
+/// The version keeps a status from being computed from one that is no longer there.
+fn patch(shop: &Shop, status: &ShopStatus) -> Patch<serde_json::Value> {
+    let (version, uid) = (&shop.metadata.resource_version, &shop.metadata.uid);
+    Patch::Apply(json!({
+        "apiVersion": "shop-operator.io/v1alpha1",
+        "kind": "Shop",
+        "metadata": { "resourceVersion": version, "uid": uid },
+        "status": status,
+    }))
+}

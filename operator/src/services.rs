@@ -1,0 +1,182 @@
+//! Migrations, demo data and rollouts of the services: what may be applied when.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ListParams, LogParams};
+use kube::{Api, ResourceExt as _};
+
+use crate::apply::{Applier, Done};
+use crate::cache::ChildKey;
+use crate::components::Need;
+use crate::crd::ServiceName;
+use crate::error::Error;
+use crate::names::{COMPONENT_LABEL, SERVICE_LABEL};
+use crate::object::{Desired, Object, Stage};
+use crate::observe::job_ended;
+use crate::status::{Migration, Rollout, ServiceFacts};
+use crate::validate::{Observed, ServiceInstance, ValidatedShop};
+
+/// Applies what belongs to the services and collects what becomes of them.
+pub struct Services<'a> {
+    applier: &'a Applier<'a>,
+    valid: &'a ValidatedShop,
+    desired: &'a Desired,
+    /// State of each enabled service.
+    pub facts: Vec<ServiceFacts>,
+    /// Jobs for demo data that failed.
+    pub failed_seeds: Vec<String>,
+    /// What went wrong with single objects.
+    pub errors: Vec<Error>,
+}
+
+impl<'a> Services<'a> {
+    /// Nothing is applied yet.
+    pub fn new(
+        applier: &'a Applier<'a>,
+        valid: &'a ValidatedShop,
+        observed: &Observed,
+        desired: &'a Desired,
+    ) -> Self {
+        let facts = valid.services.iter().map(|service| facts(service, observed)).collect();
+        Self { applier, valid, desired, facts, failed_seeds: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Runs migrations, and demo data where they are through. Both need databases.
+    pub async fn migrate(&mut self, databases_ready: bool) {
+        if !databases_ready {
+            return;
+        }
+        for (object, live) in self.apply(self.desired.stage(Stage::Migrations)).await {
+            let Some(index) = self.index(object) else { continue };
+            self.facts[index].migration = Some(match live.seen {
+                Some(job) if job_ended(&job, "Complete") => Migration::Applied,
+                Some(job) if job_ended(&job, "Failed") => {
+                    let line = self.last_line(object.name()).await;
+                    Migration::Failed { job: object.name().to_owned(), line }
+                }
+                _ => Migration::Running,
+            });
+        }
+        let seeds = self.desired.stage(Stage::Seeds).iter();
+        let due: Vec<&Object> = seeds.filter(|object| self.is_migrated(object)).collect();
+        for (object, live) in self.apply(due).await {
+            let Some((index, job)) = self.index(object).zip(live.seen) else { continue };
+            self.facts[index].seeded = job_ended(&job, "Complete");
+            if job_ended(&job, "Failed") {
+                self.failed_seeds.push(object.name().to_owned());
+            }
+        }
+    }
+
+    /// Applies the services. A Deployment whose image has no schema yet is left as it is, so
+    /// that its old pods serve on; a new one also waits for topics and cache, rather than crash.
+    pub async fn roll_out(&mut self, topics_ready: bool, cache_ready: bool) {
+        let mut due = Vec::new();
+        for object in self.desired.stage(Stage::Workloads) {
+            let hold = self.index(object).filter(|_| object.kind() == "Deployment");
+            let reason = hold.and_then(|index| self.hold(index, object, topics_ready, cache_ready));
+            match hold.zip(reason) {
+                Some((index, reason)) => self.facts[index].held = Some(reason),
+                None => due.push(object),
+            }
+        }
+        for (object, live) in self.apply(due).await {
+            let Some(index) = self.index(object) else { continue };
+            if object.kind() == "Deployment" && live.current {
+                let least = self.facts[index].replicas;
+                self.facts[index].rollout = live.seen.map(|seen| Rollout::of(&seen, least));
+            }
+        }
+    }
+
+    /// Components whose older objects must stay.
+    pub fn held(&self) -> BTreeSet<&'static str> {
+        let held = self.facts.iter().filter(|service| service.held.is_some());
+        held.map(|service| service.name.as_str()).collect()
+    }
+
+    fn hold(
+        &self,
+        index: usize,
+        deployment: &Object,
+        topics_ready: bool,
+        cache_ready: bool,
+    ) -> Option<&'static str> {
+        let component = self.valid.services[index].component;
+        if self.facts[index].migration.as_ref().is_some_and(|m| *m != Migration::Applied) {
+            return Some("its migration is applied");
+        }
+        if self.applier.cache.children(&self.applier.shop).contains_key(&ChildKey::of(deployment)) {
+            return None;
+        }
+        if component.needs(Need::Events) && !topics_ready {
+            return Some("its topics are there");
+        }
+        (component.needs(Need::Cache) && !cache_ready).then_some("Redis answers")
+    }
+
+    async fn apply<'o>(&mut self, objects: impl IntoIterator<Item = &'o Object>) -> Vec<Done<'o>> {
+        let mut done = Vec::new();
+        for (object, result) in self.applier.apply_all(objects).await {
+            match result {
+                Ok(live) => done.push((object, live)),
+                Err(error) => self.errors.push(error.into()),
+            }
+        }
+        done
+    }
+
+    fn is_migrated(&self, object: &Object) -> bool {
+        self.index(object).is_some_and(|index| {
+            self.facts[index].migration.as_ref().is_none_or(|m| *m == Migration::Applied)
+        })
+    }
+
+    fn index(&self, object: &Object) -> Option<usize> {
+        let service = service_of(object)?;
+        self.facts.iter().position(|facts| facts.name == service)
+    }
+
+    /// The last line that the newest pod of a Job has logged. It is a help, not a need.
+    async fn last_line(&self, job: &str) -> String {
+        let namespace = self.applier.shop.namespace.as_deref().unwrap_or_default();
+        let pods: Api<Pod> = Api::namespaced(self.applier.client.clone(), namespace);
+        let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+        let list = pods.list(&of_job).await.map(|list| list.items).unwrap_or_default();
+        let newest = list.iter().max_by_key(|pod| pod.creation_timestamp());
+        let Some(pod) = newest else { return "its pods are gone".to_owned() };
+        let last = LogParams { tail_lines: Some(1), ..LogParams::default() };
+        match pods.logs(&pod.name_any(), &last).await {
+            Ok(log) if !log.trim().is_empty() => log.trim().to_owned(),
+            Ok(_) => "it logged nothing".to_owned(),
+            Err(_) => "its log cannot be read".to_owned(),
+        }
+    }
+}
+
+fn facts(service: &ServiceInstance, observed: &Observed) -> ServiceFacts {
+    let name = service.component.name;
+    let migration = service.component.needs(Need::Database).then_some({
+        if service.migration_due { Migration::WaitsForDatabase } else { Migration::Applied }
+    });
+    ServiceFacts {
+        name,
+        optional: service.component.optional,
+        image: service.image.clone(),
+        replicas: service.scaling.min(),
+        migrated_image: observed.migrated.get(&name).cloned(),
+        migration,
+        seeded: observed.seeded.contains(&name),
+        rollout: None,
+        held: None,
+    }
+}
+
+/// The service that an object belongs to, by the labels of the object.
+fn service_of(object: &Object) -> Option<ServiceName> {
+    let labels = object.body.metadata.labels.as_ref()?;
+    let label = labels.get(SERVICE_LABEL).or_else(|| labels.get(COMPONENT_LABEL))?;
+    // Jobs are called `<service>-migrate` and `<service>-seed`.
+    ServiceName::parse(label.split('-').next()?)
+}

@@ -1,0 +1,172 @@
+//! Facts put into conditions.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::facts::{Facts, Migration, Part, ServiceFacts};
+
+/// Most characters that the API takes in a condition's message.
+const MESSAGE_LIMIT: usize = 32_768;
+
+/// One condition before it has times.
+struct Verdict {
+    type_: &'static str,
+    status: &'static str,
+    reason: &'static str,
+    message: String,
+}
+
+impl Verdict {
+    fn new(type_: &'static str, holds: bool, reason: &'static str, message: String) -> Self {
+        Self { type_, status: if holds { "True" } else { "False" }, reason, message }
+    }
+
+    fn of(type_: &'static str, part: &Part) -> Self {
+        let status = match part {
+            Part::Unknown => "Unknown",
+            Part::Ready(..) => "True",
+            Part::Waiting(..) | Part::Failed(..) | Part::Missing(..) => "False",
+        };
+        Self { type_, status, reason: part.reason(), message: part.message().to_owned() }
+    }
+}
+
+/// The conditions that follow from the facts. `lastTransitionTime` moves only when a status flips.
+pub(super) fn conditions(
+    facts: &Facts,
+    old: &[Condition],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let migrations = migrations(&facts.services);
+    let services = services(&facts.services);
+    let parts = [
+        ("DatabaseReady", &facts.database),
+        ("CacheReady", &facts.cache),
+        ("EventsReady", &facts.events),
+        ("MigrationsApplied", &migrations),
+        ("ServicesReady", &services),
+        ("MonitoringReady", &facts.monitoring),
+    ];
+    let mut verdicts = vec![ready(facts, &services, &parts)];
+    verdicts.push(progressing(&parts));
+    verdicts.push(degraded(facts, &parts));
+    verdicts.extend(parts.iter().map(|(type_, part)| Verdict::of(type_, part)));
+    verdicts.push(paused(facts.paused));
+    verdicts.into_iter().map(|verdict| condition(verdict, old, generation, now)).collect()
+}
+
+fn condition(
+    verdict: Verdict,
+    old: &[Condition],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Condition {
+    let same = old.iter().find(|c| c.type_ == verdict.type_ && c.status == verdict.status);
+    Condition {
+        type_: verdict.type_.to_owned(),
+        status: verdict.status.to_owned(),
+        reason: verdict.reason.to_owned(),
+        message: verdict.message.chars().take(MESSAGE_LIMIT).collect(),
+        observed_generation: generation,
+        last_transition_time: same.map_or(Time(now), |same| same.last_transition_time.clone()),
+    }
+}
+
+/// Whether a shopper can buy: every service that a shop cannot sell without answers in its
+/// desired state. The first thing in the way gives the reason.
+fn ready(facts: &Facts, services: &Part, parts: &[(&'static str, &Part)]) -> Verdict {
+    let type_ = "Ready";
+    let required = || facts.services.iter().filter(|service| !service.optional);
+    if facts.valid.is_some() && required().next().is_some() && required().all(ServiceFacts::can_serve) {
+        return Verdict::new(type_, true, "Available", "a shopper can buy".to_owned());
+    }
+    if let Some((reason, message)) = &facts.error {
+        return Verdict::new(type_, false, reason, message.clone());
+    }
+    let blocking = |part: &&Part| matches!(part, Part::Waiting(..) | Part::Failed(..));
+    let first = parts.iter().map(|(_, part)| *part).find(blocking).unwrap_or(services);
+    Verdict::new(type_, false, first.reason(), first.message().to_owned())
+}
+
+fn progressing(parts: &[(&'static str, &Part)]) -> Verdict {
+    let type_ = "Progressing";
+    match parts.iter().find(|(_, part)| matches!(part, Part::Waiting(..))) {
+        Some((_, part)) => Verdict::new(type_, true, part.reason(), part.message().to_owned()),
+        None => Verdict::new(type_, false, "Settled", "nothing is under way".to_owned()),
+    }
+}
+
+fn degraded(facts: &Facts, parts: &[(&'static str, &Part)]) -> Verdict {
+    let type_ = "Degraded";
+    if let Some((reason, message)) = &facts.error {
+        return Verdict::new(type_, true, reason, message.clone());
+    }
+    if let Some((_, part)) = parts.iter().find(|(_, part)| matches!(part, Part::Failed(..))) {
+        return Verdict::new(type_, true, part.reason(), part.message().to_owned());
+    }
+    match facts.complaints.first() {
+        Some((reason, message)) => Verdict::new(type_, true, reason, message.clone()),
+        None => Verdict::new(type_, false, "AsDesired", "nothing needs help".to_owned()),
+    }
+}
+
+fn paused(paused: bool) -> Verdict {
+    if paused {
+        let message = "the annotation shop-operator.io/paused stops all writes".to_owned();
+        Verdict::new("Paused", true, "PausedByAnnotation", message)
+    } else {
+        Verdict::new("Paused", false, "NotPaused", "changes are applied".to_owned())
+    }
+}
+
+fn migrations(services: &[ServiceFacts]) -> Part {
+    if services.is_empty() {
+        return Part::Unknown;
+    }
+    let mut waiting = Vec::new();
+    for service in services {
+        match &service.migration {
+            Some(Migration::Failed { job, line }) => {
+                let name = service.name;
+                let message =
+                    format!("{name}: Job {job} failed: {line}; delete the Job to try again");
+                return Part::Failed("MigrationFailed", message);
+            }
+            Some(Migration::WaitsForDatabase | Migration::Running) => {
+                waiting.push(service.name.as_str());
+            }
+            Some(Migration::Applied) | None => {}
+        }
+    }
+    if waiting.is_empty() {
+        return Part::Ready("Applied", "every database has the schema of its service".to_owned());
+    }
+    Part::Waiting("MigrationsRunning", format!("waiting for {}", waiting.join(", ")))
+}
+
+fn services(services: &[ServiceFacts]) -> Part {
+    if services.is_empty() {
+        return Part::Unknown;
+    }
+    let missing: Vec<&ServiceFacts> = services.iter().filter(|s| !s.can_serve()).collect();
+    if missing.is_empty() {
+        return Part::Ready("Available", "every service answers".to_owned());
+    }
+    let words: Vec<String> = missing.iter().map(|service| describe(service)).collect();
+    let stuck = missing.iter().any(|s| s.rollout.as_ref().is_some_and(|r| r.stuck));
+    if stuck {
+        Part::Failed("RolloutStuck", words.join(", "))
+    } else {
+        Part::Waiting("RollingOut", format!("waiting for {}", words.join(", ")))
+    }
+}
+
+fn describe(service: &ServiceFacts) -> String {
+    let name = service.name;
+    match (&service.rollout, service.held) {
+        (_, Some(held)) => format!("{name} (held until {held})"),
+        (Some(rollout), None) => format!("{name} ({}/{} ready)", rollout.ready, rollout.desired),
+        (None, None) => format!("{name} (not applied)"),
+    }
+}

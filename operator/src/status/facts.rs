@@ -1,0 +1,163 @@
+//! What one reconciliation found out, before it is put into words.
+
+use serde_json::Value;
+
+use crate::cache::Seen;
+use crate::crd::ServiceName;
+use crate::validate::ValidatedShop;
+
+/// State of a part of the shop.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Part {
+    /// Not looked at, because a step before it failed.
+    #[default]
+    Unknown,
+    /// As it should be.
+    Ready(&'static str, String),
+    /// On its way.
+    Waiting(&'static str, String),
+    /// It needs somebody's help.
+    Failed(&'static str, String),
+    /// The cluster cannot have it, and the shop sells without it.
+    Missing(&'static str, String),
+}
+
+impl Part {
+    /// Whether it is as it should be.
+    pub const fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready(..))
+    }
+
+    /// The word for its state.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown => "NotReached",
+            Self::Ready(reason, _)
+            | Self::Waiting(reason, _)
+            | Self::Failed(reason, _)
+            | Self::Missing(reason, _) => reason,
+        }
+    }
+
+    /// The sentence for its state.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Unknown => "a step before this one failed",
+            Self::Ready(_, text)
+            | Self::Waiting(_, text)
+            | Self::Failed(_, text)
+            | Self::Missing(_, text) => text,
+        }
+    }
+}
+
+/// Whether a service's database has the schema of its image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Migration {
+    /// The Job cannot run before the database is there.
+    WaitsForDatabase,
+    /// The Job runs, or is stopped by the pause.
+    Running,
+    /// It has.
+    Applied,
+    /// The Job failed.
+    Failed {
+        /// Name of the Job.
+        job: String,
+        /// Last line of its log.
+        line: String,
+    },
+}
+
+/// How far a Deployment is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rollout {
+    /// Pods that there should be.
+    pub desired: i32,
+    /// Ready pods of the desired state.
+    pub ready: i32,
+    /// Whether no older pod is left and every new one was made.
+    pub complete: bool,
+    /// Whether it has not got on for longer than its deadline.
+    pub stuck: bool,
+}
+
+impl Rollout {
+    /// Reads the status of a Deployment that is applied as it should be.
+    pub fn of(deployment: &Seen, least: i32) -> Self {
+        let status = &deployment.status;
+        let number = |field: &str| status[field].as_i64().and_then(|n| i32::try_from(n).ok());
+        let count = |field: &str| number(field).unwrap_or(0);
+        let observed = status["observedGeneration"].as_i64().unwrap_or(0);
+        let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // An autoscaler may want more than the least.
+        let desired = least.max(count("replicas"));
+        let updated = count("updatedReplicas");
+        let current = observed >= deployment.generation;
+        Self {
+            desired: if current { desired } else { least },
+            ready: if current { updated.min(count("availableReplicas")) } else { 0 },
+            complete: current && updated >= least && updated == count("replicas"),
+            stuck: conditions.iter().any(is_past_deadline),
+        }
+    }
+}
+
+fn is_past_deadline(condition: &Value) -> bool {
+    condition["type"] == "Progressing"
+        && condition["status"] == "False"
+        && condition["reason"] == "ProgressDeadlineExceeded"
+}
+
+/// One enabled service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceFacts {
+    /// Its name.
+    pub name: ServiceName,
+    /// Whether a shop can sell without it.
+    pub optional: bool,
+    /// Image that it should run.
+    pub image: String,
+    /// Fewest pods that it should have.
+    pub replicas: i32,
+    /// Image whose migrations its database had before.
+    pub migrated_image: Option<String>,
+    /// Its migration; nothing if it has no database.
+    pub migration: Option<Migration>,
+    /// Whether its demo data was written.
+    pub seeded: bool,
+    /// Its Deployment; nothing while the desired state is not applied.
+    pub rollout: Option<Rollout>,
+    /// What its Deployment waits for before it is applied.
+    pub held: Option<&'static str>,
+}
+
+impl ServiceFacts {
+    /// Whether it answers requests in its desired state.
+    pub fn can_serve(&self) -> bool {
+        self.rollout.as_ref().is_some_and(|rollout| rollout.complete && rollout.ready > 0)
+    }
+}
+
+/// What one reconciliation found out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// Whether writes are stopped.
+    pub paused: bool,
+    /// The Shop with everything resolved, if it makes sense.
+    pub valid: Option<ValidatedShop>,
+    /// Postgres and the databases.
+    pub database: Part,
+    /// Redis.
+    pub cache: Part,
+    /// Kafka and the topics.
+    pub events: Part,
+    /// ServiceMonitors.
+    pub monitoring: Part,
+    /// The services.
+    pub services: Vec<ServiceFacts>,
+    /// The first error: its reason and message.
+    pub error: Option<(&'static str, String)>,
+    /// What keeps no shopper from buying and yet needs help: reasons and messages.
+    pub complaints: Vec<(&'static str, String)>,
+}

@@ -1,0 +1,220 @@
+//! What is watched: Shops, the kinds that they own, Secrets that they refer to, and which optional
+//! kinds there are.
+
+mod children;
+mod discovery;
+
+pub use children::{optional, prunable, workloads};
+pub use discovery::{capabilities, discover};
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, pin_mut};
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::{ApiResource, NamespaceResourceScope, PartialObjectMeta};
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt as _, reflector};
+use kube::{Api, Resource, ResourceExt as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::warn;
+
+use crate::cache::resource_name;
+use crate::context::Context;
+use crate::crd::Shop;
+use crate::names;
+use crate::validate::referenced_secrets;
+
+use children::{Follower, others, volumes};
+
+/// Where Shops that need a look are sent.
+pub type Wake = mpsc::UnboundedSender<ObjectRef<Shop>>;
+
+/// The watches on one namespace, or on all.
+pub struct Watches {
+    context: Arc<Context>,
+    namespace: Option<String>,
+    wake: Wake,
+    tasks: JoinSet<()>,
+    optional: HashMap<Arc<str>, AbortHandle>,
+}
+
+impl Watches {
+    /// Nothing is watched yet.
+    pub fn new(context: Arc<Context>, namespace: Option<String>, wake: Wake) -> Self {
+        Self { context, namespace, wake, tasks: JoinSet::new(), optional: HashMap::new() }
+    }
+
+    /// Starts every watch. The future is done when all of them have listed what there is.
+    pub fn start(&mut self) -> (Store<Shop>, impl Future<Output = ()> + use<>) {
+        let mut synced = Vec::new();
+        for kind in children::workloads() {
+            let (done, listed) = oneshot::channel();
+            self.tasks.spawn(self.follower().follow_status(kind, done));
+            synced.push(listed);
+        }
+        for kind in others().into_iter().chain([volumes()]) {
+            let (done, listed) = oneshot::channel();
+            self.tasks.spawn(self.follower().follow_metadata(kind, done));
+            synced.push(listed);
+        }
+        self.follow_optional();
+        let (shops, writer) = store();
+        let api = self.api();
+        self.tasks.spawn(follow_shops(api, writer, self.context.clone(), self.wake.clone()));
+        let secrets = self.api();
+        self.tasks.spawn(follow_references(secrets, shops.clone(), self.wake.clone()));
+        let ready = shops.clone();
+        let full = async move {
+            join_all(synced).await;
+            // Fails only when the watch has died, which is noticed elsewhere.
+            let _ = ready.wait_until_ready().await;
+        };
+        (shops, full)
+    }
+
+    /// Keeps the watches on optional kinds up to date; returns when any watch has died.
+    pub async fn died(&mut self) {
+        let mut capabilities = self.context.capabilities.clone();
+        loop {
+            tokio::select! {
+                Some(result) = self.tasks.join_next() => {
+                    // Watches on kinds that are gone were stopped on purpose.
+                    if !result.is_err_and(|error| error.is_cancelled()) {
+                        return;
+                    }
+                }
+                changed = capabilities.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.follow_optional();
+                }
+            }
+        }
+    }
+
+    fn follow_optional(&mut self) {
+        let capabilities = *self.context.capabilities.borrow();
+        let wanted: HashMap<Arc<str>, ApiResource> =
+            optional(capabilities).into_iter().map(|kind| (resource_name(&kind), kind)).collect();
+        self.optional.retain(|name, task| {
+            let keep = wanted.contains_key(name);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for (name, kind) in wanted {
+            if !self.optional.contains_key(&name) {
+                let (done, _) = oneshot::channel();
+                let task = self.tasks.spawn(self.follower().follow_metadata(kind, done));
+                self.optional.insert(name, task);
+            }
+        }
+    }
+
+    fn follower(&self) -> Follower {
+        Follower {
+            client: self.context.client.clone(),
+            cache: self.context.cache.clone(),
+            wake: self.wake.clone(),
+            namespace: self.namespace.clone(),
+        }
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let client = self.context.client.clone();
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        }
+    }
+}
+
+/// Keeps the store of Shops and wakes those that were changed by somebody else: an own status
+/// is no news.
+async fn follow_shops(
+    api: Api<Shop>,
+    writer: reflector::store::Writer<Shop>,
+    context: Arc<Context>,
+    wake: Wake,
+) {
+    let stripped = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|shop| shop.managed_fields_mut().clear());
+    let events = reflector(writer, stripped);
+    let mut known = HashMap::new();
+    let mut capabilities = context.capabilities.clone();
+    pin_mut!(events);
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            Ok(()) = capabilities.changed() => {
+                // What was missing may be there now.
+                known.keys().cloned().for_each(|shop| drop(wake.send(shop)));
+                continue;
+            }
+        };
+        match event {
+            Some(Ok(Event::Apply(shop) | Event::InitApply(shop))) => {
+                let name = ObjectRef::from_obj(&shop);
+                let print = intent(&shop);
+                if known.insert(name.clone(), print) != Some(print) {
+                    let _ = wake.send(name);
+                }
+            }
+            Some(Ok(Event::Delete(shop))) => {
+                let name = ObjectRef::from_obj(&shop);
+                known.remove(&name);
+                context.backoff.reset(&name);
+                context.checks.forget(&name);
+            }
+            Some(Ok(Event::Init | Event::InitDone)) => {}
+            Some(Err(error)) => warn!(%error, "the watch on Shops failed, it begins anew"),
+            None => return,
+        }
+    }
+}
+
+/// What somebody wants of a Shop, as opposed to what we say of it.
+fn intent(shop: &Shop) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let metadata = &shop.metadata;
+    (&metadata.uid, metadata.generation, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
+    (&metadata.annotations, &metadata.finalizers).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Wakes Shops when a Secret that they refer to changes. Nothing of the Secrets is kept.
+async fn follow_references(
+    api: Api<PartialObjectMeta<Secret>>,
+    shops: Store<Shop>,
+    wake: Wake,
+) {
+    let foreign = format!("{}!={}", names::MANAGED_BY_LABEL, names::OPERATOR);
+    let config = watcher::Config::default().labels(&foreign);
+    let events = watcher(api, config).default_backoff().touched_objects();
+    pin_mut!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(secret) => {
+                let (namespace, name) = (secret.namespace(), secret.name_any());
+                let refers = |shop: &Arc<Shop>| {
+                    shop.namespace() == namespace && referenced_secrets(&shop.spec).contains(&name)
+                };
+                for shop in shops.state().iter().filter(|shop| refers(shop)) {
+                    let _ = wake.send(ObjectRef::from_obj(&**shop));
+                }
+            }
+            Err(error) => warn!(%error, "the watch on foreign Secrets failed, it begins anew"),
+        }
+    }
+}
