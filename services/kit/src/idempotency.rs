@@ -8,7 +8,7 @@ use http::StatusCode;
 use http::request::Parts;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use sqlx::{PgPool, PgTransaction};
+use sqlx::{PgConnection, PgPool, PgTransaction};
 
 use crate::problem::{KEY_IN_FLIGHT, KEY_MISSING, KEY_REUSED, MALFORMED, Problem, Result};
 
@@ -64,6 +64,14 @@ impl Request {
         Ok(Self { user, key: key.0, hash: hash.finalize().to_vec() })
     }
 
+    /// The stored answer, if the request was done before. For handlers that ask other services
+    /// first: a repeated request must get its answer also when those are gone, and no transaction
+    /// should wait for them. [`Request::begin`] decides afterwards.
+    pub async fn answered(&self, pool: &PgPool) -> Result<Option<Response>> {
+        let mut connection = pool.acquire().await?;
+        self.stored(&mut connection).await
+    }
+
     /// Begins the transaction, or finds the stored answer.
     pub async fn begin(&self, pool: &PgPool) -> Result<Begun> {
         let mut tx = pool.begin().await?;
@@ -77,20 +85,27 @@ impl Request {
         if !free {
             return Err(Problem::new(KEY_IN_FLIGHT, "wait for its answer, then repeat"));
         }
+        match self.stored(&mut tx).await? {
+            None => Ok(Begun::New(tx)),
+            Some(answer) => Ok(Begun::Done(answer)),
+        }
+    }
+
+    async fn stored(&self, connection: &mut PgConnection) -> Result<Option<Response>> {
         let stored = sqlx::query!(
             "SELECT request_hash, status, body FROM idempotency_keys
              WHERE user_id = $1 AND key = $2 AND created_at > now() - interval '24 hours'",
             self.user.uuid(),
             self.key,
         )
-        .fetch_optional(&mut *tx)
+        .fetch_optional(connection)
         .await?;
         match stored {
-            None => Ok(Begun::New(tx)),
+            None => Ok(None),
             Some(stored) if stored.request_hash != self.hash => {
                 Err(Problem::new(KEY_REUSED, "choose a new key for a new request"))
             }
-            Some(stored) => answer(stored.status, stored.body).map(Begun::Done),
+            Some(stored) => answer(stored.status, stored.body).map(Some),
         }
     }
 
