@@ -66,6 +66,15 @@ pub const CORS_ALLOWED_ORIGINS: &str = "CORS_ALLOWED_ORIGINS";
 /// Requests a minute that one client may send through the gateway.
 pub const RATE_LIMIT_PER_MINUTE: &str = "RATE_LIMIT_PER_MINUTE";
 
+/// Seconds after which an order that is not paid expires; `order` alone has it.
+pub const ORDER_EXPIRY_SECONDS: &str = "ORDER_EXPIRY_SECONDS";
+/// Comma-separated addresses and networks (`10.0.0.0/8`) of proxies in front of the gateway, whose
+/// `X-Forwarded-For` it believes; none by default.
+pub const TRUSTED_PROXIES: &str = "TRUSTED_PROXIES";
+
+/// Seconds for which stock is held for an order that is not paid yet; `inventory` alone has it.
+pub const RESERVATION_TTL_SECONDS: &str = "RESERVATION_TTL_SECONDS";
+
 /// URL of another service's HTTP port, e.g. `USER_HTTP_URL`.
 pub fn http_url(service: &str) -> String {
     format!("{}_HTTP_URL", service.to_uppercase())

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod env;
 pub mod events;
 pub mod id;
+pub mod limits;
 pub mod money;
 pub mod ports;
 pub mod sku;

@@ -1,0 +1,6 @@
+//! Bounds that services must agree on: what fits a cart fits an order.
+
+/// Most lines of a cart or an order.
+pub const MAX_LINES: usize = 100;
+/// Largest quantity of one line; the smallest is 1.
+pub const MAX_QUANTITY: u32 = 10_000;
