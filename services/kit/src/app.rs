@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing::get;
-use axum::{Extension, Json, Router, middleware};
+use axum::{Extension, Router, middleware};
 use contracts::{env, ports};
 use futures_util::future::BoxFuture;
 use http::{StatusCode, header};
@@ -83,7 +83,8 @@ pub struct App {
     /// Cancelled when listeners close; background tasks must then finish.
     pub stop: CancellationToken,
     name: &'static str,
-    openapi: OpenApi,
+    openapi: Option<OpenApi>,
+    draining: Arc<AtomicBool>,
     http: Router,
     grpc: Option<Routes>,
     tasks: Vec<(&'static str, Task)>,
@@ -102,7 +103,8 @@ impl App {
         Ok(Self {
             stop: CancellationToken::new(),
             name: S::NAME,
-            openapi: S::openapi(),
+            openapi: Some(S::openapi()),
+            draining: Arc::default(),
             http: Router::new(),
             grpc: None,
             tasks: Vec::new(),
@@ -117,6 +119,18 @@ impl App {
     /// Verifies access tokens, for what is not a plain request (WebSocket).
     pub fn verifier(&self) -> Arc<crate::auth::Verifier> {
         Arc::clone(&self.verifier)
+    }
+
+    /// True from the moment when the service was told to end; it still serves for a while then.
+    pub fn draining(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.draining)
+    }
+
+    /// Leaves `/openapi.json` and `/swagger-ui` to the service's own routes.
+    #[must_use]
+    pub fn without_docs(mut self) -> Self {
+        self.openapi = None;
+        self
     }
 
     /// Serves these routes.
@@ -201,9 +215,9 @@ impl App {
     pub async fn run(self, end: impl Future<Output = ()> + Send) -> Result<(), StartError> {
         let (name, drain) = (self.name, self.common.listen.drain);
         let stop = self.stop.clone();
-        let draining = Arc::new(AtomicBool::new(false));
+        let draining = self.draining();
         let admin_stop = CancellationToken::new();
-        let mut tasks = self.spawn(&draining, &admin_stop);
+        let mut tasks = self.spawn(&admin_stop);
         tracing::info!(service = name, "ready to serve");
         let failed = tokio::select! {
             failed = first_end(&mut tasks) => Some(failed),
@@ -225,14 +239,13 @@ impl App {
 
     fn spawn(
         self,
-        draining: &Arc<AtomicBool>,
         admin_stop: &CancellationToken,
     ) -> JoinSet<(&'static str, Result<(), StartError>)> {
-        let Self { stop, http, grpc, tasks, checks, pools, verifier, listeners, openapi, .. } =
-            self;
+        let Self { stop, http, grpc, tasks, checks, pools, verifier, listeners, .. } = self;
         let [http_listener, grpc_listener, admin_listener] = listeners;
         let mut set = JoinSet::new();
-        let routes = layered(http, &openapi).layer(Extension(verifier));
+        let routes = layered(http, self.openapi, &self.draining).layer(Extension(verifier));
+        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         let stopped = stop.clone().cancelled_owned();
         set.spawn(async move {
             let served = axum::serve(http_listener, routes).with_graceful_shutdown(stopped).await;
@@ -254,7 +267,7 @@ impl App {
         for (name, task) in tasks {
             set.spawn(async move { (name, task.await) });
         }
-        let admin = admin(checks, pools, Arc::clone(draining));
+        let admin = admin(checks, pools, self.draining);
         let stopped = admin_stop.clone().cancelled_owned();
         // Answers to the very end, so it is no part of the set that is waited for.
         tokio::spawn(async move {
@@ -284,19 +297,25 @@ async fn first_end(tasks: &mut JoinSet<(&'static str, Result<(), StartError>)>) 
 }
 
 /// The service's routes under what every request passes through.
-fn layered(routes: Router, openapi: &OpenApi) -> Router {
-    let document = openapi.clone();
-    let swagger = utoipa_swagger_ui::SwaggerUi::new("/swagger-ui")
-        .external_url_unchecked("/openapi.json", serde_json::to_value(openapi).unwrap_or_default());
-    routes
-        .route("/openapi.json", get(async move || Json(document)))
-        .merge(swagger)
+fn layered(routes: Router, openapi: Option<OpenApi>, draining: &Arc<AtomicBool>) -> Router {
+    openapi
+        .map_or(Router::new(), docs)
+        .merge(routes)
         .fallback(edge::not_found)
         .method_not_allowed_fallback(edge::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn_with_state(REQUEST_DEADLINE, edge::deadline))
         .layer(CatchPanicLayer::custom(edge::panicked))
+        .layer(middleware::from_fn_with_state(Arc::clone(draining), edge::leave))
         .layer(middleware::from_fn(edge::observe))
+}
+
+/// The OpenAPI document and its Swagger UI.
+fn docs(openapi: OpenApi) -> Router {
+    let document = serde_json::to_value(&openapi).unwrap_or_default();
+    let swagger = utoipa_swagger_ui::SwaggerUi::new("/swagger-ui")
+        .external_url_unchecked("/openapi.json", document);
+    Router::new().merge(swagger)
 }
 
 fn admin(

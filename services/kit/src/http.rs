@@ -1,13 +1,14 @@
 //! What every HTTP request passes through: trace, figures, deadline.
 
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Uri};
-use opentelemetry::propagation::Extractor;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
+use opentelemetry::propagation::{Extractor, Injector};
 use prometheus::{Gauge, HistogramVec};
 use tracing::Instrument;
 
@@ -38,6 +39,26 @@ impl Extractor for HeaderCarrier<'_> {
     }
 }
 
+struct HeaderInjector<'a>(&'a mut HeaderMap);
+
+impl Injector for HeaderInjector<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if let (Ok(key), Ok(value)) = (HeaderName::try_from(key), HeaderValue::try_from(value)) {
+            self.0.insert(key, value);
+        }
+    }
+}
+
+/// Puts the W3C trace context of the current span into the headers of a request to be sent.
+pub fn propagate_trace(headers: &mut HeaderMap) {
+    telemetry::propagate_trace(&mut HeaderInjector(headers));
+}
+
+/// The route that a response belongs to, for a service that finds its routes by itself: put it
+/// into the response's extensions. It becomes a label, so there must be few of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route(pub &'static str);
+
 /// Counts a request among the active ones for as long as it lives, even if it is dropped.
 struct Active;
 
@@ -57,7 +78,7 @@ impl Drop for Active {
 /// Traces and measures a request.
 pub async fn observe(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    let mut route = route.unwrap_or_else(|| "unmatched".to_owned());
     let method = method(request.method());
     let span = tracing::info_span!(
         "http",
@@ -74,9 +95,13 @@ pub async fn observe(request: Request, next: Next) -> Response {
         }
         next.run(request).await
     }
-    .instrument(span)
+    .instrument(span.clone())
     .await;
     drop(active);
+    if let Some(&Route(own)) = response.extensions().get() {
+        own.clone_into(&mut route);
+        span.record("otel.name", format!("{method} {route}"));
+    }
     SERVED
         .with_label_values(&[method, &route, response.status().as_str()])
         .observe(begun.elapsed().as_secs_f64());
@@ -95,6 +120,22 @@ fn method(method: &http::Method) -> &'static str {
         "OPTIONS" => "OPTIONS",
         _ => "_OTHER",
     }
+}
+
+/// Asks clients to go elsewhere while the service drains: whoever pools connections then has none
+/// left when the listener closes.
+pub(crate) async fn leave(
+    State(draining): State<Arc<AtomicBool>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    // HTTP/2 has no such header; its connections end with GOAWAY.
+    let pooled = request.version() <= Version::HTTP_11;
+    let mut response = next.run(request).await;
+    if pooled && draining.load(Ordering::Relaxed) && response.status() != 101 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Ends a request that takes too long; its work is dropped, its transaction rolled back.
