@@ -9,16 +9,17 @@
 )]
 
 mod engines;
+mod events;
 mod gateway;
 mod schema;
 mod services;
 mod status;
 
 pub use engines::{
-    BundledEngine, BundledMail, Cache, CredentialsSecretRef, Database, Events, ExternalCache,
-    ExternalDatabase, ExternalEvents, ExternalMail, KafkaSecurity, Mail, SaslMechanism,
-    SecretKeyRef, SecurityProtocol, SslMode, Storage, Topics,
+    BundledEngine, BundledMail, Cache, CredentialsSecretRef, Database, ExternalCache,
+    ExternalDatabase, ExternalMail, Mail, SecretKeyRef, SslMode, Storage,
 };
+pub use events::{Events, ExternalEvents, KafkaSecurity, SaslMechanism, SecurityProtocol, Topics};
 pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType};
 pub use schema::{definition, yaml};
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};

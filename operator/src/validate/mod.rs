@@ -4,16 +4,17 @@
 
 mod engines;
 mod errors;
+mod input;
 mod model;
 mod quantity;
 mod references;
 mod services;
 
 pub use errors::{FieldError, FieldErrorReason};
+pub use input::{Capabilities, Config, EngineImages, Observed, SecretFacts};
 pub use model::{
-    BundledServer, CacheEngine, Capabilities, Config, DatabaseEngine, EngineImages, EventsEngine,
-    MailEngine, MissingApi, Observed, Scaling, SecretFacts, ServiceInstance, TopicSettings,
-    ValidatedShop,
+    BundledServer, CacheEngine, DatabaseEngine, EventsEngine, MailEngine, MissingApi, Scaling,
+    ServiceInstance, TopicSettings, ValidatedShop,
 };
 pub(crate) use quantity::memory_share;
 pub use references::referenced_secrets;
