@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::eventually;
 
 /// How long an order may take to reach its end.
-pub const SAGA_PATIENCE: Duration = Duration::from_secs(60);
+pub const SAGA_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the gateway answered.
 #[derive(Clone, Debug)]

@@ -60,7 +60,7 @@ pub async fn kill_operator(world: World) -> Result<()> {
     let selector = "app.kubernetes.io/name=shop-operator";
     operator.run(&["delete", "pod", "--selector", selector, "--grace-period=0", "--force"]).await?;
     world.sells().await?;
-    let patience = Duration::from_secs(120);
+    let patience = Duration::from_mins(2);
     operator.wait("condition=Available", "deployment/shop-operator", patience).await?;
     world.ready().await
 }

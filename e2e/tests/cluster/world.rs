@@ -25,7 +25,7 @@ pub const SERVICES: [&str; 9] = [
 ];
 /// How long a shop may take to become ready, or ready again. The aim is a minute; a machine that
 /// also compiles gets more.
-pub const READY_PATIENCE: Duration = Duration::from_secs(300);
+pub const READY_PATIENCE: Duration = Duration::from_mins(5);
 
 /// Hands to work with.
 #[derive(Clone, Debug)]
