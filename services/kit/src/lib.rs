@@ -40,6 +40,8 @@ pub mod service;
 pub mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "service")]
+pub mod worker;
 
 #[cfg(feature = "service")]
 pub use app::App;

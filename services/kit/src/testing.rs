@@ -128,6 +128,7 @@ pub struct Running {
     pub pool: Option<PgPool>,
     /// Its topics.
     pub kafka: Settings,
+    variables: Vec<(String, String)>,
     client: reqwest::Client,
     producer: Producer,
     end: CancellationToken,
@@ -178,6 +179,7 @@ impl Running {
             signer,
             pool,
             kafka,
+            variables,
             client: reqwest::Client::new(),
             producer,
             end,
@@ -258,6 +260,11 @@ impl Running {
         tokio::time::timeout(PATIENCE, search)
             .await
             .unwrap_or_else(|_| panic!("no {} about {subject} within {PATIENCE:?}", E::TYPE))
+    }
+
+    /// Fills it as its command `seed` would.
+    pub async fn seed<S: Service>(&self) -> Result<(), StartError> {
+        S::seed(parse(&self.variables), parse(&self.variables)).await
     }
 
     /// Its database.
