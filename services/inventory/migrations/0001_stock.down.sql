@@ -1,0 +1,2 @@
+DROP TABLE movements, reservation_lines, reservations, stock;
+DROP FUNCTION refuse_change();

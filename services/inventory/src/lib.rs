@@ -1,0 +1,94 @@
+//! Inventory: what is in stock, what is held for whom, and how it came to be so. No unit is sold
+//! twice, and none is held for ever.
+
+pub mod db;
+pub mod events;
+mod grpc;
+mod http;
+pub mod stock;
+pub mod sweeper;
+
+use std::time::Duration;
+
+use contracts::env;
+use kit::config::{Env, FromEnv};
+use kit::kafka::{self, Producer};
+use kit::outbox::Outbox;
+use kit::subscription::Subscription;
+use kit::{App, Common, Service, StartError, postgres};
+use sqlx::migrate::Migrator;
+
+use crate::events::Orders;
+
+/// How long stock is held for an order unless configured otherwise.
+const RESERVATION_TTL: Duration = Duration::from_mins(30);
+
+/// The service.
+#[derive(Debug)]
+pub struct Inventory;
+
+/// What it is configured by.
+#[derive(Debug)]
+pub struct Config {
+    database: postgres::Settings,
+    kafka: kafka::Settings,
+    reservation_ttl: Duration,
+}
+
+impl FromEnv for Config {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let database = postgres::Settings::from_env(env);
+        let kafka = kafka::Settings::from_env(env);
+        let ttl = env.or(env::RESERVATION_TTL_SECONDS, RESERVATION_TTL.as_secs());
+        let reservation_ttl = Duration::from_secs(ttl?);
+        Some(Self { database: database?, kafka: kafka?, reservation_ttl })
+    }
+}
+
+impl Service for Inventory {
+    const NAME: &'static str = "inventory";
+    type Config = Config;
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        http::document()
+    }
+
+    fn migrator() -> Option<&'static Migrator> {
+        static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+        Some(&MIGRATOR)
+    }
+
+    async fn build(config: Config, app: App) -> Result<App, StartError> {
+        let pool = config.database.pool(Self::NAME)?;
+        let producer = Producer::new(&config.kafka, Self::NAME)?;
+        let outbox = Outbox::default();
+        let orders = Orders { outbox: outbox.clone(), ttl: config.reservation_ttl };
+        let inbox = orders.inbox(Self::NAME, pool.clone());
+        let stop = app.stop.clone();
+        let subscription =
+            Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
+        let sweeper = sweeper::run(pool.clone(), outbox.clone(), stop.clone());
+        let relay = outbox.relay(pool.clone(), producer, stop);
+        Ok(app
+            .database(&pool)
+            .http(http::router(pool.clone()))
+            .grpc(grpc::routes(pool))
+            .task("events", subscription.run())
+            .task("sweeper", async { Ok::<_, StartError>(sweeper.await) })
+            .task("outbox", async { Ok::<_, StartError>(relay.await) }))
+    }
+
+    async fn seed(config: Config, _common: Common) -> Result<(), StartError> {
+        let pool = config.database.pool(Self::NAME)?;
+        let mut tx = pool.begin().await?;
+        for product in contracts::demo::products() {
+            let sku = product.sku.parse()?;
+            if db::is_unknown(&mut tx, &sku).await? {
+                let reason = db::Reason { user: None, note: Some("demo".to_owned()) };
+                db::supply(&mut tx, &sku, product.stock, None, &reason).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! The inventory service as a program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kit::run::<inventory::Inventory>()
+}

@@ -1,0 +1,95 @@
+//! Many orders at once, straight at the SQL and through Kafka.
+
+use std::time::Duration;
+
+use inventory::Inventory;
+use inventory::db;
+use inventory::stock::{Demand, Kind, Levels, State};
+use kit::testing::Running;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+
+use crate::world::{Order, levels, processed, supply, told};
+
+/// Tries to reserve an order in a transaction of its own.
+async fn reserve(pool: PgPool, order: Order) -> bool {
+    let mut tx = pool.begin().await.unwrap();
+    let demand = Demand::of(&order.placed().lines).unwrap();
+    db::open(&mut tx, order.id, Duration::from_mins(1)).await.unwrap();
+    let shortages = db::reserve(&mut tx, order.id, &demand).await.unwrap();
+    tx.commit().await.unwrap();
+    shortages.is_empty()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fifty_orders_for_ten_units() {
+    let running = Running::start::<Inventory>(&[]).await;
+    supply(running.pool(), "A", 10).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..50 {
+        tasks.spawn(reserve(running.pool().clone(), Order::of(&[("A", 1)])));
+    }
+    let reserved = tasks.join_all().await.into_iter().filter(|reserved| *reserved).count();
+    assert_eq!(reserved, 10);
+    assert_eq!(levels(running.pool(), "A").await, Levels { available: 0, reserved: 10 });
+}
+
+#[tokio::test]
+async fn fifty_orders_for_ten_units_through_kafka() {
+    let running = Running::start::<Inventory>(&[]).await;
+    let pool = running.pool();
+    supply(pool, "A", 10).await;
+    let orders: Vec<Order> = (0..50).map(|_| Order::of(&[("A", 1)])).collect();
+    for order in &orders {
+        running.publish(&order.placed()).await;
+    }
+    processed(&running, 50).await;
+    assert_eq!(levels(pool, "A").await, Levels { available: 0, reserved: 10 });
+    let (mut reserved, mut rejected) = (0, 0);
+    for order in &orders {
+        reserved += told(pool, order, "stock.reserved").await;
+        rejected += told(pool, order, "stock.rejected").await;
+    }
+    assert_eq!((reserved, rejected), (10, 40));
+}
+
+/// Orders of several SKUs in every order of lines, some of them settled meanwhile: a deadlock
+/// would be an error, a lost update would show in the levels.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn crossing_orders_neither_deadlock_nor_lose_units() {
+    let running = Running::start::<Inventory>(&[]).await;
+    let pool = running.pool();
+    for code in ["A", "B", "C"] {
+        supply(pool, code, 30).await;
+    }
+    let mut tasks = JoinSet::new();
+    for round in 0..90 {
+        let lines = [[("A", 1), ("B", 1)], [("C", 1), ("A", 1)], [("B", 1), ("C", 1)]];
+        let order = Order::of(&lines[round % 3]);
+        let (pool, id) = (pool.clone(), order.id);
+        tasks.spawn(async move {
+            if !reserve(pool.clone(), order).await || round % 2 == 0 {
+                return;
+            }
+            let mut tx = pool.begin().await.unwrap();
+            assert_eq!(db::lock(&mut tx, id).await.unwrap(), Some(State::Pending));
+            db::settle(&mut tx, id, Kind::Release).await.unwrap();
+            db::set_state(&mut tx, id, State::Released).await.unwrap();
+            tx.commit().await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    for code in ["A", "B", "C"] {
+        let held: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(quantity), 0)::bigint FROM reservation_lines
+             JOIN reservations USING (order_id) WHERE state = 'pending' AND sku = $1",
+        )
+        .bind(code)
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        assert!(held > 0);
+        let expected = Levels { available: 30 - held, reserved: held };
+        assert_eq!(levels(pool, code).await, expected, "{code}");
+    }
+}

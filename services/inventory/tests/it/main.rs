@@ -1,0 +1,16 @@
+//! Inventory against the real Postgres and Kafka.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod concurrency;
+mod grpc;
+mod history;
+mod http;
+mod orders;
+mod sweeper;
+mod world;
+
+#[test]
+fn openapi() {
+    kit::testing::check_openapi::<inventory::Inventory>(env!("CARGO_MANIFEST_DIR"));
+}
