@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Image archives: made from binaries and Debian's root filesystems, kept in the cache. Sourced.
 
-ENGINES=(postgres:15 redis:7 kafka:4.1 mail:2)
+ENGINES=(postgres redis kafka mail)
+declare -A TAG=([postgres]=15 [redis]=7 [kafka]=4.1 [mail]=2 [busybox]=1)
 
 # ---- FROM scratch ----
 
@@ -40,15 +41,15 @@ scratch_image() { # BINARY NAME IMAGE OUT
 
 base_images() { # makes them and prints their archives
   build coredns metrics-server local-path-provisioner
-  packages gcc=/usr/bin/cc libc6-dev=/usr/include/stdio.h busybox-static=/bin/busybox ca-certificates=/etc/ssl/certs/ca-certificates.crt
+  packages gcc=/usr/bin/cc libc6-dev=/usr/include/stdio.h ca-certificates=/etc/ssl/certs/ca-certificates.crt
   local tool
   make_once "$IMAGES/pause.tar" "$(digest images/pause lib/images.sh)" "image pause" pause_image "$IMAGES/pause.tar"
-  make_once "$IMAGES/busybox.tar" "$(digest lib/images.sh)" "image busybox" busybox_image "$IMAGES/busybox.tar"
   for tool in coredns metrics-server local-path-provisioner; do
     make_once "$IMAGES/$tool.tar" "$(cat "$BIN/$tool.key")-$(digest lib/images.sh)" "image $tool" \
       scratch_image "$BIN/$tool" "$tool" "localhost/shop-operator/$tool:$(cat "$BIN/$tool.key")" "$IMAGES/$tool.tar"
   done
-  printf "$IMAGES/%s.tar\n" pause busybox coredns metrics-server local-path-provisioner
+  printf "$IMAGES/%s.tar\n" pause coredns metrics-server local-path-provisioner
+  debian_images busybox # a shell and the usual small tools, for the pods that make volumes and for tests
 }
 
 pause_image() { # OUT
@@ -57,19 +58,6 @@ pause_image() { # OUT
   chmod 755 "$root"
   cc -Os -static -s -o "$root/pause" "$HERE/images/pause/pause.c"
   write_archive "$root" localhost/shop-operator/pause:1 '{"User":"65535:65535","Entrypoint":["/pause"]}' "$1"
-  rm -rf "$root"
-}
-
-# A shell and the usual small tools, for the pods that make volumes and for tests.
-busybox_image() { # OUT
-  local root applet
-  root=$(mktemp -d)
-  mkdir -p "$root/bin" "$root/etc"
-  chmod 755 "$root"
-  install -m 755 /bin/busybox "$root/bin/busybox"
-  for applet in $(/bin/busybox --list); do [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"; done
-  printf 'root:x:0:0::/:/bin/sh\nnonroot:x:65532:65532::/:/bin/sh\n' >"$root/etc/passwd"
-  write_archive "$root" localhost/shop-operator/busybox:1 '{"User":"65532:65532","Cmd":["/bin/sh"],"Env":["PATH=/bin"]}' "$1"
   rm -rf "$root"
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Images of Postgres, Redis, Kafka and the mail sink: a root filesystem of only the Debian packages
+# Images of Postgres, Redis, Kafka, the mail sink and a shell: a root filesystem of only the Debian packages
 # they need, our entry point, and a layer written by hand as for all other images. Sourced.
 #
 # images/NAME/packages    what is taken from Debian 12, with what it depends on
@@ -14,28 +14,27 @@ usr/bin/perl* usr/lib/*/perl* usr/lib/*/libperl* usr/share/perl* usr/lib/python3
 usr/share/doc usr/share/man usr/share/info usr/share/lintian usr/share/locale usr/share/bash-completion usr/share/icons
 usr/share/pixmaps usr/share/menu usr/share/applications usr/share/bug'
 
-engine_images() { # NAME...: makes them and prints their archives
-  local name engine image key inputs
+debian_images() { # NAME...: makes them and prints their archives
+  local name image key inputs
   for name; do
-    image=
-    for engine in "${ENGINES[@]}"; do [ "${engine%%:*}" != "$name" ] || image=localhost/shop-operator/$engine; done
-    [ -n "$image" ] || die "no such engine image: $name (there are ${ENGINES[*]%%:*})"
+    [ -n "${TAG[$name]:-}" ] || die "no such image: $name (there are ${!TAG[*]})"
+    image=localhost/shop-operator/$name:${TAG[$name]}
     case $name in
       kafka) inputs=$(kafka_home) ;;
       mail) inputs=$(mail_home) ;;
       *) inputs= ;;
     esac
-    key=$(digest "images/$name" lib/engine-images.sh)
+    key=$(digest "images/$name" lib/debian-images.sh)
     fresh "$IMAGES/$name.tar" "$key" || {
       need_root # whose right it is to unpack a system
       packages mmdebstrap=/usr/bin/mmdebstrap ca-certificates=/etc/ssl/certs/ca-certificates.crt
     }
-    make_once "$IMAGES/$name.tar" "$key" "image $image" engine_image "$name" "$image" "$inputs" "$IMAGES/$name.tar"
+    make_once "$IMAGES/$name.tar" "$key" "image $image" debian_image "$name" "$image" "$inputs" "$IMAGES/$name.tar"
     echo "$IMAGES/$name.tar"
   done
 }
 
-engine_image() { # NAME IMAGE INPUTS OUT
+debian_image() { # NAME IMAGE INPUTS OUT
   local name=$1 image=$2 inputs=$3 out=$4 from=$HERE/images/$1 applet pattern
   root=$(mktemp -d)
   trap 'umount -l "$root/proc" 2>/dev/null || true; rm -rf "$root"' EXIT # root is not local: the trap runs after this function
@@ -50,7 +49,7 @@ engine_image() { # NAME IMAGE INPUTS OUT
   done
   printf 'root:x:0:0::/:/bin/sh\n%s:x:999:999::/data:/bin/sh\n' "$name" >"$root/etc/passwd"
   printf 'root:x:0:\n%s:x:999:\n' "$name" >"$root/etc/group"
-  install -m 755 "$from"/*.sh "$root/" 2>/dev/null || true # the mail sink needs none
+  install -m 755 "$from"/*.sh "$root/" 2>/dev/null || true # not all have one
   if [ -n "$inputs" ]; then mkdir -p "$root/opt"; cp -a "$inputs" "$root/opt/$name"; fi
   [ "$name" != kafka ] || archive_classes "$root"
   chmod 755 "$root"
