@@ -13,7 +13,7 @@ use super::{Resources, empty, schema};
 #[x_kube(
     validation = Rule::new("has(self.bundled) != has(self.external)")
         .message("exactly one of bundled and external must be set"),
-    validation = Rule::new("has(self.bundled) == has(oldSelf.bundled)")
+    validation = Rule::new("!(has(self.bundled) && has(oldSelf.external)) && !(has(self.external) && has(oldSelf.bundled))")
         .message("the kind of database cannot be changed, because the data would stay behind: create another Shop with the new kind and move the data"),
 )]
 pub struct Database {
@@ -38,7 +38,7 @@ impl Default for Database {
 #[x_kube(
     validation = Rule::new("has(self.bundled) != has(self.external)")
         .message("exactly one of bundled and external must be set"),
-    validation = Rule::new("has(self.bundled) == has(oldSelf.bundled)")
+    validation = Rule::new("!(has(self.bundled) && has(oldSelf.external)) && !(has(self.external) && has(oldSelf.bundled))")
         .message("the kind of cache cannot be changed, because the shoppers' carts would stay behind: create another Shop with the new kind"),
 )]
 pub struct Cache {
@@ -57,12 +57,13 @@ impl Default for Cache {
     }
 }
 
-/// How the shop sends e-mail.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How the shop sends e-mail. Without a member it is `bundled`: unlike the other engines this one
+/// may be exchanged, and a default that the API server wrote down would stay beside its successor.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.bundled) != has(self.external)")
-        .message("exactly one of bundled and external must be set"),
+    validation = Rule::new("!(has(self.bundled) && has(self.external))")
+        .message("bundled and external exclude each other"),
 )]
 pub struct Mail {
     /// A mail server that delivers nothing and shows what it got on a web page. For development.
@@ -72,12 +73,6 @@ pub struct Mail {
     /// A mail server that somebody else runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalMail>,
-}
-
-impl Default for Mail {
-    fn default() -> Self {
-        Self { bundled: Some(BundledMail::default()), external: None }
-    }
 }
 
 /// One server with one volume in the shop's namespace.

@@ -12,7 +12,7 @@ use super::{BundledEngine, CredentialsSecretRef, empty};
 #[x_kube(
     validation = Rule::new("has(self.bundled) != has(self.external)")
         .message("exactly one of bundled and external must be set"),
-    validation = Rule::new("has(self.bundled) == has(oldSelf.bundled)")
+    validation = Rule::new("!(has(self.bundled) && has(oldSelf.external)) && !(has(self.external) && has(oldSelf.bundled))")
         .message("the kind of event broker cannot be changed, because undelivered events would stay behind: create another Shop with the new kind"),
 )]
 pub struct Events {

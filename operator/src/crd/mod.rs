@@ -114,7 +114,7 @@ fn yes() -> bool {
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!(has(self.gateway.ingress) || has(self.gateway.httpRoute)) || has(self.host)")
+    validation = Rule::new("has(self.host) || !has(self.gateway) || !(has(self.gateway.ingress) || has(self.gateway.httpRoute))")
         .message("host is required when gateway.ingress or gateway.httpRoute is set").field_path(".host"),
 )]
 pub struct ShopSpec {
@@ -167,7 +167,7 @@ pub struct ShopSpec {
     #[serde(default)]
     pub topics: Topics,
 
-    /// How the shop sends e-mail. Exactly one member is set; default: `bundled`.
+    /// How the shop sends e-mail. At most one member is set; default: `bundled`.
     #[serde(default)]
     pub mail: Mail,
 

@@ -83,19 +83,23 @@ pub(super) fn mail(
     shop: &str,
     host: Option<&str>,
     errors: &mut Errors,
-) -> Option<MailEngine> {
+) -> MailEngine {
     let path = "spec.mail";
-    match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
-        Choice::Bundled(bundled) => Some(MailEngine::Bundled {
+    let Some(external) = &spec.external else {
+        let asked = spec.bundled.as_ref().and_then(|bundled| bundled.resources.as_ref());
+        return MailEngine::Bundled {
             image: images.mail.clone(),
-            resources: resources(path, bundled.resources.as_ref(), MAIL, errors),
+            resources: resources(path, asked, MAIL, errors),
             from: format!("{shop} <shop@{}>", mail_domain(shop, host)),
-        }),
-        Choice::External(external) => Some(MailEngine::External {
-            url: external.secret_ref.clone(),
-            port: external.port,
-            from: external.from.clone(),
-        }),
+        };
+    };
+    if spec.bundled.is_some() {
+        errors.invalid(path, "bundled and external exclude each other");
+    }
+    MailEngine::External {
+        url: external.secret_ref.clone(),
+        port: external.port,
+        from: external.from.clone(),
     }
 }
 

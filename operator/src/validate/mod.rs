@@ -52,9 +52,9 @@ pub fn validate(
     };
     let topics = engines::topics(&spec.topics, &events, &namespace, &name, &mut errors);
     let mail = engines::mail(&spec.mail, images, &name, spec.host.as_deref(), &mut errors);
-    let Some(mail) = mail.filter(|_| errors.is_empty()) else {
+    if !errors.is_empty() {
         return Err(errors.into());
-    };
+    }
     let wants = Capabilities {
         service_monitors: spec.observability.service_monitors,
         http_routes: spec.gateway.http_route.is_some(),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shop_operator::{
     crd::ServiceName,
-    validate::{FieldErrorReason, MissingApi, Observed, SecretFacts, validate},
+    validate::{FieldErrorReason, MailEngine, MissingApi, Observed, SecretFacts, validate},
 };
 
 use crate::support::{config, judged, observed, shop, validated};
@@ -16,7 +16,6 @@ fn errors_name_the_field() {
         (json!({ "database": {} }), "spec.database"),
         (json!({ "cache": {} }), "spec.cache"),
         (json!({ "events": {} }), "spec.events"),
-        (json!({ "mail": {} }), "spec.mail"),
         (json!({ "gateway": { "ingress": {} } }), "spec.host"),
         (json!({ "topics": { "replicationFactor": 3 } }), "spec.topics.replicationFactor"),
         (
@@ -89,6 +88,22 @@ fn every_error_is_told_at_once() {
         "spec.services[0].enabled",
     ];
     assert_eq!(paths, expected);
+}
+
+#[test]
+fn mail_may_be_exchanged_but_is_one_or_the_other() {
+    let smtp = json!({ "secretRef": { "name": "smtp" }, "from": "a@example.com" });
+    let mut there = observed(&[]);
+    let facts = SecretFacts { keys: ["url".to_owned()].into(), hash: "abc".into() };
+    there.secrets.insert("smtp".into(), facts);
+    let mail = |mail: Value| validate(&shop(json!({ "mail": mail })), &there, &config());
+    assert_eq!(mail(json!({})).unwrap().mail, mail(json!({ "bundled": {} })).unwrap().mail);
+    assert!(matches!(
+        mail(json!({ "external": smtp })).unwrap().mail,
+        MailEngine::External { port: 465, .. }
+    ));
+    let errors = mail(json!({ "bundled": {}, "external": smtp })).unwrap_err();
+    assert_eq!(errors[0].path, "spec.mail");
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! An operator that dies after every single write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{Method, Request};
+use kube::Client;
+use kube::client::{Body, ClientBuilder};
+use serde_json::{Value, json};
+use shop_operator::metrics::Metrics;
+use shop_operator::validate::Capabilities;
+use tokio::sync::{Notify, watch};
+use tower::{BoxError, Layer, Service};
+
+use crate::server;
+use crate::world::{World, condition, observed};
+
+/// Lets so many writes through and then nothing any more.
+#[derive(Clone)]
+struct Budget {
+    left: Arc<AtomicI64>,
+    spent: Arc<Notify>,
+}
+
+impl<S> Layer<S> for Budget {
+    type Service = Budgeted<S>;
+
+    fn layer(&self, inner: S) -> Budgeted<S> {
+        Budgeted { budget: self.clone(), inner }
+    }
+}
+
+struct Budgeted<S> {
+    budget: Budget,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Budgeted<S>
+where
+    S: Service<Request<Body>, Error = BoxError>,
+    S::Future: Send + 'static,
+    S::Response: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let writes = !matches!(*request.method(), Method::GET);
+        if writes && self.budget.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            self.budget.spent.notify_one();
+            return async { Err("the process is dead".into()) }.boxed();
+        }
+        self.inner.call(request).boxed()
+    }
+}
+
+async fn budgeted(writes: i64) -> (Client, Budget) {
+    let budget = Budget { left: Arc::new(AtomicI64::new(writes)), spent: Arc::new(Notify::new()) };
+    let config = server::operator_config().await;
+    let client = ClientBuilder::try_from(config).unwrap().with_layer(&budget).build();
+    (client, budget)
+}
+
+/// What must be the same in two namespaces: everything but identity and what is random.
+async fn state(world: &World) -> BTreeMap<(String, String), Value> {
+    let mut state = BTreeMap::new();
+    for (key, child) in world.children().await {
+        let text = serde_json::to_string(&child.data).unwrap();
+        let mut data: Value = serde_json::from_str(&text.replace(&world.namespace, "NS")).unwrap();
+        for path in ["/data", "/status", "/spec/clusterIP", "/spec/clusterIPs",
+            "/spec/template/metadata/annotations"] {
+            if let Some(value) = data.pointer_mut(path) {
+                *value = Value::Null;
+            }
+        }
+        state.insert(key, data);
+    }
+    state
+}
+
+#[tokio::test]
+async fn a_crash_after_each_write_ends_where_no_crash_does() {
+    let reference = World::new().await;
+    reference.create(json!({})).await;
+    let operator = reference.operator().await;
+    reference.until_ready().await;
+    operator.settle(&reference).await;
+
+    let world = World::new().await;
+    world.create(json!({})).await;
+    let mut crashes = 0;
+    loop {
+        let (client, budget) = budgeted(1).await;
+        let (_, capabilities) = watch::channel(Capabilities::default());
+        let metrics = Metrics::new().unwrap();
+        let doomed = world.operator_with(client, metrics, capabilities).await;
+        let ready = world.until("ready", |shop| {
+            condition(shop, "Ready").0 == "True" && observed(shop) == shop.metadata.generation
+        });
+        tokio::select! {
+            () = budget.spent.notified() => crashes += 1,
+            _ = ready => break,
+        }
+        drop(doomed);
+        assert!(crashes < 1000, "it never converges");
+    }
+    assert!(crashes > 50, "only {crashes} crashes");
+    let survivor = world.operator().await;
+    world.until_ready().await;
+    survivor.settle(&world).await;
+    assert_eq!(state(&world).await, state(&reference).await);
+}

@@ -1,0 +1,17 @@
+//! Tests against a real API server with real engines, started by `cluster/engines up`. The
+//! operator runs with the rules of `rbac.yaml` and no others.
+//!
+//! There are no nodes and no controllers: [`kubelet`] says of every Deployment that it is
+//! available and of every Job that it has completed, or failed, and nothing collects garbage.
+
+mod adoption;
+mod apply;
+mod crash;
+mod deletion;
+mod election;
+mod kubelet;
+mod migrations;
+mod optional;
+mod schema;
+mod server;
+mod world;

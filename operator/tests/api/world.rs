@@ -1,0 +1,284 @@
+//! A namespace with a Shop, an operator for it, and words to wait with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, DynamicObject};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client, Config, ResourceExt as _};
+use serde_json::{Value, json};
+use shop_operator::context::Context;
+use shop_operator::crd::Shop;
+use shop_operator::metrics::Metrics;
+use shop_operator::validate::Capabilities;
+use shop_operator::{app, controller, reconcile, settings::Cli, watches};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{kubelet, server};
+
+/// Longest wait for anything; the machine may be busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// Name of every Shop under test.
+pub(crate) const NAME: &str = "demo";
+
+/// A namespace of its own.
+pub(crate) struct World {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    tasks: JoinSet<()>,
+}
+
+impl World {
+    /// A namespace with a stand-in for kubelets and the credentials of the external engines.
+    pub(crate) async fn new() -> Self {
+        let client = server::admin().await;
+        let namespace = format!("t-{:08x}", rand::random::<u32>());
+        let named = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
+        let object = Namespace { metadata: named, ..Namespace::default() };
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        namespaces.create(&PostParams::default(), &object).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(kubelet::run(client.clone(), namespace.clone()));
+        let world = Self { client, namespace, tasks };
+        let database = Url::parse(&server::variable("TEST_DATABASE_URL")).unwrap();
+        world
+            .secret("postgres-admin", &[
+                ("username", database.username()),
+                ("password", database.password().unwrap()),
+            ])
+            .await;
+        world.secret("redis", &[("url", &server::variable("TEST_REDIS_URL"))]).await;
+        world
+    }
+
+    /// Creates a Secret that somebody else keeps.
+    pub(crate) async fn secret(&self, name: &str, content: &[(&str, &str)]) {
+        let content = content.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let object = Secret {
+            metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+            string_data: Some(content.collect()),
+            ..Secret::default()
+        };
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
+
+    pub(crate) fn shops(&self) -> Api<Shop> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A Shop with external engines and this on top of its spec.
+    pub(crate) async fn create(&self, more: Value) -> Shop {
+        let mut spec = self.external();
+        merge(&mut spec, more);
+        let shop = json!({
+            "apiVersion": "shop-operator.io/v1alpha1", "kind": "Shop",
+            "metadata": { "name": NAME }, "spec": spec,
+        });
+        let shop = serde_json::from_value(shop).unwrap();
+        self.shops().create(&PostParams::default(), &shop).await.unwrap()
+    }
+
+    fn external(&self) -> Value {
+        let database = Url::parse(&server::variable("TEST_DATABASE_URL")).unwrap();
+        let redis = Url::parse(&server::variable("TEST_REDIS_URL")).unwrap();
+        json!({
+            "database": { "external": {
+                "host": database.host_str(), "port": database.port(), "sslMode": "disable",
+                "adminSecretRef": { "name": "postgres-admin" },
+            } },
+            "cache": { "external": { "secretRef": { "name": "redis" }, "port": redis.port() } },
+            "events": { "external": {
+                "bootstrapServers": [server::variable("TEST_KAFKA_BROKERS")],
+            } },
+            "topics": { "partitions": 1, "replicationFactor": 1 },
+        })
+    }
+
+    pub(crate) async fn change(&self, patch: Value) -> Shop {
+        let patch = Patch::Merge(patch);
+        self.shops().patch(NAME, &PatchParams::default(), &patch).await.unwrap()
+    }
+
+    pub(crate) async fn shop(&self) -> Shop {
+        self.shops().get(NAME).await.unwrap()
+    }
+
+    /// Waits until something is true of the Shop.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Shop) -> bool) -> Shop {
+        let condition = |shop: Option<&Shop>| shop.is_some_and(&holds);
+        match timeout(PATIENCE, await_condition(self.shops(), NAME, condition)).await {
+            Ok(shop) => shop.unwrap().unwrap(),
+            Err(_) => panic!("{what}: not in time: {:#?}", self.shop().await.status),
+        }
+    }
+
+    pub(crate) async fn until_ready(&self) -> Shop {
+        self.until("ready", |shop| {
+            condition(shop, "Ready").0 == "True"
+                && observed(shop) == shop.metadata.generation
+        })
+        .await
+    }
+
+    pub(crate) async fn until_gone(&self) {
+        let gone = await_condition(self.shops(), NAME, |shop: Option<&Shop>| shop.is_none());
+        timeout(PATIENCE, gone).await.expect("the Shop goes in time").unwrap();
+    }
+
+    /// An API of any kind in this namespace.
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Every object that operators make in this namespace, by kind and name.
+    pub(crate) async fn children(&self) -> BTreeMap<(String, String), DynamicObject> {
+        let mut children = BTreeMap::new();
+        for kind in watches::prunable(Capabilities::default()) {
+            for object in self.list(&kind).await {
+                children.insert((kind.kind.clone(), object.name_any()), object);
+            }
+        }
+        children
+    }
+
+    async fn list(&self, kind: &ApiResource) -> Vec<DynamicObject> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, kind);
+        let ours = ListParams::default().labels(&shop_operator::names::managed_selector());
+        api.list(&ours).await.unwrap().items
+    }
+
+    /// Does what the garbage collector would do for a deleted owner.
+    pub(crate) async fn collect_garbage(&self, owner: &str) {
+        for kind in watches::prunable(Capabilities::default()) {
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
+            for object in self.list(&kind).await {
+                if object.owner_references().iter().any(|reference| reference.uid == owner) {
+                    api.delete(&object.name_any(), &DeleteParams::background()).await.unwrap();
+                }
+            }
+        }
+    }
+
+    /// An operator for this namespace.
+    pub(crate) async fn operator(&self) -> Operator {
+        let metrics = Metrics::new().unwrap();
+        let client = app::client(server::operator_config().await, &metrics).unwrap();
+        let (_, capabilities) = watch::channel(Capabilities::default());
+        self.operator_with(client, metrics, capabilities).await
+    }
+
+    pub(crate) async fn operator_with(
+        &self,
+        client: Client,
+        metrics: Metrics,
+        capabilities: watch::Receiver<Capabilities>,
+    ) -> Operator {
+        let cli = <Cli as clap::Parser>::parse_from(["shop-operator"]);
+        let config = app::configuration(&cli.settings);
+        let pod = "operator-under-test".to_owned();
+        let context = Arc::new(Context::new(client, config, capabilities, metrics, pod));
+        let stop = CancellationToken::new();
+        let (done, synced) = oneshot::channel();
+        let namespace = Some(self.namespace.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(controller::run(context.clone(), namespace, 2, done, stop.clone()));
+        let _ = timeout(PATIENCE, synced).await.expect("caches fill in time");
+        Operator { context, stop, tasks }
+    }
+}
+
+impl Drop for World {
+    /// The namespace stays for whoever looks into a failure; engines are thrown away as a whole.
+    fn drop(&mut self) {
+        self.tasks.abort_all();
+    }
+}
+
+/// A running operator.
+pub(crate) struct Operator {
+    pub(crate) context: Arc<Context>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Operator {
+    pub(crate) fn writes(&self) -> u64 {
+        self.context.metrics.writes_total()
+    }
+
+    /// Reconciles a Shop here and now; returns the number of writes that took.
+    pub(crate) async fn reconcile(&self, shop: &Shop) -> u64 {
+        let before = self.writes();
+        let _ = reconcile::reconcile(shop, &self.context).await;
+        self.writes() - before
+    }
+
+    /// Waits until reconciling writes nothing any more.
+    pub(crate) async fn settle(&self, world: &World) {
+        for _ in 0..20 {
+            let shop = world.shop().await;
+            if self.reconcile(&shop).await == 0 {
+                return;
+            }
+            // The caches must have seen what was written, or the next try reads it once more.
+            let version = world.shop().await.resource_version();
+            world.until("settled", |shop| shop.resource_version() == version).await;
+        }
+        panic!("reconciling never stops writing");
+    }
+
+    /// Whether nothing is left in this process that would be a leak.
+    pub(crate) fn remembers(&self, shop: &Shop) -> usize {
+        self.context.cache.children(&ObjectRef::from_obj(shop)).len()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.join_all().await;
+    }
+}
+
+/// Status and reason of a condition.
+pub(crate) fn condition<'s>(shop: &'s Shop, type_: &str) -> (&'s str, &'s str) {
+    let conditions = shop.status.as_ref().map(|status| status.conditions.as_slice());
+    let condition = conditions.unwrap_or_default().iter().find(|c| c.type_ == type_);
+    condition.map_or(("", ""), |c| (&c.status, &c.reason))
+}
+
+pub(crate) fn observed(shop: &Shop) -> Option<i64> {
+    shop.status.as_ref()?.observed_generation
+}
+
+pub(crate) fn config_for_tests() -> impl Future<Output = Config> {
+    server::operator_config()
+}
+
+/// JSON merge patch (RFC 7396).
+pub(crate) fn merge(target: &mut Value, patch: Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (key, value) in patch {
+                if value.is_null() {
+                    target.remove(&key);
+                } else {
+                    merge(target.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (target, patch) => *target = patch,
+    }
+}
