@@ -244,7 +244,8 @@ impl App {
         let Self { stop, http, grpc, tasks, checks, pools, verifier, listeners, .. } = self;
         let [http_listener, grpc_listener, admin_listener] = listeners;
         let mut set = JoinSet::new();
-        let routes = layered(http, self.openapi, &self.draining).layer(Extension(verifier));
+        let routes =
+            layered(http, self.openapi.as_ref(), &self.draining).layer(Extension(verifier));
         let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         let stopped = stop.clone().cancelled_owned();
         set.spawn(async move {
@@ -297,9 +298,9 @@ async fn first_end(tasks: &mut JoinSet<(&'static str, Result<(), StartError>)>) 
 }
 
 /// The service's routes under what every request passes through.
-fn layered(routes: Router, openapi: Option<OpenApi>, draining: &Arc<AtomicBool>) -> Router {
+fn layered(routes: Router, openapi: Option<&OpenApi>, draining: &Arc<AtomicBool>) -> Router {
     openapi
-        .map_or(Router::new(), docs)
+        .map_or_else(Router::new, docs)
         .merge(routes)
         .fallback(edge::not_found)
         .method_not_allowed_fallback(edge::method_not_allowed)
@@ -311,8 +312,8 @@ fn layered(routes: Router, openapi: Option<OpenApi>, draining: &Arc<AtomicBool>)
 }
 
 /// The OpenAPI document and its Swagger UI.
-fn docs(openapi: OpenApi) -> Router {
-    let document = serde_json::to_value(&openapi).unwrap_or_default();
+fn docs(openapi: &OpenApi) -> Router {
+    let document = serde_json::to_value(openapi).unwrap_or_default();
     let swagger = utoipa_swagger_ui::SwaggerUi::new("/swagger-ui")
         .external_url_unchecked("/openapi.json", document);
     Router::new().merge(swagger)
