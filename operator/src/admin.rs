@@ -57,18 +57,12 @@ pub async fn serve(
         .route("/metrics", get(print_metrics))
         .with_state(Admin { phase, metrics });
     let listener = TcpListener::bind(address).await?;
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let phase = *admin.phase.borrow();
-    let code = if phase.is_ready() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let code = if phase.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{phase:?}").to_lowercase())
 }
 

@@ -15,10 +15,8 @@ use tower::util::MapRequestLayer;
 use tracing::{info, warn};
 
 use crate::admin::{self, Phase};
-use crate::cache::Cache;
-use crate::context::{Backoff, Checks, Context};
+use crate::context::Context;
 use crate::controller;
-use crate::events::Events;
 use crate::leader::{Elector, Timing};
 use crate::metrics::Metrics;
 use crate::names::{self, OPERATOR};
@@ -110,16 +108,9 @@ async fn lead(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let (found, capabilities) = watch::channel(watches::capabilities(&client).await);
-    let context = Arc::new(Context {
-        config: configuration(&settings),
-        cache: Arc::new(Cache::default()),
-        capabilities,
-        metrics,
-        events: Events::new(client.clone(), settings.pod_name.clone()),
-        backoff: Backoff::default(),
-        checks: Checks::default(),
-        client: client.clone(),
-    });
+    let pod = settings.pod_name.clone();
+    let config = configuration(&settings);
+    let context = Arc::new(Context::new(client.clone(), config, capabilities, metrics, pod));
     let mut tasks = JoinSet::new();
     let mut full = Vec::new();
     for namespace in settings.scopes() {
@@ -128,7 +119,7 @@ async fn lead(
         let (context, stop) = (context.clone(), stop.clone());
         tasks.spawn(controller::run(context, namespace, settings.concurrency, done, stop));
     }
-    let discovery = watches::discover(client, found);
+    let discovery = watches::discover(client, &found);
     tokio::pin!(discovery);
     let announce = async {
         if join_all(full).await.iter().all(Result::is_ok) {
@@ -138,18 +129,16 @@ async fn lead(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = announce => unreachable!("it is pending for ever"),
-        () = &mut discovery => Err(Error::Died("discovery")),
-        _ = tasks.join_next(), if !stop.is_cancelled() => match stop.is_cancelled() {
-            true => Ok(()),
-            false => Err(Error::Died("a controller")),
-        },
+        biased;
         () = stop.cancelled() => {
             if timeout(GRACE, tasks.join_all()).await.is_err() {
                 warn!("reconciliations under way took too long");
             }
             Ok(())
         }
+        () = announce => unreachable!("it is pending for ever"),
+        () = &mut discovery => Err(Error::Died("discovery")),
+        _ = tasks.join_next() => Err(Error::Died("a controller")),
     }
 }
 

@@ -42,6 +42,28 @@ pub struct Context {
     pub checks: Checks,
 }
 
+impl Context {
+    /// A context in which nothing is known yet. `pod` reports events.
+    pub fn new(
+        client: Client,
+        config: Config,
+        capabilities: watch::Receiver<Capabilities>,
+        metrics: Metrics,
+        pod: String,
+    ) -> Self {
+        Self {
+            events: Events::new(client.clone(), pod),
+            client,
+            config,
+            cache: Arc::default(),
+            capabilities,
+            metrics,
+            backoff: Backoff::default(),
+            checks: Checks::default(),
+        }
+    }
+}
+
 /// Exponential waits per Shop, with jitter and a cap.
 #[derive(Debug, Default)]
 pub struct Backoff(Mutex<HashMap<ObjectRef<Shop>, u32>>);

@@ -46,11 +46,11 @@ pub async fn run(
     let settings = Config::default().debounce(DEBOUNCE).concurrency(concurrency);
     let reconciling = applier(attempt, retry, context, shops, queue, settings).for_each(async |result| {
         match result {
-            Ok((shop, action)) => debug!(%shop, ?action, "reconciled"),
+            Ok((done, action)) => debug!(shop = %done, ?action, "reconciled"),
             // Shops that are gone are still named by children that go after them.
-            Err(controller::Error::ObjectNotFound(shop)) => debug!(%shop, "is gone"),
-            Err(controller::Error::ReconcilerFailed(error, shop)) => {
-                warn!(%shop, reason = error.reason(), error = chain(&error), "reconciliation failed");
+            Err(controller::Error::ObjectNotFound(gone)) => debug!(shop = %gone, "is gone"),
+            Err(controller::Error::ReconcilerFailed(error, failed)) => {
+                warn!(shop = %failed, reason = error.reason(), error = chain(&error), "reconciliation failed");
             }
             Err(error) => error!(error = chain(&error), "the queue failed"),
         }
@@ -70,7 +70,7 @@ fn attempt(
         let metrics = &context.metrics;
         let begun = Instant::now();
         metrics.in_flight.inc();
-        let result = reconcile(&shop, &context).await;
+        let result = Box::pin(reconcile(&shop, &context)).await;
         metrics.in_flight.dec();
         let label = match &result {
             Ok(_) => {
@@ -92,10 +92,10 @@ fn attempt(
 }
 
 /// When to try again: soon and ever later if that can help, else with the next resync.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 fn retry(shop: Arc<Shop>, error: &Error, context: Arc<Context>) -> Action {
     let shop = ObjectRef::from_obj(&*shop);
-    let wait =
-        if error.is_permanent() { RESYNC } else { context.backoff.next(&shop) };
+    let wait = if error.is_permanent() { RESYNC } else { context.backoff.next(&shop) };
     context.metrics.retry_queue.set(i64::try_from(context.backoff.len()).unwrap_or(i64::MAX));
     Action::requeue(wait)
 }

@@ -60,9 +60,8 @@ pub enum Error {
 impl Error {
     /// Sorts errors of sqlx by what can be done about them.
     fn new(error: sqlx::Error) -> Self {
-        let code = error
-            .as_database_error()
-            .and_then(|e| e.code().map(|c| c.into_owned()));
+        let code =
+            error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
         match (&error, code.as_deref()) {
             // invalid_password, invalid_authorization_specification
             (_, Some("28P01" | "28000")) => Self::LoginRefused(error),
@@ -94,11 +93,7 @@ impl Admin {
                 .fetch_one(&mut connection),
         )
         .await?;
-        Ok(Self {
-            connection,
-            options,
-            superuser,
-        })
+        Ok(Self { connection, options, superuser })
     }
 
     /// Makes role and database what they should be; true if anything had to be written.
@@ -113,16 +108,14 @@ impl Admin {
     /// Drops database and role if the database is the role's own. Open connections are cut.
     pub async fn drop(&mut self, owned: &Owned) -> Result<(), Error> {
         match self.owner(&owned.database).await? {
-            Some(owner) if owner != owned.role => return Ok(()),
+            Some(other) if other != owned.role => return Ok(()),
             Some(_) => {
                 let database = identifier(&owned.database);
-                self.run(format!("DROP DATABASE {database} WITH (FORCE)"))
-                    .await?;
+                self.run(format!("DROP DATABASE {database} WITH (FORCE)")).await?;
             }
             None => {}
         }
-        self.run(format!("DROP ROLE IF EXISTS {}", identifier(&owned.role)))
-            .await
+        self.run(format!("DROP ROLE IF EXISTS {}", identifier(&owned.role))).await
     }
 
     /// Says goodbye, so that the server logs no lost connection.
@@ -155,11 +148,7 @@ impl Admin {
             Some(owner) if owner == wanted.role => return Ok(false),
             Some(owner) => {
                 let Owned { database, role } = wanted.clone();
-                return Err(Error::Taken {
-                    database,
-                    owner,
-                    role,
-                });
+                return Err(Error::Taken { database, owner, role });
             }
             None => {}
         }
@@ -168,8 +157,7 @@ impl Admin {
             // To make it the owner, an administrator of a managed server must be a member.
             self.run(format!("GRANT {role} TO CURRENT_USER")).await?;
         }
-        self.run(format!("CREATE DATABASE {database} OWNER {role}"))
-            .await?;
+        self.run(format!("CREATE DATABASE {database} OWNER {role}")).await?;
         Ok(true)
     }
 
@@ -197,21 +185,14 @@ impl Admin {
         )
         .await?;
         if open {
-            self.run(format!(
-                "REVOKE ALL ON DATABASE {} FROM PUBLIC",
-                identifier(database)
-            ))
-            .await?;
+            self.run(format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", identifier(database)))
+                .await?;
         }
         Ok(open)
     }
 
     async fn sync_password(&mut self, wanted: &Owned, password: &str) -> Result<bool, Error> {
-        let own = self
-            .options
-            .clone()
-            .username(&wanted.role)
-            .password(password);
+        let own = self.options.clone().username(&wanted.role).password(password);
         match connect(&own.database(&wanted.database)).await {
             Ok(connection) => {
                 let _ = timeout(PATIENCE, connection.close()).await;
@@ -244,10 +225,7 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Error> {
 }
 
 async fn bounded<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
-    timeout(PATIENCE, work)
-        .await
-        .map_err(|_| Error::Unreachable(None))?
-        .map_err(Error::new)
+    timeout(PATIENCE, work).await.map_err(|_| Error::Unreachable(None))?.map_err(Error::new)
 }
 
 /// An identifier as SQL text (PostgreSQL 4.1.1: quotes are doubled).
@@ -266,10 +244,7 @@ mod tests {
 
     #[test]
     fn names_and_texts_cannot_leave_their_quotes() {
-        assert_eq!(
-            identifier(r#"a"; DROP TABLE x; --"#),
-            r#""a""; DROP TABLE x; --""#
-        );
+        assert_eq!(identifier(r#"a"; DROP TABLE x; --"#), r#""a""; DROP TABLE x; --""#);
         assert_eq!(literal("it's"), "'it''s'");
     }
 }

@@ -46,7 +46,8 @@ impl Engines<'_> {
     pub async fn databases(&self, plan: &DatabasePlan) -> Step {
         let bundled = matches!(self.valid.database, DatabaseEngine::Bundled(_));
         let wish = self.wish(plan);
-        if let Some(known) = self.known(Engine::Database, bundled.then_some(names::POSTGRES), &wish) {
+        if let Some(known) = self.known(Engine::Database, bundled.then_some(names::POSTGRES), &wish)
+        {
             return (known, None);
         }
         match self.ensure_databases(plan).await {
@@ -75,9 +76,9 @@ impl Engines<'_> {
         if bundled {
             return (ready, None);
         }
-        let address = url.and_then(|url| Url::parse(url).ok()).and_then(|url| {
-            Some(format!("{}:{}", url.host_str()?, url.port().unwrap_or(6379)))
-        });
+        let address = url
+            .and_then(|url| Url::parse(url).ok())
+            .and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port().unwrap_or(6379))));
         if let Some(address) = address
             && topics::knock(&address).await
         {
@@ -93,9 +94,10 @@ impl Engines<'_> {
         if let Some(known) = self.known(Engine::Events, bundled.then_some(names::KAFKA), &wish) {
             return (known, None);
         }
-        let topics = match topics::answers(plan).await {
-            true => topics::ensure(self.brokers(plan), plan.topics.clone()).await,
-            false => Err(topics::Error::Unreachable(None)),
+        let topics = if topics::answers(plan).await {
+            topics::ensure(self.brokers(plan), plan.topics.clone()).await
+        } else {
+            Err(topics::Error::Unreachable(None))
         };
         match topics {
             Ok(report) => {
@@ -122,7 +124,8 @@ impl Engines<'_> {
         let mut admin = Admin::connect(self.admin(plan)).await?;
         for spec in &plan.databases {
             let owned = Owned { database: spec.database.clone(), role: spec.role.clone() };
-            let password = self.credentials.get(&spec.secret, SecretKey::PASSWORD).unwrap_or_default();
+            let password =
+                self.credentials.get(&spec.secret, SecretKey::PASSWORD).unwrap_or_default();
             admin.ensure(&owned, password).await?;
         }
         admin.close().await;
@@ -186,8 +189,7 @@ impl Engines<'_> {
 
     /// Everything that a check depends on, as a short text.
     fn wish(&self, plan: &impl std::fmt::Debug) -> String {
-        let foreign: Vec<String> =
-            self.secrets.values().map(crate::credentials::hash).collect();
+        let foreign: Vec<String> = self.secrets.values().map(crate::credentials::hash).collect();
         names::hash(&format!("{plan:?}{:?}{foreign:?}", self.credentials.hashes()))
     }
 

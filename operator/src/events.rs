@@ -32,7 +32,9 @@ impl Events {
             if find(new) == old {
                 continue;
             }
-            let Some(condition) = new.conditions.iter().find(|c| c.type_ == type_) else { continue };
+            let Some(condition) = new.conditions.iter().find(|c| c.type_ == type_) else {
+                continue;
+            };
             let degraded = type_ == "Degraded";
             // That nothing needs help is worth a line only after something did.
             if degraded && condition.status == "False" && old.is_none() {

@@ -144,10 +144,7 @@ impl Elector {
     pub async fn hold(&mut self) {
         loop {
             sleep(self.timing.retry_period).await;
-            let left = self
-                .timing
-                .renew_deadline
-                .saturating_sub(self.renewed.elapsed());
+            let left = self.timing.renew_deadline.saturating_sub(self.renewed.elapsed());
             match timeout(left, self.attempt()).await {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => {
@@ -174,11 +171,7 @@ impl Elector {
         }
         spec.holder_identity = None;
         spec.lease_duration_seconds = Some(1);
-        if let Err(error) = self
-            .api
-            .replace(&self.name, &PostParams::default(), &lease)
-            .await
-        {
+        if let Err(error) = self.api.replace(&self.name, &PostParams::default(), &lease).await {
             warn!(%error, "could not release the lease");
         }
     }
@@ -192,22 +185,15 @@ impl Elector {
         let started = Instant::now();
         let written = match self.tracker.decide(&self.identity, now) {
             Decision::Wait => return Ok(false),
-            Decision::Create => {
-                self.api
-                    .create(&PostParams::default(), &self.claim(None))
-                    .await
-            }
+            Decision::Create => self.api.create(&PostParams::default(), &self.claim(None)).await,
             Decision::Take => {
-                self.api
-                    .replace(&self.name, &PostParams::default(), &self.claim(current))
-                    .await
+                self.api.replace(&self.name, &PostParams::default(), &self.claim(current)).await
             }
         };
         match written {
             Ok(lease) => {
                 self.renewed = started;
-                self.tracker
-                    .observe(Some(record(&lease)), self.begun.elapsed());
+                self.tracker.observe(Some(record(&lease)), self.begun.elapsed());
                 Ok(true)
             }
             // Somebody wrote in between; the next attempt sees what.
@@ -227,11 +213,7 @@ impl Elector {
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(self.timing.lease_duration.as_secs().max(1)).ok(),
-            acquire_time: if renewal {
-                old.acquire_time
-            } else {
-                Some(now.clone())
-            },
+            acquire_time: if renewal { old.acquire_time } else { Some(now.clone()) },
             renew_time: Some(now),
             lease_transitions: Some(transitions + i32::from(!renewal)),
             ..LeaseSpec::default()
@@ -242,10 +224,7 @@ impl Elector {
 
 fn record(lease: &Lease) -> Record {
     let spec = lease.spec.clone().unwrap_or_default();
-    let seconds = spec
-        .lease_duration_seconds
-        .and_then(|s| u64::try_from(s).ok())
-        .unwrap_or(0);
+    let seconds = spec.lease_duration_seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
     Record {
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
@@ -273,18 +252,14 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = (
-            0..2_usize,
-            0..6_u64,
-            0..8_u64,
-            proptest::bool::weighted(0.3),
-        )
-            .prop_map(|(who, pause, read_to_write, write_lost)| Step {
+        let step = (0..2_usize, 0..6_u64, 0..8_u64, proptest::bool::weighted(0.3)).prop_map(
+            |(who, pause, read_to_write, write_lost)| Step {
                 who,
                 pause,
                 read_to_write,
                 write_lost,
-            });
+            },
+        );
         proptest::collection::vec(step, 1..200)
     }
 
@@ -310,10 +285,7 @@ mod tests {
                 return false;
             }
             self.writes += 1;
-            self.stored = Some(Record {
-                version: self.writes.to_string(),
-                ..record
-            });
+            self.stored = Some(Record { version: self.writes.to_string(), ..record });
             true
         }
     }
@@ -361,46 +333,32 @@ mod tests {
         }
     }
 
-    fn held_by(holder: &str, version: &str) -> Option<Record> {
-        Some(Record {
+    fn held_by(holder: &str, version: &str) -> Record {
+        Record {
             version: version.to_owned(),
             holder: Some(holder.to_owned()),
             duration: Duration::from_secs(DURATION),
             transitions: 1,
-        })
+        }
     }
 
     #[test]
     fn expiry_counts_from_the_last_change_seen_here() {
         let mut tracker = Tracker::default();
-        tracker.observe(held_by("a", "1"), Duration::from_secs(100));
-        tracker.observe(held_by("a", "1"), Duration::from_secs(110));
-        assert_eq!(
-            tracker.decide("b", Duration::from_secs(114)),
-            Decision::Wait
-        );
-        assert_eq!(
-            tracker.decide("b", Duration::from_secs(115)),
-            Decision::Take
-        );
-        tracker.observe(held_by("a", "2"), Duration::from_secs(115));
-        assert_eq!(
-            tracker.decide("b", Duration::from_secs(129)),
-            Decision::Wait
-        );
+        tracker.observe(Some(held_by("a", "1")), Duration::from_secs(100));
+        tracker.observe(Some(held_by("a", "1")), Duration::from_secs(110));
+        assert_eq!(tracker.decide("b", Duration::from_secs(114)), Decision::Wait);
+        assert_eq!(tracker.decide("b", Duration::from_secs(115)), Decision::Take);
+        tracker.observe(Some(held_by("a", "2")), Duration::from_secs(115));
+        assert_eq!(tracker.decide("b", Duration::from_secs(129)), Decision::Wait);
     }
 
     #[test]
     fn a_released_lease_is_free_at_once() {
         let mut tracker = Tracker::default();
-        tracker.observe(
-            held_by("a", "1").map(|r| Record { holder: None, ..r }),
-            Duration::ZERO,
-        );
+        let released = Record { holder: None, ..held_by("a", "1") };
+        tracker.observe(Some(released), Duration::ZERO);
         assert_eq!(tracker.decide("b", Duration::ZERO), Decision::Take);
-        assert_eq!(
-            Tracker::default().decide("b", Duration::ZERO),
-            Decision::Create
-        );
+        assert_eq!(Tracker::default().decide("b", Duration::ZERO), Decision::Create);
     }
 }

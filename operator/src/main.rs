@@ -21,7 +21,8 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(Cli { settings, .. }: Cli) -> ExitCode {
-    let _telemetry = match telemetry::start(&settings.log_level, settings.otlp_endpoint.as_deref()) {
+    let _telemetry = match telemetry::start(&settings.log_level, settings.otlp_endpoint.as_deref())
+    {
         Ok(guard) => guard,
         Err(error) => {
             eprintln!("{}", chain(&error));

@@ -43,10 +43,7 @@ impl Metrics {
                 &["result"],
             )?,
             reconcile_errors: IntCounterVec::new(
-                Opts::new(
-                    "shop_operator_reconcile_errors_total",
-                    "Failed reconciliations.",
-                ),
+                Opts::new("shop_operator_reconcile_errors_total", "Failed reconciliations."),
                 &["reason"],
             )?,
             in_flight: IntGauge::new(
@@ -58,10 +55,7 @@ impl Metrics {
                 "Shops that wait for their next try after an error.",
             )?,
             writes: IntCounterVec::new(
-                Opts::new(
-                    "shop_operator_writes_total",
-                    "Mutating requests to the API server.",
-                ),
+                Opts::new("shop_operator_writes_total", "Mutating requests to the API server."),
                 &["verb", "resource"],
             )?,
             leader: IntGauge::new("shop_operator_leader", "1 while this replica leads.")?,
@@ -98,25 +92,19 @@ impl Metrics {
             Method::DELETE => "delete",
             _ => return,
         };
-        self.writes
-            .with_label_values(&[verb, resource(request.uri().path())])
-            .inc();
+        self.writes.with_label_values(&[verb, resource(request.uri().path())]).inc();
     }
 
     /// All mutating requests but for those to Leases, which tick at rest.
     pub fn writes_total(&self) -> u64 {
         use prometheus::core::Collector as _;
         let families = self.writes.collect();
-        let metrics = families
-            .iter()
-            .flat_map(prometheus::proto::MetricFamily::get_metric);
+        let metrics = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
         let of_shops =
             metrics.filter(|metric| metric.get_label().iter().all(|l| l.value() != "leases"));
         // Counters only hold whole numbers that fit.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        of_shops
-            .map(|metric| metric.get_counter().get_value() as u64)
-            .sum()
+        of_shops.map(|metric| metric.get_counter().get_value() as u64).sum()
     }
 }
 
@@ -126,8 +114,7 @@ fn resource(path: &str) -> &str {
     let prefix = if parts.next() == Some("api") { 1 } else { 2 };
     let mut parts = parts.skip(prefix).peekable();
     match (parts.next(), parts.next(), parts.next()) {
-        (Some("namespaces"), Some(_), Some(plural)) => plural,
-        (Some(plural), _, _) => plural,
+        (Some("namespaces"), Some(_), Some(plural)) | (Some(plural), _, _) => plural,
         _ => "unknown",
     }
 }
@@ -139,10 +126,7 @@ mod tests {
     #[test]
     fn the_resource_is_read_from_the_path() {
         assert_eq!(resource("/api/v1/namespaces/n/secrets/s"), "secrets");
-        assert_eq!(
-            resource("/apis/apps/v1/namespaces/n/deployments/d"),
-            "deployments"
-        );
+        assert_eq!(resource("/apis/apps/v1/namespaces/n/deployments/d"), "deployments");
         assert_eq!(
             resource("/apis/shop-operator.io/v1alpha1/namespaces/n/shops/s/status"),
             "shops"
@@ -160,16 +144,9 @@ mod tests {
         for (method, path) in [
             (Method::GET, "/api/v1/namespaces/n/secrets/s"),
             (Method::PATCH, "/api/v1/namespaces/n/secrets/s"),
-            (
-                Method::PUT,
-                "/apis/coordination.k8s.io/v1/namespaces/n/leases/l",
-            ),
+            (Method::PUT, "/apis/coordination.k8s.io/v1/namespaces/n/leases/l"),
         ] {
-            let request = Request::builder()
-                .method(method)
-                .uri(path)
-                .body(Body::empty())
-                .unwrap();
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
             metrics.count_request(&request);
         }
         assert_eq!(metrics.writes_total(), 1);

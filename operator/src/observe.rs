@@ -9,8 +9,8 @@ use kube::{Api, Client, ResourceExt as _};
 
 use crate::cache::{Cache, ChildKey, Seen};
 use crate::components::{COMPONENTS, Need};
-use crate::credentials::{self, Content};
 use crate::crd::Shop;
+use crate::credentials::{self, Content};
 use crate::error::Error;
 use crate::names;
 use crate::validate::{Capabilities, Observed, SecretFacts, referenced_secrets};
@@ -61,8 +61,7 @@ pub async fn observe(
 }
 
 async fn read_secrets(client: &Client, shop: &Shop) -> Result<BTreeMap<String, Content>, Error> {
-    let api: Api<Secret> =
-        Api::namespaced(client.clone(), &shop.namespace().unwrap_or_default());
+    let api: Api<Secret> = Api::namespaced(client.clone(), &shop.namespace().unwrap_or_default());
     let reads = referenced_secrets(&shop.spec).into_iter().map(|name| {
         let api = api.clone();
         async move {

@@ -11,9 +11,9 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use crate::apply::Applier;
+use crate::apply::{Applier, Done, Outcome};
 use crate::build;
-use crate::cache::ChildKey;
+use crate::cache::{ChildKey, Seen};
 use crate::context::{Context, RESYNC};
 use crate::crd::{Shop, ShopStatus};
 use crate::engines::{Engines, Step};
@@ -115,7 +115,8 @@ impl<'a> Run<'a> {
             database
         };
         let (database, (events, cache)) =
-            join(databases_and_migrations, join(engines.topics(&topic_plan), engines.cache())).await;
+            join(databases_and_migrations, join(engines.topics(&topic_plan), engines.cache()))
+                .await;
         services.roll_out(events.0.is_ready(), cache.0.is_ready()).await;
         errors.append(&mut services.errors);
         errors.extend(self.apply_stage(&desired, Stage::Exposure).await);
@@ -134,7 +135,8 @@ impl<'a> Run<'a> {
         let later = errors.into_iter().next();
         facts.error = later.as_ref().map(|error| (error.reason(), error.message()));
         let objects = desired.iter().map(|(_, object)| ChildKey::of(object));
-        let secrets = build::credentials(&valid).into_iter().map(|spec| ChildKey::secret(&spec.name));
+        let secrets =
+            build::credentials(&valid).into_iter().map(|spec| ChildKey::secret(&spec.name));
         Ok(Plan { wanted: objects.chain(secrets).collect(), held, waits, later })
     }
 
@@ -144,7 +146,7 @@ impl<'a> Run<'a> {
 
     async fn prune(&self, plan: &Plan) -> Result<(), Error> {
         let capabilities = *self.context.capabilities.borrow();
-        let keep = |_: &ChildKey, seen: &crate::cache::Seen| {
+        let keep = |_: &ChildKey, seen: &Seen| {
             let component = seen.component.as_deref().unwrap_or_default();
             plan.held.contains(component)
         };
@@ -153,7 +155,7 @@ impl<'a> Run<'a> {
 }
 
 /// What was applied, and what was not.
-fn partition<'o>(results: Vec<crate::apply::Outcome<'o>>) -> (Vec<crate::apply::Done<'o>>, Vec<Error>) {
+fn partition(results: Vec<Outcome<'_>>) -> (Vec<Done<'_>>, Vec<Error>) {
     let (mut done, mut errors) = (Vec::new(), Vec::new());
     for (object, result) in results {
         match result {
@@ -186,9 +188,9 @@ fn monitoring(shop: &ValidatedShop) -> Part {
 fn complaints(shop: &ValidatedShop, failed_seeds: Vec<String>) -> Vec<(&'static str, String)> {
     let missing = shop.missing_apis.iter().filter(|api| **api != MissingApi::ServiceMonitor);
     let missing = missing.map(|api| ("ApiMissing", format!("the cluster has no {}", api.as_str())));
-    let seeds = failed_seeds.into_iter().map(|job| {
-        ("DemoDataFailed", format!("Job {job} failed; delete it to try again"))
-    });
+    let seeds = failed_seeds
+        .into_iter()
+        .map(|job| ("DemoDataFailed", format!("Job {job} failed; delete it to try again")));
     missing.chain(seeds).collect()
 }
 

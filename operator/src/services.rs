@@ -146,8 +146,8 @@ impl<'a> Services<'a> {
         let list = pods.list(&of_job).await.map(|list| list.items).unwrap_or_default();
         let newest = list.iter().max_by_key(|pod| pod.creation_timestamp());
         let Some(pod) = newest else { return "its pods are gone".to_owned() };
-        let last = LogParams { tail_lines: Some(1), ..LogParams::default() };
-        match pods.logs(&pod.name_any(), &last).await {
+        let one_line = LogParams { tail_lines: Some(1), ..LogParams::default() };
+        match pods.logs(&pod.name_any(), &one_line).await {
             Ok(log) if !log.trim().is_empty() => log.trim().to_owned(),
             Ok(_) => "it logged nothing".to_owned(),
             Err(_) => "its log cannot be read".to_owned(),

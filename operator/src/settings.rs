@@ -22,7 +22,7 @@ pub enum Command {
     /// Reconcile Shops until told to stop.
     #[default]
     Run,
-    /// Print the CustomResourceDefinition as YAML.
+    /// Print the definition of the resource as YAML.
     Crd,
 }
 

@@ -46,28 +46,17 @@ pub fn start(log_level: &str, otlp_endpoint: Option<&str>) -> Result<Guard, Erro
     });
     registry()
         .with(EnvFilter::try_new(log_level)?)
-        .with(
-            fmt::layer()
-                .json()
-                .flatten_event(true)
-                .with_writer(std::io::stderr),
-        )
+        .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
         .with(traces)
         .try_init()?;
     Ok(Guard(provider))
 }
 
 fn provider(endpoint: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()?;
+    let exporter =
+        opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
     Ok(SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
-        .with_resource(
-            Resource::builder()
-                .with_service_name("shop-operator")
-                .build(),
-        )
+        .with_resource(Resource::builder().with_service_name("shop-operator").build())
         .build())
 }

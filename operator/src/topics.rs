@@ -151,9 +151,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(Handle) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let handle = Handle::current();
-    spawn_blocking(move || work(handle))
-        .await
-        .map_err(Error::Panicked)?
+    spawn_blocking(move || work(handle)).await.map_err(Error::Panicked)?
 }
 
 struct Session {
@@ -164,14 +162,9 @@ struct Session {
 
 impl Session {
     fn open(client: &ClientConfig, handle: Handle) -> Result<Self, Error> {
-        let options = AdminOptions::new()
-            .request_timeout(Some(PATIENCE))
-            .operation_timeout(Some(PATIENCE));
-        Ok(Self {
-            admin: client.create()?,
-            options,
-            handle,
-        })
+        let options =
+            AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+        Ok(Self { admin: client.create()?, options, handle })
     }
 
     fn ensure(&self, topics: &[TopicSpec]) -> Result<Report, Error> {
@@ -179,11 +172,7 @@ impl Session {
         let mut report = Report::default();
         let (mut missing, mut small, mut present) = (Vec::new(), Vec::new(), Vec::new());
         for topic in topics {
-            match metadata
-                .topics()
-                .iter()
-                .find(|found| found.name() == topic.name)
-            {
+            match metadata.topics().iter().find(|found| found.name() == topic.name) {
                 None => missing.push(topic),
                 Some(found) => {
                     present.push(topic);
@@ -211,10 +200,7 @@ impl Session {
             config.iter().fold(new, |new, (key, value)| new.set(key, value))
         });
         let new: Vec<NewTopic<'_>> = new.collect();
-        self.finish(
-            self.handle
-                .block_on(self.admin.create_topics(&new, &self.options))?,
-        )
+        Self::finish(self.handle.block_on(self.admin.create_topics(&new, &self.options))?)
     }
 
     fn grow(&self, topics: &[&TopicSpec]) -> Result<Vec<String>, Error> {
@@ -222,14 +208,9 @@ impl Session {
             return Ok(Vec::new());
         }
         let count = |topic: &TopicSpec| usize::try_from(topic.partitions).unwrap_or(1);
-        let more: Vec<_> = topics
-            .iter()
-            .map(|topic| NewPartitions::new(&topic.name, count(topic)))
-            .collect();
-        self.finish(
-            self.handle
-                .block_on(self.admin.create_partitions(&more, &self.options))?,
-        )
+        let more: Vec<_> =
+            topics.iter().map(|topic| NewPartitions::new(&topic.name, count(topic))).collect();
+        Self::finish(self.handle.block_on(self.admin.create_partitions(&more, &self.options))?)
     }
 
     /// `AlterConfigs` replaces everything that was set on a topic, so what others set is sent along.
@@ -280,15 +261,11 @@ impl Session {
         if names.is_empty() {
             return Ok(());
         }
-        self.finish(
-            self.handle
-                .block_on(self.admin.delete_topics(&names, &self.options))?,
-        )?;
+        Self::finish(self.handle.block_on(self.admin.delete_topics(&names, &self.options))?)?;
         Ok(())
     }
 
     fn finish(
-        &self,
         results: Vec<Result<String, (String, RDKafkaErrorCode)>>,
     ) -> Result<Vec<String>, Error> {
         use RDKafkaErrorCode::{TopicAlreadyExists, UnknownTopicOrPartition};
@@ -325,10 +302,7 @@ fn refusal(wanted: &TopicSpec, found: &MetadataTopic) -> Option<String> {
             "topic {name} has {have} partitions; fewer ({want}) would lose records"
         ));
     }
-    let replicas = found
-        .partitions()
-        .first()
-        .map_or(0, |partition| partition.replicas().len());
+    let replicas = found.partitions().first().map_or(0, |partition| partition.replicas().len());
     let want = usize::try_from(wanted.replication_factor).unwrap_or(0);
     (replicas != want).then(|| {
         format!("topic {name} has {replicas} replicas; {want} needs a reassignment by the brokers' operator")

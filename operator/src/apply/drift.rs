@@ -42,13 +42,7 @@ fn without_identity(object: &Map<String, Value>) -> Map<String, Value> {
     object.remove("apiVersion");
     object.remove("kind");
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
-        for key in [
-            "name",
-            "namespace",
-            "managedFields",
-            "resourceVersion",
-            "uid",
-        ] {
+        for key in ["name", "namespace", "managedFields", "resourceVersion", "uid"] {
             metadata.remove(key);
         }
     }
@@ -65,17 +59,14 @@ fn object_is_applied(
         None => path == ".",
     });
     nothing_left_over
-        && desired
-            .iter()
-            .filter(|(_, value)| !value.is_null())
-            .all(|(field, value)| {
-                match (owned.get(&format!("f:{field}")), live.get(field)) {
-                    (Some(owned), Some(live)) => value_is_applied(value, live, owned),
-                    // An empty map or list in a granular field owns nothing.
-                    (None, _) => is_empty(value),
-                    (Some(_), None) => false,
-                }
-            })
+        && desired.iter().filter(|(_, value)| !value.is_null()).all(|(field, value)| {
+            match (owned.get(&format!("f:{field}")), live.get(field)) {
+                (Some(owned), Some(live)) => value_is_applied(value, live, owned),
+                // An empty map or list in a granular field owns nothing.
+                (None, _) => is_empty(value),
+                (Some(_), None) => false,
+            }
+        })
 }
 
 fn value_is_applied(desired: &Value, live: &Value, owned: &Value) -> bool {
@@ -137,10 +128,7 @@ fn is_subset(desired: &Value, live: &Value) -> bool {
             .all(|(field, value)| live.get(field).is_some_and(|live| is_subset(value, live))),
         (Value::Array(desired), Value::Array(live)) => {
             desired.len() == live.len()
-                && desired
-                    .iter()
-                    .zip(live)
-                    .all(|(desired, live)| is_subset(desired, live))
+                && desired.iter().zip(live).all(|(desired, live)| is_subset(desired, live))
         }
         _ => desired == live,
     }
@@ -211,10 +199,7 @@ mod tests {
         for (path, value) in [
             ("/metadata/labels/x", json!("2")),
             ("/spec/template/spec/containers/1/image", json!("i:2")),
-            (
-                "/spec/template/spec/containers/1/args",
-                json!(["serve", "more"]),
-            ),
+            ("/spec/template/spec/containers/1/args", json!(["serve", "more"])),
             (CONTAINERS, json!([])),
         ] {
             let mut live = live();
@@ -252,12 +237,7 @@ mod tests {
         desired["spec"]["paused"] = json!(true);
         assert!(!is_applied(&desired, &live(), "us"));
         let mut other = self::desired();
-        other
-            .pointer_mut(CONTAINERS)
-            .unwrap()
-            .as_array_mut()
-            .unwrap()
-            .push(json!({"name": "b"}));
+        other.pointer_mut(CONTAINERS).unwrap().as_array_mut().unwrap().push(json!({"name": "b"}));
         assert!(!is_applied(&other, &live(), "us"));
     }
 }

@@ -195,9 +195,8 @@ impl Applier<'_> {
             Some(owner) if owner.kind == "Shop" && owner.name == self.shop.name => {
                 return Err(Error::Predecessor { object });
             }
-            Some(_) => return Err(Error::Foreign { object }),
             None if self.is_labelled(live) => {}
-            None => return Err(Error::Foreign { object }),
+            Some(_) | None => return Err(Error::Foreign { object }),
         }
         if live.metadata.deletion_timestamp.is_some() {
             return Err(Error::Terminating { object });

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 const PASSWORD_LENGTH: usize = 32;
 
 /// A new password.
-pub fn password() -> String {
+pub(super) fn password() -> String {
     Alphanumeric.sample_string(&mut rng(), PASSWORD_LENGTH)
 }
 
@@ -24,7 +24,7 @@ pub fn password() -> String {
 /// # Panics
 ///
 /// If the operating system gives no randomness: there is no safe way to go on.
-pub fn signing_key() -> Result<String, pkcs8::Error> {
+pub(super) fn signing_key() -> Result<String, pkcs8::Error> {
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).expect("the operating system gives randomness");
     let pem = SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF)?;
@@ -32,7 +32,7 @@ pub fn signing_key() -> Result<String, pkcs8::Error> {
 }
 
 /// The JSON Web Key Set (RFC 7517, RFC 8037) with the public half of a private key.
-pub fn public_keys(signing_key_pem: &str) -> Result<String, pkcs8::Error> {
+pub(super) fn public_keys(signing_key_pem: &str) -> Result<String, pkcs8::Error> {
     let public = SigningKey::from_pkcs8_pem(signing_key_pem)?.verifying_key();
     let key = json!({
         "kty": "OKP", "crv": "Ed25519", "x": x(&public),

@@ -88,7 +88,8 @@ impl Credentials {
 
 /// A hash of the content of a Secret.
 pub fn hash(content: &Content) -> String {
-    let text: Vec<String> = content.iter().map(|(key, value)| format!("{key}\0{value}\0")).collect();
+    let text: Vec<String> =
+        content.iter().map(|(key, value)| format!("{key}\0{value}\0")).collect();
     names::hash(&text.concat())
 }
 

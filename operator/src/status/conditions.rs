@@ -53,11 +53,11 @@ pub(super) fn conditions(
     verdicts.push(degraded(facts, &parts));
     verdicts.extend(parts.iter().map(|(type_, part)| Verdict::of(type_, part)));
     verdicts.push(paused(facts.paused));
-    verdicts.into_iter().map(|verdict| condition(verdict, old, generation, now)).collect()
+    verdicts.iter().map(|verdict| condition(verdict, old, generation, now)).collect()
 }
 
 fn condition(
-    verdict: Verdict,
+    verdict: &Verdict,
     old: &[Condition],
     generation: Option<i64>,
     now: Timestamp,
@@ -78,7 +78,10 @@ fn condition(
 fn ready(facts: &Facts, services: &Part, parts: &[(&'static str, &Part)]) -> Verdict {
     let type_ = "Ready";
     let required = || facts.services.iter().filter(|service| !service.optional);
-    if facts.valid.is_some() && required().next().is_some() && required().all(ServiceFacts::can_serve) {
+    if facts.valid.is_some()
+        && required().next().is_some()
+        && required().all(ServiceFacts::can_serve)
+    {
         return Verdict::new(type_, true, "Available", "a shopper can buy".to_owned());
     }
     if let Some((reason, message)) = &facts.error {

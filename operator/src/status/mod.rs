@@ -56,7 +56,8 @@ fn ratio(services: &[ServiceFacts], holds: impl Fn(&ServiceFacts) -> bool) -> St
 }
 
 fn migrations(services: &[ServiceFacts]) -> String {
-    let migrations: Vec<&Migration> = services.iter().filter_map(|s| s.migration.as_ref()).collect();
+    let migrations: Vec<&Migration> =
+        services.iter().filter_map(|s| s.migration.as_ref()).collect();
     let applied = migrations.iter().filter(|m| matches!(m, Migration::Applied)).count();
     format!("{applied}/{}", migrations.len())
 }
@@ -74,4 +75,3 @@ const fn events_kind(shop: &ValidatedShop) -> &'static str {
         EventsEngine::External { .. } => "external",
     }
 }
-

@@ -37,7 +37,7 @@ pub fn workloads() -> [ApiResource; 3] {
 }
 
 /// Kinds of which the metadata is enough.
-pub fn others() -> [ApiResource; 8] {
+pub(super) fn others() -> [ApiResource; 8] {
     [
         ApiResource::erase::<ConfigMap>(&()),
         ApiResource::erase::<Secret>(&()),
@@ -52,7 +52,7 @@ pub fn others() -> [ApiResource; 8] {
 
 /// Volumes are watched for drift and left to owner references when a Shop goes: none is ever
 /// deleted because a spec does not name it.
-pub fn volumes() -> ApiResource {
+pub(super) fn volumes() -> ApiResource {
     ApiResource::erase::<PersistentVolumeClaim>(&())
 }
 
@@ -80,20 +80,20 @@ where
 }
 
 /// One watch on the children of Shops.
-pub struct Follower {
+pub(super) struct Follower {
     /// Client of the API server.
-    pub client: Client,
+    pub(super) client: Client,
     /// What the watch fills.
-    pub cache: Arc<Cache>,
+    pub(super) cache: Arc<Cache>,
     /// Whom the watch wakes.
-    pub wake: Wake,
+    pub(super) wake: Wake,
     /// The namespace, or all.
-    pub namespace: Option<String>,
+    pub(super) namespace: Option<String>,
 }
 
 impl Follower {
     /// Follows a kind with its status.
-    pub async fn follow_status(self, kind: ApiResource, synced: oneshot::Sender<()>) {
+    pub(super) async fn follow_status(self, kind: ApiResource, synced: oneshot::Sender<()>) {
         let api = api::<DynamicObject>(self.client.clone(), self.namespace.as_deref(), &kind);
         let keep = |object: DynamicObject| {
             let status = object.data.get("status").cloned().unwrap_or_default();
@@ -103,7 +103,7 @@ impl Follower {
     }
 
     /// Follows the metadata of a kind; nothing else leaves the API server.
-    pub async fn follow_metadata(self, kind: ApiResource, synced: oneshot::Sender<()>) {
+    pub(super) async fn follow_metadata(self, kind: ApiResource, synced: oneshot::Sender<()>) {
         let api = api::<PartialObjectMeta<DynamicObject>>(
             self.client.clone(),
             self.namespace.as_deref(),

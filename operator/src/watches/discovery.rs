@@ -23,7 +23,7 @@ const DISCOVERY: Duration = Duration::from_mins(1);
 const SERVED: Duration = Duration::from_secs(1);
 
 /// Finds out which optional APIs there are, now and whenever their definitions change.
-pub async fn discover(client: Client, found: watch::Sender<Capabilities>) {
+pub async fn discover(client: Client, found: &watch::Sender<Capabilities>) {
     let definitions: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(client.clone());
     let events = watcher(definitions, watcher::Config::default()).default_backoff();
     pin_mut!(events);
@@ -64,5 +64,8 @@ pub async fn capabilities(client: &Client) -> Capabilities {
         let list = client.list_api_group_resources(&version).await;
         list.is_ok_and(|list| list.resources.iter().any(|resource| resource.kind == kind.2))
     };
-    Capabilities { service_monitors: has(SERVICE_MONITOR).await, http_routes: has(HTTP_ROUTE).await }
+    Capabilities {
+        service_monitors: has(SERVICE_MONITOR).await,
+        http_routes: has(HTTP_ROUTE).await,
+    }
 }

@@ -194,11 +194,7 @@ fn intent(shop: &Shop) -> u64 {
 }
 
 /// Wakes Shops when a Secret that they refer to changes. Nothing of the Secrets is kept.
-async fn follow_references(
-    api: Api<PartialObjectMeta<Secret>>,
-    shops: Store<Shop>,
-    wake: Wake,
-) {
+async fn follow_references(api: Api<PartialObjectMeta<Secret>>, shops: Store<Shop>, wake: Wake) {
     let foreign = format!("{}!={}", names::MANAGED_BY_LABEL, names::OPERATOR);
     let config = watcher::Config::default().labels(&foreign);
     let events = watcher(api, config).default_backoff().touched_objects();

@@ -54,11 +54,13 @@ async fn drift_is_repaired_and_foreign_fields_stay() {
               "image": "elsewhere/catalog:evil" },
         ] } } },
     });
-    let manual = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
+    let manual =
+        PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
     api.patch(CATALOG, &manual, &Patch::Strategic(patch)).await.unwrap();
-    let repaired = kube::runtime::wait::await_condition(api.clone(), CATALOG, |now: Option<&Deployment>| {
-        now.is_some_and(|now| image(now) == image(&before))
-    });
+    let repaired =
+        kube::runtime::wait::await_condition(api.clone(), CATALOG, |now: Option<&Deployment>| {
+            now.is_some_and(|now| image(now) == image(&before))
+        });
     let repaired = timeout(std::time::Duration::from_secs(60), repaired).await;
     let repaired = repaired.expect("drift is repaired in time").unwrap().unwrap();
     let annotations = repaired.metadata.annotations.unwrap();
@@ -85,8 +87,6 @@ async fn a_service_that_is_removed_is_pruned_and_what_is_not_ours_is_not() {
     let disabled = json!({ "spec": { "services": [{ "name": "review", "enabled": false }] } });
     world.change(disabled).await;
     world.until_ready().await;
-    let gone = kube::runtime::wait::conditions::is_deleted;
-    let _ = gone;
     operator.settle(&world).await;
     assert!(world.api::<Deployment>().get_opt("demo-review").await.unwrap().is_none());
     assert!(world.api::<Service>().get_opt("demo-review").await.unwrap().is_none());
@@ -124,11 +124,11 @@ async fn a_pause_stops_writes_and_no_status() {
 #[tokio::test]
 async fn a_missing_secret_is_said_and_its_creation_helps() {
     let world = World::new().await;
-    world
-        .create(json!({ "cache": { "external": { "secretRef": { "name": "later" } } } }))
-        .await;
+    world.create(json!({ "cache": { "external": { "secretRef": { "name": "later" } } } })).await;
     let _operator = world.operator().await;
-    world.until("secret missing", |shop| condition(shop, "Ready") == ("False", "SecretMissing")).await;
+    world
+        .until("secret missing", |shop| condition(shop, "Ready") == ("False", "SecretMissing"))
+        .await;
     world.secret("later", &[("url", &crate::server::variable("TEST_REDIS_URL"))]).await;
     world.until_ready().await;
 }

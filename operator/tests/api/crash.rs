@@ -76,8 +76,13 @@ async fn state(world: &World) -> BTreeMap<(String, String), Value> {
     for (key, child) in world.children().await {
         let text = serde_json::to_string(&child.data).unwrap();
         let mut data: Value = serde_json::from_str(&text.replace(&world.namespace, "NS")).unwrap();
-        for path in ["/data", "/status", "/spec/clusterIP", "/spec/clusterIPs",
-            "/spec/template/metadata/annotations"] {
+        for path in [
+            "/data",
+            "/status",
+            "/spec/clusterIP",
+            "/spec/clusterIPs",
+            "/spec/template/metadata/annotations",
+        ] {
             if let Some(value) = data.pointer_mut(path) {
                 *value = Value::Null;
             }
@@ -100,9 +105,9 @@ async fn a_crash_after_each_write_ends_where_no_crash_does() {
     let mut crashes = 0;
     loop {
         let (client, budget) = budgeted(1).await;
-        let (_, capabilities) = watch::channel(Capabilities::default());
+        let (found, _) = watch::channel(Capabilities::default());
         let metrics = Metrics::new().unwrap();
-        let doomed = world.operator_with(client, metrics, capabilities).await;
+        let doomed = world.operator_with(client, metrics, found).await;
         let ready = world.until("ready", |shop| {
             condition(shop, "Ready").0 == "True" && observed(shop) == shop.metadata.generation
         });

@@ -1,11 +1,15 @@
 //! A stand-in for everything that runs pods: it only writes statuses.
 
+use std::fmt::Debug;
+
+use futures_util::future::join;
 use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// Part of the image of a Job that is to fail.
@@ -13,67 +17,61 @@ pub(crate) const BROKEN: &str = "broken";
 
 /// Makes every Deployment available and ends every Job of a namespace, until it is dropped.
 pub(crate) async fn run(client: Client, namespace: String) {
-    let deployments = async {
-        let api: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-        let events = watcher(api.clone(), watcher::Config::default()).default_backoff();
-        pin_mut!(events);
-        while let Some(event) = events.next().await {
-            let (Ok(watcher::Event::Apply(object)) | Ok(watcher::Event::InitApply(object))) = event
-            else {
-                continue;
-            };
-            let observed = object.status.as_ref().and_then(|status| status.observed_generation);
-            if observed != object.metadata.generation {
-                write(&api, &object.name_any(), available(&object)).await;
-            }
-        }
-    };
-    let jobs = async {
-        let api: Api<Job> = Api::namespaced(client.clone(), &namespace);
-        let events = watcher(api.clone(), watcher::Config::default()).default_backoff();
-        pin_mut!(events);
-        while let Some(event) = events.next().await {
-            let (Ok(watcher::Event::Apply(object)) | Ok(watcher::Event::InitApply(object))) = event
-            else {
-                continue;
-            };
-            if object.status.as_ref().is_none_or(|status| status.conditions.is_none()) {
-                write(&api, &object.name_any(), ended(&object)).await;
-            }
-        }
-    };
-    futures_util::future::join(deployments, jobs).await;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+    let jobs: Api<Job> = Api::namespaced(client, &namespace);
+    join(follow(deployments, available), follow(jobs, ended)).await;
 }
 
-fn available(deployment: &Deployment) -> Value {
+/// Writes the status that an object lacks, whenever it lacks one.
+async fn follow<K>(api: Api<K>, status: impl Fn(&K) -> Option<Value>)
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let events = watcher(api.clone(), watcher::Config::default()).default_backoff();
+    pin_mut!(events);
+    while let Some(event) = events.next().await {
+        if let Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) = event
+            && let Some(status) = status(&object)
+        {
+            write(&api, object.meta().name.as_deref().unwrap(), status).await;
+        }
+    }
+}
+
+fn available(deployment: &Deployment) -> Option<Value> {
+    let observed = deployment.status.as_ref().and_then(|status| status.observed_generation);
+    if observed == deployment.metadata.generation {
+        return None;
+    }
     let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    json!({
+    Some(json!({
         "observedGeneration": deployment.metadata.generation,
         "replicas": replicas, "updatedReplicas": replicas,
         "readyReplicas": replicas, "availableReplicas": replicas,
-    })
+    }))
 }
 
-fn ended(job: &Job) -> Value {
+fn ended(job: &Job) -> Option<Value> {
+    if job.status.as_ref().is_some_and(|status| status.conditions.is_some()) {
+        return None;
+    }
     let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let image = pod.and_then(|pod| pod.containers[0].image.clone()).unwrap_or_default();
     let now = "2026-01-01T00:00:00Z";
-    let condition = |type_: &str| {
-        json!({ "type": type_, "status": "True", "lastTransitionTime": now, "lastProbeTime": now })
-    };
-    if image.contains(BROKEN) {
+    let condition = |type_: &str| json!({ "type": type_, "status": "True", "lastTransitionTime": now, "lastProbeTime": now });
+    Some(if image.contains(BROKEN) {
         let conditions = [condition("FailureTarget"), condition("Failed")];
         json!({ "startTime": now, "failed": 4, "conditions": conditions })
     } else {
         let conditions = [condition("SuccessCriteriaMet"), condition("Complete")];
         json!({ "startTime": now, "completionTime": now, "succeeded": 1, "conditions": conditions })
-    }
+    })
 }
 
 /// An object that was deleted meanwhile needs no status.
 async fn write<K>(api: &Api<K>, name: &str, status: Value)
 where
-    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+    K: Clone + DeserializeOwned + Debug,
 {
     let patch = Patch::Merge(json!({ "status": status }));
     match api.patch_status(name, &PatchParams::default(), &patch).await {

@@ -27,10 +27,10 @@ async fn an_api_that_appears_is_used_without_a_restart() {
 
     let metrics = Metrics::new().unwrap();
     let client = app::client(server::operator_config().await, &metrics).unwrap();
-    let (found, capabilities) = watch::channel(watches::capabilities(&client).await);
-    let discovery = tokio::spawn(watches::discover(client.clone(), found));
+    let (found, _) = watch::channel(watches::capabilities(&client).await);
     world.create(json!({})).await;
-    let _operator = world.operator_with(client, metrics, capabilities).await;
+    let operator = world.operator_with(client.clone(), metrics, found).await;
+    let discovery = tokio::spawn(async move { watches::discover(client, &operator.found).await });
     let shop = world.until_ready().await;
     assert_eq!(condition(&shop, "MonitoringReady"), ("False", "ApiMissing"));
 

@@ -20,7 +20,9 @@ const OPERATOR_USER: &str = "system:serviceaccount:shop-operator:shop-operator";
 /// A variable that `cluster/engines env` prints.
 pub(crate) fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: run `cluster/engines up`, then `eval \"$(cluster/engines env)\"`")
+        panic!(
+            "{name} is not set: run `cluster/engines up`, then `eval \"$(cluster/engines env)\"`"
+        )
     })
 }
 
@@ -53,15 +55,15 @@ async fn install(client: Client) {
     definitions.patch(&name, &params, &Patch::Apply(definition)).await.unwrap();
     await_condition(definitions, &name, is_crd_established()).await.unwrap();
 
-    let rules = include_str!("../../rbac.yaml");
-    let role = serde_yaml_ng::Deserializer::from_str(rules).next().unwrap();
+    let granted = include_str!("../../rbac.yaml");
+    let role = serde_yaml_ng::Deserializer::from_str(granted).next().unwrap();
     let role = ClusterRole::deserialize(role).unwrap();
     let roles: Api<ClusterRole> = Api::all(client.clone());
     roles.patch("shop-operator", &params, &Patch::Apply(role)).await.unwrap();
     let binding = ClusterRoleBinding {
         metadata: ObjectMeta { name: Some("shop-operator".to_owned()), ..ObjectMeta::default() },
         role_ref: RoleRef {
-            api_group: Some("rbac.authorization.k8s.io".to_owned()),
+            api_group: "rbac.authorization.k8s.io".to_owned(),
             kind: "ClusterRole".to_owned(),
             name: "shop-operator".to_owned(),
         },

@@ -7,9 +7,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject};
-use kube::runtime::reflector::ObjectRef;
 use kube::runtime::wait::await_condition;
-use kube::{Api, Client, Config, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use shop_operator::context::Context;
 use shop_operator::crd::Shop;
@@ -50,10 +49,10 @@ impl World {
         let world = Self { client, namespace, tasks };
         let database = Url::parse(&server::variable("TEST_DATABASE_URL")).unwrap();
         world
-            .secret("postgres-admin", &[
-                ("username", database.username()),
-                ("password", database.password().unwrap()),
-            ])
+            .secret(
+                "postgres-admin",
+                &[("username", database.username()), ("password", database.password().unwrap())],
+            )
             .await;
         world.secret("redis", &[("url", &server::variable("TEST_REDIS_URL"))]).await;
         world
@@ -123,8 +122,7 @@ impl World {
 
     pub(crate) async fn until_ready(&self) -> Shop {
         self.until("ready", |shop| {
-            condition(shop, "Ready").0 == "True"
-                && observed(shop) == shop.metadata.generation
+            condition(shop, "Ready").0 == "True" && observed(shop) == shop.metadata.generation
         })
         .await
     }
@@ -177,27 +175,28 @@ impl World {
     pub(crate) async fn operator(&self) -> Operator {
         let metrics = Metrics::new().unwrap();
         let client = app::client(server::operator_config().await, &metrics).unwrap();
-        let (_, capabilities) = watch::channel(Capabilities::default());
-        self.operator_with(client, metrics, capabilities).await
+        let (found, _) = watch::channel(Capabilities::default());
+        self.operator_with(client, metrics, found).await
     }
 
     pub(crate) async fn operator_with(
         &self,
         client: Client,
         metrics: Metrics,
-        capabilities: watch::Receiver<Capabilities>,
+        found: watch::Sender<Capabilities>,
     ) -> Operator {
         let cli = <Cli as clap::Parser>::parse_from(["shop-operator"]);
         let config = app::configuration(&cli.settings);
         let pod = "operator-under-test".to_owned();
-        let context = Arc::new(Context::new(client, config, capabilities, metrics, pod));
+        let found = Arc::new(found);
+        let context = Arc::new(Context::new(client, config, found.subscribe(), metrics, pod));
         let stop = CancellationToken::new();
         let (done, synced) = oneshot::channel();
         let namespace = Some(self.namespace.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(controller::run(context.clone(), namespace, 2, done, stop.clone()));
         let _ = timeout(PATIENCE, synced).await.expect("caches fill in time");
-        Operator { context, stop, tasks }
+        Operator { context, found, stop, tasks }
     }
 }
 
@@ -211,6 +210,7 @@ impl Drop for World {
 /// A running operator.
 pub(crate) struct Operator {
     pub(crate) context: Arc<Context>,
+    pub(crate) found: Arc<watch::Sender<Capabilities>>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -241,11 +241,6 @@ impl Operator {
         panic!("reconciling never stops writing");
     }
 
-    /// Whether nothing is left in this process that would be a leak.
-    pub(crate) fn remembers(&self, shop: &Shop) -> usize {
-        self.context.cache.children(&ObjectRef::from_obj(shop)).len()
-    }
-
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.tasks.join_all().await;
@@ -261,10 +256,6 @@ pub(crate) fn condition<'s>(shop: &'s Shop, type_: &str) -> (&'s str, &'s str) {
 
 pub(crate) fn observed(shop: &Shop) -> Option<i64> {
     shop.status.as_ref()?.observed_generation
-}
-
-pub(crate) fn config_for_tests() -> impl Future<Output = Config> {
-    server::operator_config()
 }
 
 /// JSON merge patch (RFC 7396).
