@@ -5,7 +5,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
 use crate::problem::{
     FieldError, INVALID, MALFORMED, MEDIA_TYPE, Problem, STALE, TOO_LARGE, VERSION_REQUIRED,
@@ -156,6 +156,16 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             .map(Self)
             .ok_or_else(|| Problem::new(STALE, "the ETag is not one of ours"))
     }
+}
+
+/// For optional fields of an update: a field that is absent stays as it is, and null is not a value.
+/// `#[serde(default, deserialize_with = "present")]`.
+pub fn present<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// The `ETag` of a version.
