@@ -1,0 +1,239 @@
+//! What the catalog keeps in Postgres.
+
+use chrono::{DateTime, Utc};
+use contracts::{Money, ProductId, UserId};
+use kit::page::Window;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::product::{Attributes, Category, Filter, Found, Position, Product, Sort};
+
+struct Row {
+    id: Uuid,
+    sku: String,
+    name: String,
+    description: String,
+    price: i64,
+    currency: String,
+    attributes: Json<Attributes>,
+    category: String,
+    seller_id: UserId,
+    on_sale: bool,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    rank: f32,
+}
+
+impl TryFrom<Row> for Found {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let decode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(error);
+        let currency = row.currency.parse().map_err(|error| decode(Box::new(error)))?;
+        let product = Product {
+            id: row.id.into(),
+            sku: row.sku.parse().map_err(|error| decode(Box::new(error)))?,
+            name: row.name,
+            description: row.description,
+            price: Money::new(row.price, currency),
+            attributes: row.attributes.0,
+            category: row.category,
+            seller_id: row.seller_id,
+            on_sale: row.on_sale,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        Ok(Self { product, rank: row.rank })
+    }
+}
+
+fn product(row: Row) -> Result<Product, sqlx::Error> {
+    Found::try_from(row).map(|found| found.product)
+}
+
+/// `SELECT` of whole products with this ending.
+macro_rules! select {
+    ($ending:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT id, sku, name, description, price, currency,
+                      attributes AS "attributes: Json<Attributes>", category, seller_id, on_sale,
+                      version, created_at, updated_at, 0::real AS "rank!"
+               FROM products "# + $ending
+            $(, $argument)*
+        )
+    };
+}
+
+/// The product, on sale or not.
+pub async fn find(
+    connection: &mut PgConnection,
+    id: ProductId,
+) -> Result<Option<Product>, sqlx::Error> {
+    let row = select!("WHERE id = $1", id.uuid()).fetch_optional(connection).await?;
+    row.map(product).transpose()
+}
+
+/// The product, kept from changing until the transaction ends.
+pub async fn lock(
+    connection: &mut PgConnection,
+    id: ProductId,
+) -> Result<Option<Product>, sqlx::Error> {
+    let row = select!("WHERE id = $1 FOR UPDATE", id.uuid()).fetch_optional(connection).await?;
+    row.map(product).transpose()
+}
+
+/// Those of the products that exist, on sale or not.
+pub async fn find_all(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<Product>, sqlx::Error> {
+    let rows = select!("WHERE id = ANY($1)", ids).fetch_all(connection).await?;
+    rows.into_iter().map(product).collect()
+}
+
+/// Stores a new product and returns it as stored. Does nothing when its id or SKU is there.
+pub async fn insert(
+    connection: &mut PgConnection,
+    product: &Product,
+) -> Result<Option<Product>, sqlx::Error> {
+    let stored = sqlx::query!(
+        "INSERT INTO products
+             (id, sku, name, description, price, currency, attributes, category, seller_id, on_sale)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT DO NOTHING
+         RETURNING version, created_at, updated_at",
+        product.id.uuid(),
+        product.sku.as_str(),
+        product.name,
+        product.description,
+        product.price.amount,
+        product.price.currency.as_str(),
+        Json(&product.attributes) as _,
+        product.category,
+        product.seller_id.uuid(),
+        product.on_sale,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(stored.map(|stored| Product {
+        version: stored.version,
+        created_at: stored.created_at,
+        updated_at: stored.updated_at,
+        ..product.clone()
+    }))
+}
+
+/// Stores a product that has changed and returns it as stored.
+pub async fn update(
+    connection: &mut PgConnection,
+    product: Product,
+) -> Result<Product, sqlx::Error> {
+    let stored = sqlx::query!(
+        "UPDATE products
+         SET name = $2, description = $3, price = $4, currency = $5, attributes = $6,
+             category = $7, on_sale = $8, version = version + 1, updated_at = now()
+         WHERE id = $1
+         RETURNING version, updated_at",
+        product.id.uuid(),
+        product.name,
+        product.description,
+        product.price.amount,
+        product.price.currency.as_str(),
+        Json(&product.attributes) as _,
+        product.category,
+        product.on_sale,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Product { version: stored.version, updated_at: stored.updated_at, ..product })
+}
+
+/// A page of what is on sale and fits the filter.
+pub async fn search(
+    connection: &mut PgConnection,
+    filter: &Filter,
+    sort: Sort,
+    window: &Window<Position>,
+) -> Result<Vec<Found>, sqlx::Error> {
+    let after = window.after.as_ref();
+    // A query for each order, so that each can walk along its own index.
+    macro_rules! page {
+        ($after:literal, $order:literal, $value:expr) => {
+            sqlx::query_as!(
+                Row,
+                r#"SELECT id, sku, name, description, price, currency,
+                          attributes AS "attributes: Json<Attributes>", category, seller_id,
+                          on_sale, version, created_at, updated_at, rank AS "rank!"
+                   FROM (
+                       SELECT products.*, coalesce(
+                           ts_rank(search, websearch_to_tsquery('english', $1)), 0) AS rank
+                       FROM products
+                   ) ranked
+                   WHERE on_sale
+                     AND ($1::text IS NULL OR search @@ websearch_to_tsquery('english', $1))
+                     AND ($2::text IS NULL OR category IN (
+                         WITH RECURSIVE part AS (
+                             SELECT slug FROM categories WHERE slug = $2
+                             UNION
+                             SELECT c.slug FROM categories c JOIN part ON c.parent = part.slug
+                         ) SELECT slug FROM part))
+                     AND ($3::bigint IS NULL OR price >= $3)
+                     AND ($4::bigint IS NULL OR price <= $4)
+                     AND ($5::uuid IS NULL OR "#
+                    + $after
+                    + ") ORDER BY "
+                    + $order
+                    + " LIMIT $7 OFFSET $8",
+                filter.words,
+                filter.category,
+                filter.price_min,
+                filter.price_max,
+                after.map(|after| after.id.uuid()),
+                after.map($value) as _,
+                window.fetch(),
+                window.offset,
+            )
+            .fetch_all(connection)
+            .await?
+        };
+    }
+    let rows = match sort {
+        Sort::Newest => {
+            page!("(created_at, id) < ($6, $5)", "created_at DESC, id DESC", |at| at.created_at)
+        }
+        Sort::Price => page!("(price, id) > ($6, $5)", "price, id", |at| at.price),
+        Sort::PriceDown => {
+            page!("(price, id) < ($6, $5)", "price DESC, id DESC", |at| at.price)
+        }
+        Sort::Name => page!("(name, id) > ($6, $5)", "name, id", |at| at.name.as_str()),
+        Sort::Relevance => page!("(rank, id) < ($6, $5)", "rank DESC, id DESC", |at| at.rank),
+    };
+    rows.into_iter().map(Found::try_from).collect()
+}
+
+/// Every category, by name.
+pub async fn categories(connection: &mut PgConnection) -> Result<Vec<Category>, sqlx::Error> {
+    sqlx::query_as!(Category, "SELECT slug, name, parent FROM categories ORDER BY name, slug")
+        .fetch_all(connection)
+        .await
+}
+
+/// Stores a category at the root of a tree; does nothing when its slug is there.
+pub async fn insert_category(
+    connection: &mut PgConnection,
+    slug: &str,
+    name: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO categories (slug, name) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        slug,
+        name,
+    )
+    .execute(connection)
+    .await
+    .map(|_| ())
+}

@@ -1,0 +1,238 @@
+//! What sellers do with their own products, and administrators with all.
+
+use std::sync::LazyLock;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use chrono::Utc;
+use contracts::{Money, ProductId, Sku};
+use http::{HeaderValue, StatusCode, header};
+use kit::auth::{Caller, Role};
+use kit::extract::{IfMatch, Json, Path, etag, present};
+use kit::problem::{Body, FORBIDDEN, Kind, Problem, Result, STALE};
+use kit::{metric, postgres};
+use prometheus::IntCounter;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{Api, may_write};
+use crate::db;
+use crate::product::{Attributes, Product};
+
+/// Another product has the SKU.
+pub(crate) const SKU_TAKEN: Kind = Kind::new(409, "sku-taken", "Another product has this SKU");
+
+static CREATED: LazyLock<IntCounter> =
+    metric!(counter, "products_created_total", "Products that sellers have put into the catalog.");
+
+/// A product to be put into the catalog.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewProduct {
+    /// Stock keeping unit; no other product may have it, and it never changes.
+    sku: Sku,
+    /// 1 to 200 characters.
+    name: String,
+    /// Up to 5000 characters.
+    #[serde(default)]
+    description: String,
+    /// Price of one, in the shop's currency; more than zero.
+    price: Money,
+    /// Up to 50 further properties, of up to 200 characters each.
+    #[serde(default)]
+    attributes: Attributes,
+    /// Slug of a category.
+    category: String,
+    /// Whether it can be bought at once; so it is by default.
+    #[serde(default = "yes")]
+    on_sale: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl NewProduct {
+    fn of(self, seller: &Caller) -> Product {
+        let now = Utc::now();
+        Product {
+            id: ProductId::new(),
+            sku: self.sku,
+            name: self.name,
+            description: self.description,
+            price: self.price,
+            attributes: self.attributes,
+            category: self.category,
+            seller_id: seller.user_id,
+            on_sale: self.on_sale,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// What to change of a product; what is absent stays as it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Change {
+    /// 1 to 200 characters.
+    #[serde(deserialize_with = "present")]
+    #[schema(nullable = false)]
+    name: Option<String>,
+    /// Up to 5000 characters.
+    #[serde(deserialize_with = "present")]
+    #[schema(nullable = false)]
+    description: Option<String>,
+    /// Price of one, in the shop's currency; more than zero.
+    #[serde(deserialize_with = "present")]
+    #[schema(nullable = false)]
+    price: Option<Money>,
+    /// All further properties: those that are not named here are gone.
+    #[serde(deserialize_with = "present")]
+    #[schema(nullable = false)]
+    attributes: Option<Attributes>,
+    /// Slug of a category.
+    #[serde(deserialize_with = "present")]
+    #[schema(nullable = false)]
+    category: Option<String>,
+    /// Whether it can be bought.
+    #[serde(deserialize_with = "present")]
+    #[schema(nullable = false)]
+    on_sale: Option<bool>,
+}
+
+impl Change {
+    fn of(self, product: &Product) -> Product {
+        let product = product.clone();
+        Product {
+            name: self.name.unwrap_or(product.name),
+            description: self.description.unwrap_or(product.description),
+            price: self.price.unwrap_or(product.price),
+            attributes: self.attributes.unwrap_or(product.attributes),
+            category: self.category.unwrap_or(product.category),
+            on_sale: self.on_sale.unwrap_or(product.on_sale),
+            ..product
+        }
+    }
+}
+
+/// Puts a product into the catalog; it belongs to the caller.
+#[utoipa::path(
+    post, path = "/api/v1/products", tag = "products", request_body = NewProduct,
+    responses(
+        (status = 201, body = Product, headers(("ETag" = String, description = "Its version"), ("Location" = String))),
+        (status = 403, body = Body, content_type = "application/problem+json"),
+        (status = 409, body = Body, content_type = "application/problem+json"),
+        (status = 422, body = Body, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = [])),
+)]
+pub(super) async fn create(
+    State(api): State<Api>,
+    caller: Caller,
+    Json(body): Json<NewProduct>,
+) -> Result<impl IntoResponse> {
+    caller.require(Role::Seller)?;
+    let product = body.of(&caller);
+    product.check(api.currency)?;
+    let mut tx = api.pool.begin().await?;
+    let stored = db::insert(&mut tx, &product).await.map_err(refused)?;
+    let product =
+        stored.ok_or_else(|| Problem::new(SKU_TAKEN, "choose another SKU for this product"))?;
+    api.outbox.append(&mut tx, &product.created()).await?;
+    tx.commit().await?;
+    CREATED.inc();
+    let location = format!("/api/v1/products/{}", product.id);
+    let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
+    let headers = [(header::LOCATION, location)];
+    Ok((StatusCode::CREATED, etag(product.version), headers, axum::Json(product)))
+}
+
+/// Changes a product.
+#[utoipa::path(
+    patch, path = "/api/v1/products/{id}", tag = "products",
+    params(("id" = ProductId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
+    request_body = Change,
+    responses(
+        (status = 200, body = Product, headers(("ETag" = String, description = "Its version"))),
+        (status = 403, body = Body, content_type = "application/problem+json"),
+        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 412, body = Body, content_type = "application/problem+json"),
+        (status = 422, body = Body, content_type = "application/problem+json"),
+        (status = 428, body = Body, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = [])),
+)]
+pub(super) async fn change(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<ProductId>,
+    version: IfMatch,
+    Json(body): Json<Change>,
+) -> Result<impl IntoResponse> {
+    let product = store(&api, &caller, id, version, body).await?;
+    Ok((etag(product.version), axum::Json(product)))
+}
+
+/// Takes a product off sale. It stays known by its id: carts and orders refer to it, and its seller
+/// can put it back on sale.
+#[utoipa::path(
+    delete, path = "/api/v1/products/{id}", tag = "products",
+    params(("id" = ProductId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
+    responses(
+        (status = 204),
+        (status = 403, body = Body, content_type = "application/problem+json"),
+        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 412, body = Body, content_type = "application/problem+json"),
+        (status = 428, body = Body, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = [])),
+)]
+pub(super) async fn remove(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<ProductId>,
+    version: IfMatch,
+) -> Result<StatusCode> {
+    let off_sale = Change { on_sale: Some(false), ..Change::default() };
+    store(&api, &caller, id, version, off_sale).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn store(
+    api: &Api,
+    caller: &Caller,
+    id: ProductId,
+    IfMatch(version): IfMatch,
+    change: Change,
+) -> Result<Product> {
+    let mut tx = api.pool.begin().await?;
+    let current = db::lock(&mut tx, id).await?.ok_or_else(|| Problem::not_found("product"))?;
+    if !may_write(caller, &current) {
+        return Err(Problem::new(FORBIDDEN, "the product belongs to another seller"));
+    }
+    if version != current.version {
+        return Err(Problem::new(STALE, "read the product again"));
+    }
+    let changed = change.of(&current);
+    if changed == current {
+        return Ok(current);
+    }
+    changed.check(api.currency)?;
+    let stored = db::update(&mut tx, changed).await.map_err(refused)?;
+    api.outbox.append(&mut tx, &stored.updated()).await?;
+    api.cache.invalidate(id, stored.version).await;
+    tx.commit().await?;
+    api.cache.committed(id);
+    Ok(stored)
+}
+
+fn refused(error: sqlx::Error) -> Problem {
+    match postgres::violated(&error) {
+        Some("products_category_fkey") => {
+            Problem::invalid_field("/category", "there is no such category")
+        }
+        _ => error.into(),
+    }
+}

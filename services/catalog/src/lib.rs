@@ -1,0 +1,85 @@
+//! Catalog: what the shop sells, and how shoppers find it.
+
+pub mod cache;
+pub mod db;
+mod grpc;
+mod http;
+pub mod product;
+mod seed;
+
+use kit::config::{Env, FromEnv};
+use kit::kafka::{self, Producer};
+use kit::outbox::Outbox;
+use kit::{App, Common, Service, StartError, postgres, redis};
+use sqlx::migrate::Migrator;
+
+use crate::cache::Cache;
+use crate::http::Api;
+
+/// The service.
+#[derive(Debug)]
+pub struct Catalog;
+
+/// What it is configured by.
+#[derive(Debug)]
+pub struct Config {
+    database: postgres::Settings,
+    redis: redis::Settings,
+    kafka: kafka::Settings,
+}
+
+impl FromEnv for Config {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let database = postgres::Settings::from_env(env);
+        let redis = redis::Settings::from_env(env);
+        let kafka = kafka::Settings::from_env(env);
+        Some(Self { database: database?, redis: redis?, kafka: kafka? })
+    }
+}
+
+impl Service for Catalog {
+    const NAME: &'static str = "catalog";
+    type Config = Config;
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        http::document()
+    }
+
+    fn migrator() -> Option<&'static Migrator> {
+        static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+        Some(&MIGRATOR)
+    }
+
+    async fn build(config: Config, app: App) -> Result<App, StartError> {
+        let pool = config.database.pool(Self::NAME)?;
+        let producer = Producer::new(&config.kafka, Self::NAME)?;
+        let outbox = Outbox::default();
+        // Not a part of readiness: without its cache the catalog is slower, not out of order.
+        let cache = Cache::new(config.redis.connect()?);
+        let api = Api {
+            pool: pool.clone(),
+            cache: cache.clone(),
+            outbox: outbox.clone(),
+            currency: app.common.currency,
+        };
+        let settle = cache.clone().settle(app.stop.clone());
+        let relay = outbox.relay(pool.clone(), producer, app.stop.clone());
+        Ok(app
+            .database(&pool)
+            .http(http::router(api))
+            .grpc(grpc::routes(pool, cache))
+            .task("cache", endless(settle))
+            .task("outbox", endless(relay)))
+    }
+
+    async fn seed(config: Config, common: Common) -> Result<(), StartError> {
+        let pool = config.database.pool(Self::NAME)?;
+        seed::demo(&pool, common.currency).await
+    }
+}
+
+/// A task that never fails.
+async fn endless(task: impl Future<Output = ()>) -> Result<(), StartError> {
+    task.await;
+    Ok(())
+}

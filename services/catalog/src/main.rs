@@ -1,0 +1,7 @@
+//! The catalog service as a program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kit::run::<catalog::Catalog>()
+}

@@ -1,0 +1,182 @@
+//! What a product is, what may be said of it, and in which order shoppers see it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use contracts::events::{ProductCreated, ProductUpdated};
+use contracts::{Currency, Money, ProductId, Sku, UserId};
+use kit::problem::{Fields, Result};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Longest name, in characters.
+const MAX_NAME: usize = 200;
+/// Longest description, in characters.
+const MAX_DESCRIPTION: usize = 5000;
+/// Most attributes.
+const MAX_ATTRIBUTES: usize = 50;
+/// Longest name or value of an attribute, in characters.
+const MAX_ATTRIBUTE: usize = 200;
+/// Highest price in minor units: the largest order of the dearest product still fits 64 bits.
+const MAX_PRICE: i64 = 1_000_000_000_000;
+
+/// Properties of a product that have no field of their own, by name.
+pub type Attributes = BTreeMap<String, String>;
+
+/// A product as everybody sees it. Also what the cache holds, so a new field needs a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Product {
+    /// The product.
+    pub id: ProductId,
+    /// Stock keeping unit, unique in the shop.
+    pub sku: Sku,
+    /// Name.
+    pub name: String,
+    /// A few sentences.
+    pub description: String,
+    /// Price of one.
+    pub price: Money,
+    /// Further properties, e.g. `{"colour": "red"}`.
+    pub attributes: Attributes,
+    /// Slug of its category.
+    pub category: String,
+    /// Who sells it.
+    pub seller_id: UserId,
+    /// Whether it can be bought.
+    pub on_sale: bool,
+    /// Grows by one with every change; send it as `If-Match`.
+    pub version: i64,
+    /// When it was put into the catalog.
+    pub created_at: DateTime<Utc>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Product {
+    /// Refuses what no product of a shop with this currency may be.
+    pub fn check(&self, currency: Currency) -> Result<()> {
+        let mut fields = Fields::default();
+        let name = self.name.chars().count();
+        let named = (1..=MAX_NAME).contains(&name) && self.name.trim() == self.name;
+        let detail = format!("1 to {MAX_NAME} characters, no spaces around");
+        fields.check(named, "/name", detail);
+        let short = self.description.chars().count() <= MAX_DESCRIPTION;
+        fields.check(short, "/description", format!("up to {MAX_DESCRIPTION} characters"));
+        let priced = (1..=MAX_PRICE).contains(&self.price.amount);
+        fields.check(priced, "/price/amount", format!("from 1 to {MAX_PRICE}"));
+        let ours = self.price.currency == currency;
+        fields.check(ours, "/price/currency", format!("this shop sells in {currency}"));
+        let few = self.attributes.len() <= MAX_ATTRIBUTES;
+        fields.check(few, "/attributes", format!("up to {MAX_ATTRIBUTES}"));
+        let fits = |text: &str| (1..=MAX_ATTRIBUTE).contains(&text.chars().count());
+        let short = self.attributes.iter().all(|(name, value)| fits(name) && fits(value));
+        let detail = format!("names and values have 1 to {MAX_ATTRIBUTE} characters");
+        fields.check(short, "/attributes", detail);
+        fields.finish()
+    }
+
+    /// What to tell others when it is new.
+    pub fn created(&self) -> ProductCreated {
+        ProductCreated {
+            product_id: self.id,
+            sku: self.sku.clone(),
+            name: self.name.clone(),
+            price: self.price,
+            seller_id: self.seller_id,
+        }
+    }
+
+    /// What to tell others when it has changed.
+    pub fn updated(&self) -> ProductUpdated {
+        ProductUpdated {
+            product_id: self.id,
+            sku: self.sku.clone(),
+            name: self.name.clone(),
+            price: self.price,
+            on_sale: self.on_sale,
+        }
+    }
+}
+
+/// A group of products; groups form trees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Category {
+    /// What URLs and filters call it.
+    #[schema(example = "mugs")]
+    pub slug: String,
+    /// What people call it.
+    pub name: String,
+    /// Slug of the category that it is part of.
+    pub parent: Option<String>,
+}
+
+/// Which products to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Words to search for, in the syntax of web searches: `"red mug" -travel`.
+    pub words: Option<String>,
+    /// Slug of a category; what is in its parts counts.
+    pub category: Option<String>,
+    /// Lowest price, in minor units.
+    pub price_min: Option<i64>,
+    /// Highest price, in minor units.
+    pub price_max: Option<i64>,
+}
+
+/// In which order to list products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// What came last is first.
+    Newest,
+    /// The cheapest first.
+    Price,
+    /// The dearest first.
+    #[serde(rename = "-price")]
+    PriceDown,
+    /// By name, in the order of a dictionary.
+    Name,
+    /// What fits the words best is first.
+    Relevance,
+}
+
+/// A product that was found, and how well it fits the words.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The product.
+    pub product: Product,
+    /// More is better; 0 without words.
+    pub rank: f32,
+}
+
+/// Where a product stands in a list: what every order needs to go on after it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Position {
+    /// The order that the list has.
+    pub sort: Sort,
+    /// Decides among equals.
+    pub id: ProductId,
+    /// For [`Sort::Newest`].
+    pub created_at: DateTime<Utc>,
+    /// For [`Sort::Price`] and [`Sort::PriceDown`].
+    pub price: i64,
+    /// For [`Sort::Name`].
+    pub name: String,
+    /// For [`Sort::Relevance`].
+    pub rank: f32,
+}
+
+impl Found {
+    /// Where this product stands in a list of that order.
+    pub fn position(&self, sort: Sort) -> Position {
+        let Product { id, created_at, price, name, .. } = &self.product;
+        Position {
+            sort,
+            id: *id,
+            created_at: *created_at,
+            price: price.amount,
+            name: name.clone(),
+            rank: self.rank,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The catalog against real Postgres, Redis and Kafka.
