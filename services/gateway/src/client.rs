@@ -1,0 +1,162 @@
+//! Who is on the other side of a connection, as far as an address can tell.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use http::{HeaderMap, HeaderValue, header};
+
+/// Header by which proxies tell whom they speak for.
+pub const FORWARDED_FOR: &str = "x-forwarded-for";
+/// Header by which proxies tell the scheme that the client used.
+pub const FORWARDED_PROTO: &str = "x-forwarded-proto";
+/// Header by which proxies tell the host that the client asked for.
+pub const FORWARDED_HOST: &str = "x-forwarded-host";
+
+/// Where a request comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Address of the client itself, not of a proxy that we trust.
+    pub address: IpAddr,
+    /// Scheme that the client used.
+    pub https: bool,
+    /// Host that the client asked for.
+    pub host: Option<HeaderValue>,
+}
+
+impl Client {
+    /// The client that this peer speaks for, which is the peer itself unless we trust it.
+    pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
+        let peer = peer.to_canonical();
+        let host = headers.get(header::HOST).cloned();
+        if !trusted.contain(peer) {
+            return Self { address: peer, https: false, host };
+        }
+        let https = headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https");
+        let host = headers.get(FORWARDED_HOST).cloned().or(host);
+        Self { address: original(peer, headers, trusted), https, host }
+    }
+
+    /// What the client is limited by: whoever has one IPv6 address has a whole /64 of them.
+    pub fn network(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => {
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+            }
+        }
+    }
+}
+
+/// The last address that was added by a proxy of ours: what stands before it, anybody can write.
+fn original(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> IpAddr {
+    let mut address = peer;
+    let lines: Vec<&str> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .map(|line| line.to_str().unwrap_or_default())
+        .collect();
+    for hop in lines.join(",").rsplit(',') {
+        let Ok(hop) = hop.trim().parse::<IpAddr>() else { break };
+        address = hop.to_canonical();
+        if !trusted.contain(address) {
+            break;
+        }
+    }
+    address
+}
+
+/// The proxies in front of the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<(IpAddr, u8)>);
+
+/// The list cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a comma-separated list of addresses and networks like 10.0.0.0/8")]
+pub struct NotNetworks;
+
+impl FromStr for TrustedProxies {
+    type Err = NotNetworks;
+
+    fn from_str(text: &str) -> Result<Self, NotNetworks> {
+        text.split(',').map(network).collect::<Option<_>>().map(Self).ok_or(NotNetworks)
+    }
+}
+
+fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = match text.trim().split_once('/') {
+        Some((address, bits)) => (address, Some(bits.parse().ok()?)),
+        None => (text.trim(), None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(longest);
+    (bits <= longest).then_some((address, bits))
+}
+
+impl TrustedProxies {
+    fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|(network, bits)| match (network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(*bits)).unwrap_or(0);
+                (network.to_bits() ^ address.to_bits()) & mask == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(*bits)).unwrap_or(0);
+                (network.to_bits() ^ address.to_bits()) & mask == 0
+            }
+            _ => false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address_of(peer: &str, forwarded: &[&str], trusted: &str) -> String {
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append(FORWARDED_FOR, HeaderValue::from_str(line).unwrap());
+        }
+        let trusted =
+            if trusted.is_empty() { TrustedProxies::default() } else { trusted.parse().unwrap() };
+        Client::of(peer.parse().unwrap(), &headers, &trusted).address.to_string()
+    }
+
+    #[test]
+    fn strangers_are_not_believed() {
+        assert_eq!(address_of("203.0.113.9", &["198.51.100.1"], ""), "203.0.113.9");
+        assert_eq!(address_of("203.0.113.9", &["198.51.100.1"], "10.0.0.0/8"), "203.0.113.9");
+        assert_eq!(address_of("::ffff:203.0.113.9", &[], ""), "203.0.113.9");
+    }
+
+    #[test]
+    fn our_proxies_are_believed_as_far_as_they_have_written() {
+        let trusted = "10.0.0.0/8, fd00::/8";
+        // The client has written the first address itself.
+        assert_eq!(address_of("10.1.2.3", &["1.1.1.1, 203.0.113.9"], trusted), "203.0.113.9");
+        assert_eq!(address_of("10.1.2.3", &["1.1.1.1", "203.0.113.9"], trusted), "203.0.113.9");
+        assert_eq!(address_of("10.1.2.3", &["203.0.113.9, 10.9.9.9"], trusted), "203.0.113.9");
+        assert_eq!(address_of("fd00::1", &["2001:db8::7"], trusted), "2001:db8::7");
+        assert_eq!(address_of("10.1.2.3", &["203.0.113.9, nonsense"], trusted), "10.1.2.3");
+        assert_eq!(address_of("10.1.2.3", &[], trusted), "10.1.2.3");
+    }
+
+    #[test]
+    fn lists_that_are_none_are_refused() {
+        for bad in ["", "10.0.0.0/33", "::/129", "10.0.0.0/x", "10.0.0.1,,", "host"] {
+            assert_eq!(bad.parse::<TrustedProxies>(), Err(NotNetworks), "{bad}");
+        }
+        assert_eq!(address_of("9.9.9.9", &["8.8.8.8"], "0.0.0.0/0"), "8.8.8.8");
+    }
+
+    #[test]
+    fn one_household_is_one_client() {
+        let network = |address: &str| {
+            Client { address: address.parse().unwrap(), https: false, host: None }.network()
+        };
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_ne!(network("203.0.113.1"), network("203.0.113.2"));
+    }
+}

@@ -1,0 +1,89 @@
+//! What every request passes through on its way in: who it is from, whether it may come in, and
+//! the line that it leaves in the log.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, MatchedPath, OptionalFromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use kit::auth::Caller;
+use kit::http::Route;
+use kit::problem::Result;
+
+use crate::Edge;
+use crate::access::Line;
+use crate::client::Client;
+use crate::http::REST;
+use crate::limit::Limit;
+use crate::routes;
+
+/// Paths that guess at passwords, send e-mails or make accounts, and those among them that do not.
+const SENSITIVE: &str = "/api/v1/auth/";
+const HARMLESS: [&str; 3] = ["refresh", "logout", "logout-all"];
+
+/// Finds out who the client is, and logs the request.
+pub async fn log(
+    State(edge): State<Arc<Edge>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let client = Client::of(peer.ip(), request.headers(), &edge.trusted_proxies);
+    let mut line = Line::begin(request.method().clone(), client.address);
+    request.extensions_mut().insert(client);
+    let matched = request.extensions().get::<MatchedPath>();
+    let own = matched.map(MatchedPath::as_str).filter(|path| *path != REST).map(str::to_owned);
+    let found = routes::find(request.uri().path()).map_or("unmatched", |(route, _)| route);
+    line.route = own.clone().unwrap_or_else(|| found.to_owned());
+    let mut response = next.run(request).await;
+    if own.is_none() {
+        response.extensions_mut().insert(Route(found));
+    }
+    line.status = response.status().as_u16();
+    response.map(|body| line.follow(body))
+}
+
+/// Lets a request in unless its token is not valid or its client has sent too many.
+pub async fn admit(
+    State(edge): State<Arc<Edge>>,
+    request: Request,
+    next: Next,
+) -> Result<Response> {
+    let path = request.uri().path().to_owned();
+    if path == "/health" {
+        return Ok(next.run(request).await);
+    }
+    let (mut parts, body) = request.into_parts();
+    let address = parts.extensions.get::<Client>().map(Client::network);
+    let address = address.map_or(String::new(), |address| address.to_string());
+    // Whoever logs in or renews a token may well send an old one along.
+    let caller = if path.starts_with(SENSITIVE) {
+        Ok(None)
+    } else {
+        <Caller as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await
+    };
+    let (limit, client) = match &caller {
+        _ if is_sensitive(&path) => (edge.auth_limit, address),
+        Ok(Some(caller)) => (edge.limit, caller.user_id.to_string()),
+        Ok(None) | Err(_) => (edge.limit, address),
+    };
+    let allowance = edge.limiter.take(limit, &client).await;
+    allowance.as_ref().map_or(Ok(()), crate::limit::Allowance::check)?;
+    caller?;
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(allowance) = allowance {
+        allowance.tell(response.headers_mut());
+    }
+    Ok(response)
+}
+
+fn is_sensitive(path: &str) -> bool {
+    path.strip_prefix(SENSITIVE).is_some_and(|rest| !HARMLESS.contains(&rest))
+}
+
+/// The limit on everything, and the stricter one on what guesses at passwords.
+pub fn limits(per_minute: u32) -> (Limit, Limit) {
+    let stricter = per_minute.div_ceil(10);
+    (Limit { name: "client", per_minute }, Limit { name: "auth", per_minute: stricter })
+}

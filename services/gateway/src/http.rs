@@ -1,0 +1,283 @@
+//! The gateway's own endpoints, and everything else, which goes to a service.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get};
+use axum::{Extension, Json, Router, middleware};
+use contracts::ProductId;
+use http::{HeaderName, HeaderValue, header};
+use kit::extract::{Path, etag};
+use kit::problem::{Body, Problem, Result, UNAVAILABLE};
+use serde::Serialize;
+use serde_json::Value;
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi, Url};
+
+use crate::client::Client;
+use crate::page::ProductPage;
+use crate::proxy::Proxy;
+use crate::routes::{Upstream, find};
+use crate::{Edge, edge};
+
+/// Route of everything that the gateway does not answer itself.
+pub const REST: &str = "/{*path}";
+
+/// How long browsers may remember what other origins are allowed, in seconds.
+const PREFLIGHT_SECONDS: u64 = 3600;
+
+/// What `docs/problems/` says: `(slug, text)`.
+static PROBLEMS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/problems.rs"));
+
+/// The gateway's own endpoints and their description.
+pub fn api() -> (Router<Arc<Edge>>, OpenApi) {
+    let document = kit::openapi::document(
+        "Shop",
+        "The shop's API. Errors are problem details (RFC 9457); their types are explained under \
+         /problems. Lists are read page by page: pass next_cursor as cursor.",
+    );
+    OpenApiRouter::with_openapi(document)
+        .routes(routes!(index))
+        .routes(routes!(health))
+        .routes(routes!(product_page))
+        .routes(routes!(problem_page))
+        .split_for_parts()
+}
+
+/// Everything that the gateway answers.
+pub fn routes(edge: Arc<Edge>, origins: &AllowedOrigins) -> Router {
+    let (own, _) = api();
+    own.route("/api/v1/products/{id}", MethodRouter::new().fallback(forward))
+        .route("/openapi.json", get(openapi))
+        .route("/openapi/{file}", get(service_openapi))
+        .merge(swagger(&edge.proxy))
+        .route(REST, any(forward))
+        .layer(middleware::from_fn_with_state(Arc::clone(&edge), edge::admit))
+        .layer(cors(origins))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(&edge), edge::log))
+        .with_state(edge)
+}
+
+/// Where to find what.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Index {
+    /// Name of the shop.
+    shop: String,
+    /// Version of the gateway.
+    version: &'static str,
+    /// Base path of the API.
+    api: &'static str,
+    /// Documentation for people.
+    documentation: &'static str,
+    /// Documentation for programs.
+    openapi: &'static str,
+    /// Whether the shop is open.
+    health: &'static str,
+}
+
+/// Where to find what.
+#[utoipa::path(get, path = "/", tag = "gateway", responses((status = OK, body = Index)))]
+async fn index(State(edge): State<Arc<Edge>>) -> Json<Index> {
+    Json(Index {
+        shop: edge.shop.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        api: "/api/v1",
+        documentation: "/swagger-ui",
+        openapi: "/openapi.json",
+        health: "/health",
+    })
+}
+
+/// That all is well.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Health {
+    /// Always `ok`; anything else is a problem.
+    status: &'static str,
+}
+
+/// Whether requests should be sent here.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "gateway",
+    responses((status = OK, body = Health), (status = SERVICE_UNAVAILABLE, body = Body))
+)]
+async fn health(State(edge): State<Arc<Edge>>) -> Result<Json<Health>> {
+    if edge.draining.load(Ordering::Relaxed) {
+        let problem = Problem::new(UNAVAILABLE, "this part of the shop is being replaced");
+        return Err(problem.header(header::RETRY_AFTER, HeaderValue::from_static("1")));
+    }
+    Ok(Json(Health { status: "ok" }))
+}
+
+/// A product with its seller, its stock and its rating.
+///
+/// What cannot be told right now is null.
+#[utoipa::path(
+    get,
+    path = "/api/v1/products/{id}",
+    tag = "catalog",
+    params(("id" = String, Path, format = Uuid, description = "Id of the product")),
+    responses(
+        (status = OK, body = ProductPage, headers(("ETag", description = "Version of the product, for If-Match"))),
+        (status = NOT_FOUND, body = Body),
+        (status = SERVICE_UNAVAILABLE, body = Body)
+    )
+)]
+async fn product_page(
+    State(edge): State<Arc<Edge>>,
+    Path(id): Path<String>,
+    Extension(client): Extension<Client>,
+    request: Request,
+) -> Result<Response> {
+    let page = match id.parse::<ProductId>() {
+        Ok(id) => edge.sources.page(&id.to_string()).await?,
+        // The catalog has words of its own at this place.
+        Err(_) => return edge.proxy.forward(Upstream::Catalog, request, &client).await,
+    };
+    let Some(page) = page else {
+        // Who sells a product sees it also while it is not on sale; the catalog knows who that is.
+        if request.headers().contains_key(header::AUTHORIZATION) {
+            return edge.proxy.forward(Upstream::Catalog, request, &client).await;
+        }
+        return Err(Problem::not_found("product"));
+    };
+    let tag = page.product.get("version").and_then(Value::as_i64).map(etag);
+    Ok(match tag {
+        Some(tag) => (tag, Json(page)).into_response(),
+        None => Json(page).into_response(),
+    })
+}
+
+/// What a type of problem means.
+#[utoipa::path(
+    get,
+    path = "/problems/{slug}",
+    tag = "gateway",
+    params(("slug" = String, Path, description = "Last part of the problem's type")),
+    responses((status = OK, body = String, content_type = "text/plain"), (status = NOT_FOUND, body = Body))
+)]
+async fn problem_page(Path(slug): Path<String>) -> Result<&'static str> {
+    let page = PROBLEMS.iter().find(|(name, _)| *name == slug);
+    page.map(|(_, text)| *text).ok_or_else(|| Problem::not_found("type of problem"))
+}
+
+async fn openapi(State(edge): State<Arc<Edge>>) -> Json<Value> {
+    Json(edge.library.documents(&edge.proxy).await.merged.clone())
+}
+
+async fn service_openapi(
+    State(edge): State<Arc<Edge>>,
+    Path(file): Path<String>,
+) -> Result<Json<Value>> {
+    let upstream = file.strip_suffix(".json").and_then(Upstream::parse);
+    let upstream = upstream.filter(|upstream| edge.proxy.has(*upstream));
+    let upstream = upstream.ok_or_else(|| Problem::not_found("document"))?;
+    edge.library.documents(&edge.proxy).await.of(upstream).map(Json)
+}
+
+async fn forward(
+    State(edge): State<Arc<Edge>>,
+    Extension(client): Extension<Client>,
+    request: Request,
+) -> Result<Response> {
+    let path = request.uri().path();
+    let (_, upstream) = find(path).ok_or_else(|| {
+        Problem::new(kit::problem::NOT_FOUND, format!("there is nothing at {path}"))
+    })?;
+    edge.proxy.forward(upstream, request, &client).await
+}
+
+/// Swagger UI over the merged document and those of the services.
+fn swagger<S: Clone + Send + Sync + 'static>(proxy: &Proxy) -> Router<S> {
+    let there = Upstream::ALL.into_iter().filter(|upstream| proxy.has(*upstream));
+    // Swagger UI wants texts that live forever; there are nine, once in the life of a gateway.
+    let each = there.map(|upstream| {
+        Url::new(upstream.name(), format!("/openapi/{}.json", upstream.name()).leak())
+    });
+    let all = Url::with_primary("shop", "/openapi.json", true);
+    SwaggerUi::new("/swagger-ui").config(Config::new([all].into_iter().chain(each))).into()
+}
+
+/// Origins whose pages browsers may let call the shop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// The shop's own alone.
+    #[default]
+    None,
+    /// All there are.
+    Any,
+    /// These.
+    These(Vec<HeaderValue>),
+}
+
+/// The list cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be `*` or a comma-separated list of origins like https://shop.example.com")]
+pub struct NotOrigins;
+
+impl std::str::FromStr for AllowedOrigins {
+    type Err = NotOrigins;
+
+    fn from_str(text: &str) -> Result<Self, NotOrigins> {
+        if text.trim() == "*" {
+            return Ok(Self::Any);
+        }
+        let origin = |text: &str| {
+            let text = text.trim();
+            // An origin has no path (RFC 6454), and browsers compare it letter by letter.
+            let (scheme, host) = text.split_once("://")?;
+            let plain = !host.is_empty() && !host.contains(['/', '?', '#', '*']);
+            (plain && matches!(scheme, "http" | "https")).then(|| text.parse().ok())?
+        };
+        text.split(',').map(origin).collect::<Option<_>>().map(Self::These).ok_or(NotOrigins)
+    }
+}
+
+fn cors(origins: &AllowedOrigins) -> CorsLayer {
+    let allowed = match origins {
+        AllowedOrigins::None => AllowOrigin::list([]),
+        AllowedOrigins::Any => AllowOrigin::any(),
+        AllowedOrigins::These(origins) => AllowOrigin::list(origins.iter().cloned()),
+    };
+    let shown = ["ratelimit", "ratelimit-policy"].map(HeaderName::from_static);
+    let shown = shown.into_iter().chain([header::ETAG, header::LOCATION, header::RETRY_AFTER]);
+    CorsLayer::new()
+        .allow_origin(allowed)
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(shown.collect::<Vec<_>>())
+        .max_age(std::time::Duration::from_secs(PREFLIGHT_SECONDS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_read_or_refused() {
+        assert_eq!("*".parse(), Ok(AllowedOrigins::Any));
+        let two: AllowedOrigins = "https://a.example, http://localhost:3000".parse().unwrap();
+        assert!(matches!(two, AllowedOrigins::These(origins) if origins.len() == 2));
+        for bad in ["", "a.example", "https://a.example/", "https://*.a", "https://a,", "ftp://a"] {
+            assert_eq!(bad.parse::<AllowedOrigins>(), Err(NotOrigins), "{bad}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_our_own_have_a_page() {
+        for kind in [crate::proxy::DISABLED, UNAVAILABLE, kit::problem::RATE_LIMITED] {
+            assert!(PROBLEMS.iter().any(|(slug, _)| *slug == kind.slug), "{}", kind.slug);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The shop's entry: routes, authentication, limits, the product page, the API's documentation.
+//! It keeps nothing but counters in Redis.
+
+pub mod access;
+pub mod client;
+pub mod documents;
+pub mod edge;
+pub mod headers;
+pub mod http;
+pub mod limit;
+pub mod merge;
+pub mod page;
+pub mod proxy;
+pub mod replay;
+pub mod routes;
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use contracts::env;
+use kit::config::{Env, FromEnv};
+use kit::grpc::Peer;
+use kit::{App, Service, StartError};
+use utoipa::openapi::OpenApi;
+
+use crate::client::TrustedProxies;
+use crate::documents::Library;
+use crate::http::AllowedOrigins;
+use crate::limit::{Limit, Limiter};
+use crate::page::Sources;
+use crate::proxy::{Base, Proxy};
+use crate::routes::Upstream;
+
+/// Requests a minute that one client may send, unless the shop says otherwise.
+const RATE_LIMIT: NonZeroU32 = NonZeroU32::new(600).expect("it is more than nothing");
+
+/// The gateway.
+pub struct Gateway;
+
+/// What the gateway is configured by.
+pub struct Config {
+    redis: kit::redis::Settings,
+    rate_limit: NonZeroU32,
+    origins: AllowedOrigins,
+    trusted_proxies: TrustedProxies,
+    bases: HashMap<Upstream, Base>,
+    peers: Peers,
+}
+
+/// The services that make the product page.
+struct Peers {
+    catalog: Peer,
+    user: Peer,
+    inventory: Peer,
+    review: Option<Peer>,
+}
+
+impl FromEnv for Peers {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let mut required = |upstream: Upstream| env.required(&env::grpc_url(upstream.name()));
+        let catalog = required(Upstream::Catalog);
+        let user = required(Upstream::User);
+        let inventory = required(Upstream::Inventory);
+        let review = env.optional(&env::grpc_url(Upstream::Review.name()));
+        Some(Self { catalog: catalog?, user: user?, inventory: inventory?, review: review? })
+    }
+}
+
+/// The services that requests are passed on to; those that a shop can do without may be absent.
+fn bases(env: &mut Env) -> Option<HashMap<Upstream, Base>> {
+    let mut bases = HashMap::new();
+    let mut complete = true;
+    for upstream in Upstream::ALL {
+        let name = env::http_url(upstream.name());
+        let base =
+            if upstream.optional() { env.optional(&name) } else { env.required(&name).map(Some) };
+        complete &= base.is_some();
+        bases.extend(base.flatten().map(|base| (upstream, base)));
+    }
+    complete.then_some(bases)
+}
+
+impl FromEnv for Config {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let redis = kit::redis::Settings::from_env(env);
+        let rate_limit = env.or(env::RATE_LIMIT_PER_MINUTE, RATE_LIMIT);
+        let origins = env.or(env::CORS_ALLOWED_ORIGINS, AllowedOrigins::None);
+        let trusted_proxies = env.or(env::TRUSTED_PROXIES, TrustedProxies::default());
+        let bases = bases(env);
+        let peers = Peers::from_env(env);
+        Some(Self {
+            redis: redis?,
+            rate_limit: rate_limit?,
+            origins: origins?,
+            trusted_proxies: trusted_proxies?,
+            bases: bases?,
+            peers: peers?,
+        })
+    }
+}
+
+/// What the handlers work with.
+pub struct Edge {
+    shop: String,
+    proxy: Proxy,
+    sources: Sources,
+    library: Library,
+    limiter: Limiter,
+    limit: Limit,
+    auth_limit: Limit,
+    trusted_proxies: TrustedProxies,
+    draining: Arc<AtomicBool>,
+}
+
+impl Service for Gateway {
+    const NAME: &'static str = "gateway";
+    type Config = Config;
+
+    fn openapi() -> OpenApi {
+        http::api().1
+    }
+
+    async fn build(config: Config, app: App) -> Result<App, StartError> {
+        let Config { redis, rate_limit, origins, trusted_proxies, bases, peers } = config;
+        let shop = app.common.shop.clone();
+        let (limit, auth_limit) = edge::limits(rate_limit.get());
+        let edge = Edge {
+            proxy: Proxy::new(bases, app.stop.clone()),
+            sources: Sources::new(
+                &peers.catalog,
+                &peers.user,
+                &peers.inventory,
+                peers.review.as_ref(),
+            ),
+            library: Library::new(serde_json::to_value(Self::openapi())?),
+            limiter: Limiter::new(redis.connect()?, &shop),
+            limit,
+            auth_limit,
+            trusted_proxies,
+            draining: app.draining(),
+            shop,
+        };
+        Ok(app.without_docs().http(http::routes(Arc::new(edge), &origins)))
+    }
+}

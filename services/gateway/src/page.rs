@@ -1,0 +1,192 @@
+//! The product page: one answer put together from four services.
+
+use std::future::Future;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use contracts::proto::{catalog, inventory, review, user};
+use kit::grpc::{Client, Peer};
+use kit::metric;
+use kit::problem::{Problem, Result};
+use prometheus::IntCounterVec;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tonic::{Code, Response, Status};
+
+use catalog::catalog_client::CatalogClient;
+use inventory::inventory_client::InventoryClient;
+use review::reviews_client::ReviewsClient;
+use user::users_client::UsersClient;
+
+/// How long each service may take to give its part.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+static MISSING: LazyLock<IntCounterVec> = metric!(
+    counter,
+    "gateway_page_parts_missing_total",
+    "Product pages that lack a part because its service did not give it, by part.",
+    &["part"]
+);
+
+/// A product with everything that a shopper wants to see at once: the catalog's product and these
+/// fields. A part whose service does not answer in time is null.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ProductPage {
+    /// The product as the catalog shows it.
+    #[serde(flatten)]
+    #[schema(inline, value_type = Object)]
+    pub product: Map<String, Value>,
+    /// Who sells it.
+    pub seller: Option<Seller>,
+    /// What there is of it.
+    pub stock: Option<Stock>,
+    /// What others think of it.
+    pub rating: Option<Rating>,
+}
+
+/// Who sells a product.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Seller {
+    /// The account.
+    #[schema(format = Uuid)]
+    id: String,
+    /// What the seller wants to be called.
+    name: String,
+}
+
+/// What there is of a product.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Stock {
+    /// Units that can be bought now.
+    available: i64,
+}
+
+/// What others think of a product.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Rating {
+    /// Average of the ratings from 1 to 5, to two decimal places; null while there is none.
+    average: Option<f64>,
+    /// Number of ratings.
+    count: u32,
+}
+
+/// The services that know about products.
+pub struct Sources {
+    catalog: CatalogClient<Client>,
+    users: UsersClient<Client>,
+    inventory: InventoryClient<Client>,
+    reviews: Option<ReviewsClient<Client>>,
+}
+
+impl Sources {
+    /// Asks these services; a shop may have no reviews.
+    pub fn new(catalog: &Peer, users: &Peer, inventory: &Peer, reviews: Option<&Peer>) -> Self {
+        Self {
+            catalog: CatalogClient::new(catalog.client()),
+            users: UsersClient::new(users.client()),
+            inventory: InventoryClient::new(inventory.client()),
+            reviews: reviews.map(|reviews| ReviewsClient::new(reviews.client())),
+        }
+    }
+
+    /// The page of a product; `None` if shoppers cannot see such a product.
+    pub async fn page(&self, id: &str) -> Result<Option<ProductPage>> {
+        let asked = call(|| {
+            let mut client = self.catalog.clone();
+            let request = catalog::GetProductRequest { id: id.to_owned() };
+            async move { client.get_product(request).await }
+        });
+        let product = match asked.await {
+            Ok(product) => product,
+            Err(status) if status.code() == Code::NotFound => return Ok(None),
+            Err(status) => return Err(Problem::unavailable(status)),
+        };
+        let (seller, stock, rating) = tokio::join!(
+            self.seller(&product.seller_id),
+            self.stock(&product.sku),
+            self.rating(&product.id),
+        );
+        let document = serde_json::from_str(&product.document).map_err(Problem::internal)?;
+        Ok(Some(ProductPage { product: document, seller, stock, rating }))
+    }
+
+    async fn seller(&self, id: &str) -> Option<Seller> {
+        let asked = call(|| {
+            let mut client = self.users.clone();
+            let request = user::GetUserRequest { id: id.to_owned() };
+            async move { client.get_user(request).await }
+        });
+        let user = part("seller", asked.await)?;
+        Some(Seller { id: user.id, name: user.name })
+    }
+
+    async fn stock(&self, sku: &str) -> Option<Stock> {
+        let asked = call(|| {
+            let mut client = self.inventory.clone();
+            let request = inventory::GetStockRequest { skus: vec![sku.to_owned()] };
+            async move { client.get_stock(request).await }
+        });
+        let answer = part("stock", asked.await)?;
+        let stock = answer.stock.into_iter().find(|stock| stock.sku == sku)?;
+        Some(Stock { available: stock.available })
+    }
+
+    async fn rating(&self, id: &str) -> Option<Rating> {
+        let reviews = self.reviews.as_ref()?;
+        let asked = call(|| {
+            let mut client = reviews.clone();
+            let request = review::GetRatingsRequest { product_ids: vec![id.to_owned()] };
+            async move { client.get_ratings(request).await }
+        });
+        let answer = part("rating", asked.await)?;
+        let rating = answer.ratings.into_iter().find(|rating| rating.product_id == id);
+        let (count, sum) = rating.map_or((0, 0), |rating| (rating.count, rating.sum));
+        Some(Rating { average: average(count, sum), count })
+    }
+}
+
+/// Asks within the deadline, and once more if the connection was the problem: a pod that goes away
+/// ends its connections, and the next one leads to another pod.
+async fn call<T, F>(ask: impl Fn() -> F) -> Result<T, Status>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let asked = async {
+        match ask().await {
+            Err(status) if status.code() == Code::Unavailable => ask().await,
+            answer => answer,
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, asked).await;
+    let answer = answer.map_err(|_| Status::deadline_exceeded("no answer in time"))?;
+    answer.map(Response::into_inner)
+}
+
+/// A page without a part is better than no page; that it is missing is counted and logged.
+fn part<T>(name: &'static str, answer: Result<T, Status>) -> Option<T> {
+    answer
+        .map_err(|status| {
+            MISSING.with_label_values(&[name]).inc();
+            tracing::warn!(part = name, code = ?status.code(), error = status.message(), "a page lacks a part");
+        })
+        .ok()
+}
+
+fn average(count: u32, sum: u64) -> Option<f64> {
+    // Hundredths are enough for stars, and small enough for a float to hold exactly.
+    let hundredths = (sum * 100 + u64::from(count) / 2).checked_div(count.into())?;
+    u32::try_from(hundredths).ok().map(|hundredths| f64::from(hundredths) / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averages_are_rounded_and_absent_without_ratings() {
+        assert_eq!(average(0, 0), None);
+        assert_eq!(average(3, 13), Some(4.33));
+        assert_eq!(average(3, 14), Some(4.67));
+        assert_eq!(average(1, 5), Some(5.0));
+    }
+}

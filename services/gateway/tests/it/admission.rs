@@ -1,0 +1,163 @@
+//! Who is let in: tokens, limits, origins.
+
+use std::collections::BTreeMap;
+
+use contracts::UserId;
+use futures_util::future::join_all;
+use kit::auth::Role;
+use kit::testing::{Running, Signer};
+
+use crate::support::{Echo, echo, gateway, problem};
+
+#[tokio::test]
+async fn a_bad_token_is_refused_before_any_service_sees_it() {
+    // Services are nowhere: whatever reached one would be 503.
+    let gateway = gateway(&[("USER_HTTP_URL", echo("user").await)]).await;
+    let mut claims = Signer::claims(UserId::new(), &[Role::Customer]);
+    claims.exp -= 3600;
+    let expired = gateway.signer.sign(&claims);
+    let foreign = Signer::new().token(UserId::new(), &[Role::Admin]);
+    for token in ["nonsense", "eyJhbGciOiJub25lIn0.e30.", &expired, &foreign] {
+        let answer = gateway.request("GET", "/api/v1/orders").bearer_auth(token);
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
+        assert_eq!(problem(answer).await, (401, "unauthenticated".to_owned()), "{token}");
+    }
+    let good = gateway.request_as(UserId::new(), &[Role::Customer], "GET", "/api/v1/orders");
+    assert_eq!(good.send().await.unwrap().status(), 503);
+    // A browser that renews its token sends the old one along.
+    let renewal = gateway.request("POST", "/api/v1/auth/refresh").bearer_auth(&expired);
+    let echo: Echo = renewal.send().await.unwrap().json().await.unwrap();
+    assert_eq!(echo.header("authorization"), Some(format!("Bearer {expired}")));
+}
+
+async fn limited(per_minute: &str, further: &[(&str, &str)]) -> Running {
+    let url = echo("any").await;
+    let mut variables = vec![
+        ("CART_HTTP_URL", &*url),
+        ("USER_HTTP_URL", &url),
+        ("RATE_LIMIT_PER_MINUTE", per_minute),
+    ];
+    variables.extend(further);
+    gateway(&variables).await
+}
+
+/// How often each status was the answer.
+async fn tally(requests: impl Iterator<Item = reqwest::RequestBuilder>) -> BTreeMap<u16, usize> {
+    let mut tally = BTreeMap::new();
+    for answer in join_all(requests.map(reqwest::RequestBuilder::send)).await {
+        *tally.entry(answer.unwrap().status().as_u16()).or_default() += 1;
+    }
+    tally
+}
+
+#[tokio::test]
+async fn exactly_so_many_are_let_in_at_once() {
+    // One token comes back after twelve seconds: none does while the test runs.
+    let gateway = limited("5", &[]).await;
+    let guest = |n: usize| {
+        let request = gateway.request("GET", "/api/v1/cart");
+        request.header("X-Forwarded-For", format!("198.51.100.{n}"))
+    };
+    assert_eq!(tally((0..40).map(guest)).await, BTreeMap::from([(200, 5), (429, 35)]));
+    let refused = guest(99).send().await.unwrap();
+    let wait: u32 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=12).contains(&wait), "{wait}");
+    assert_eq!(refused.headers()["ratelimit-policy"], "\"client\";q=5;w=60");
+    assert_eq!(refused.headers()["ratelimit"], format!("\"client\";r=0;t={wait}"));
+    assert_eq!(problem(refused).await, (429, "rate-limited".to_owned()));
+
+    // Accounts are counted each by itself, wherever they come from.
+    for user in [UserId::new(), UserId::new()] {
+        let token = gateway.signer.token(user, &[Role::Customer]);
+        let requests = (0..20).map(|n| guest(n).bearer_auth(&token));
+        assert_eq!(tally(requests).await, BTreeMap::from([(200, 5), (429, 15)]));
+    }
+    // Who comes with a bad token is counted like a guest.
+    assert_eq!(guest(1).bearer_auth("nonsense").send().await.unwrap().status(), 429);
+    assert_eq!(gateway.request("GET", "/health").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn what_is_left_is_told() {
+    let gateway = limited("600", &[]).await;
+    let answer = gateway.request("GET", "/api/v1/cart").send().await.unwrap();
+    assert_eq!(answer.headers()["ratelimit-policy"], "\"client\";q=600;w=60");
+    assert_eq!(answer.headers()["ratelimit"], "\"client\";r=599;t=1");
+}
+
+#[tokio::test]
+async fn guessing_passwords_is_limited_more() {
+    let gateway = limited("30", &[]).await;
+    let token = gateway.signer.token(UserId::new(), &[Role::Customer]);
+    let login = |_| gateway.request("POST", "/api/v1/auth/login").bearer_auth(&token);
+    assert_eq!(tally((0..10).map(login)).await, BTreeMap::from([(200, 3), (429, 7)]));
+    let register = gateway.request("POST", "/api/v1/auth/register").send().await.unwrap();
+    assert_eq!(register.status(), 429);
+    let refresh = gateway.request("POST", "/api/v1/auth/refresh").send().await.unwrap();
+    assert_eq!(refresh.status(), 200);
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_counts_by_itself() {
+    let gateway = limited("2", &[("TRUSTED_PROXIES", "10.0.0.0/8,127.0.0.1")]).await;
+    let from = |forwarded: &'static str| {
+        let request = gateway.request("GET", "/api/v1/cart");
+        (0..5).map(move |n| {
+            let request = request.try_clone().unwrap();
+            // What the client wrote itself stands first.
+            request.header("X-Forwarded-For", format!("192.0.2.{n}, {forwarded}"))
+        })
+    };
+    let two_of_five = BTreeMap::from([(200, 2), (429, 3)]);
+    assert_eq!(tally(from("198.51.100.1")).await, two_of_five);
+    assert_eq!(tally(from("198.51.100.2, 10.0.0.9")).await, two_of_five);
+    assert_eq!(tally(from("2001:db8::1")).await, two_of_five);
+    assert_eq!(tally(from("2001:db8::2")).await, BTreeMap::from([(429, 5)]));
+}
+
+#[tokio::test]
+async fn only_allowed_origins_may_call() {
+    let cart = echo("cart").await;
+    let origins = ("CORS_ALLOWED_ORIGINS", "https://a.example, https://b.example");
+    let gateway = gateway(&[("CART_HTTP_URL", cart.as_str()), origins]).await;
+    let preflight = async |origin: &str| {
+        gateway
+            .request("OPTIONS", "/api/v1/cart")
+            .header("Origin", origin)
+            .header("Access-Control-Request-Method", "PUT")
+            .header("Access-Control-Request-Headers", "authorization,if-match")
+            .send()
+            .await
+            .unwrap()
+    };
+    let allowed = preflight("https://b.example").await;
+    assert_eq!(allowed.status(), 200);
+    assert_eq!(allowed.headers()["access-control-allow-origin"], "https://b.example");
+    assert_eq!(allowed.headers()["access-control-allow-methods"], "PUT");
+    assert_eq!(allowed.headers()["access-control-allow-headers"], "authorization,if-match");
+    assert!(allowed.text().await.unwrap().is_empty(), "the service was not asked");
+    let stranger = preflight("https://c.example").await;
+    assert!(!stranger.headers().contains_key("access-control-allow-origin"));
+
+    // Pages must be able to read refusals too.
+    let refused = gateway.request("GET", "/api/v1/cart").header("Origin", "https://a.example");
+    let refused = refused.bearer_auth("nonsense").send().await.unwrap();
+    assert_eq!(refused.status(), 401);
+    assert_eq!(refused.headers()["access-control-allow-origin"], "https://a.example");
+    let shown = refused.headers()["access-control-expose-headers"].to_str().unwrap();
+    assert!(shown.contains("retry-after") && shown.contains("etag"), "{shown}");
+}
+
+#[tokio::test]
+async fn without_a_setting_no_other_origin_may_call_and_with_a_star_all_may() {
+    let closed = gateway::<&str>(&[]).await;
+    let open = gateway(&[("CORS_ALLOWED_ORIGINS", "*")]).await;
+    let allowed = async |gateway: &Running| {
+        let request = gateway.request("GET", "/health").header("Origin", "https://a.example");
+        let answer = request.send().await.unwrap();
+        answer.headers().get("access-control-allow-origin").cloned()
+    };
+    assert_eq!(allowed(&closed).await, None);
+    assert_eq!(allowed(&open).await.unwrap(), "*");
+}

@@ -1,0 +1,96 @@
+//! The API's documentation, put together at run time.
+
+use axum::routing::get;
+use axum::{Json, Router};
+use gateway::Gateway;
+use serde_json::{Value, json};
+
+use crate::support::{gateway, problem, serve};
+
+async fn documented(path: &'static str, kind: &'static str) -> String {
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": { "title": path, "version": "1" },
+        "paths": {
+            path: { "get": {
+                "operationId": "list",
+                "responses": { "200": { "$ref": "#/components/schemas/Kind" } },
+            } },
+            "/internal": { "get": {} },
+        },
+        "components": { "schemas": { "Kind": { "enum": [kind] }, "Same": { "type": "string" } } },
+    });
+    serve(Router::new().route("/openapi.json", get(async move || Json(document)))).await
+}
+
+#[tokio::test]
+async fn one_document_describes_all_services_that_answer() {
+    let order = documented("/api/v1/orders", "order").await;
+    let cart = documented("/api/v1/cart", "cart").await;
+    let variables =
+        [("ORDER_HTTP_URL", &*order), ("CART_HTTP_URL", &cart), ("REVIEW_HTTP_URL", "")];
+    let gateway = gateway(&variables).await;
+    let get = async |path: &str| gateway.request("GET", path).send().await.unwrap();
+    let merged: Value = get("/openapi.json").await.json().await.unwrap();
+    let paths: Vec<&str> =
+        merged["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        paths,
+        [
+            "/",
+            "/api/v1/cart",
+            "/api/v1/orders",
+            "/api/v1/products/{id}",
+            "/health",
+            "/problems/{slug}"
+        ]
+    );
+    let reference = |path: &str| merged["paths"][path]["get"]["responses"]["200"]["$ref"].clone();
+    let schemas = &merged["components"]["schemas"];
+    for (path, kind) in [("/api/v1/orders", "order"), ("/api/v1/cart", "cart")] {
+        let name = reference(path);
+        let name = name.as_str().unwrap().trim_start_matches("#/components/schemas/");
+        assert_eq!(schemas[name]["enum"], json!([kind]), "{path}");
+    }
+    assert_eq!(schemas["Same"]["type"], "string");
+    assert!(merged["components"]["securitySchemes"]["bearer"].is_object());
+
+    let one: Value = get("/openapi/cart.json").await.json().await.unwrap();
+    assert_eq!(one["info"]["title"], "/api/v1/cart");
+    assert_eq!(problem(get("/openapi/user.json").await).await.0, 503);
+    assert_eq!(problem(get("/openapi/review.json").await).await.0, 404);
+    assert_eq!(problem(get("/openapi/etc%2Fpasswd.json").await).await.0, 404);
+}
+
+#[tokio::test]
+async fn swagger_ui_shows_the_services_of_this_shop() {
+    let gateway = gateway(&[("REVIEW_HTTP_URL", "")]).await;
+    let page = gateway.request("GET", "/swagger-ui/").send().await.unwrap();
+    assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    let script = gateway.request("GET", "/swagger-ui/swagger-initializer.js").send().await.unwrap();
+    let script = script.text().await.unwrap();
+    assert!(script.contains("\"/openapi.json\"") && script.contains("\"/openapi/cart.json\""));
+    assert!(!script.contains("review"), "{script}");
+}
+
+#[tokio::test]
+async fn people_find_their_way() {
+    let gateway = gateway(&[("SHOP_NAME", "demo")]).await;
+    let get = async |path: &str| gateway.request("GET", path).send().await.unwrap();
+    let index: Value = get("/").await.json().await.unwrap();
+    assert_eq!(index["shop"], "demo");
+    for link in ["documentation", "openapi", "health"] {
+        let answer = get(index[link].as_str().unwrap()).await;
+        assert_eq!(answer.status(), 200, "{link}");
+    }
+    let page = get("/problems/rate-limited").await;
+    assert_eq!(page.headers()["content-type"], "text/plain; charset=utf-8");
+    assert!(page.text().await.unwrap().starts_with("# Too many requests"));
+    assert_eq!(problem(get("/problems/README").await).await.0, 404);
+    assert_eq!(problem(get("/problems/..%2FREADME").await).await.0, 404);
+}
+
+#[test]
+fn the_openapi_document_is_current() {
+    kit::testing::check_openapi::<Gateway>(env!("CARGO_MANIFEST_DIR"));
+}

@@ -1,0 +1,98 @@
+//! One line per request, and nothing secret in it.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use kit::testing::eventually;
+use serde_json::Value;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::{echo, gateway, nowhere};
+
+/// What this thread logs. A test of Tokio is one thread, the gateway inside it included.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn record(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(self.clone()).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn lines(&self, target: &str) -> Vec<Value> {
+        let bytes = self.0.lock().unwrap();
+        let lines = std::str::from_utf8(&bytes).unwrap().lines();
+        let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["target"] == target).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn each_request_leaves_one_line_without_secrets() {
+    let log = Log::default();
+    let _guard = log.record();
+    let gateway = gateway(&[("NOTIFICATION_HTTP_URL", echo("notification").await)]).await;
+    let path = "/api/v1/live?access_token=eyJhbGciOi";
+    let answer = gateway.request("GET", path).send().await.unwrap();
+    let length = answer.text().await.unwrap().len();
+    gateway.request("GET", "/nothing?password=hunter2").send().await.unwrap();
+    let refused = gateway.request("GET", "/api/v1/cart").bearer_auth("not.a.token");
+    refused.send().await.unwrap();
+    let lines = eventually("three requests are logged", async || {
+        let lines = log.lines("access");
+        (lines.len() == 3).then_some(lines)
+    })
+    .await;
+    let seen: Vec<_> = lines
+        .iter()
+        .map(|line| (line["route"].as_str().unwrap(), line["status"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(seen, [("/api/v1/live", 200), ("unmatched", 404), ("/api/v1/cart", 401)]);
+    let first = lines.first().unwrap();
+    assert_eq!(first["method"], "GET");
+    assert_eq!(first["client"], "127.0.0.1");
+    assert_eq!(first["bytes"].as_u64(), Some(length as u64));
+    assert!(first["duration_seconds"].as_f64().unwrap() > 0.0);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for secret in ["eyJhbGciOi", "hunter2", "not.a.token"] {
+        assert!(!text.contains(secret), "{secret} is in the log");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_limits_nobody_and_is_told_once() {
+    let log = Log::default();
+    let _guard = log.record();
+    let redis = format!("redis://{}", nowhere().await);
+    let cart = echo("cart").await;
+    let variables =
+        [("REDIS_URL", redis.as_str()), ("CART_HTTP_URL", &cart), ("RATE_LIMIT_PER_MINUTE", "1")];
+    let gateway = gateway(&variables).await;
+    for _ in 0..10 {
+        let answer = gateway.request("GET", "/api/v1/cart").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.headers().contains_key("ratelimit"));
+    }
+    assert_eq!(log.lines("gateway::limit").len(), 1);
+    let figures = gateway.metrics().await;
+    assert!(figures.contains("gateway_rate_limit_unavailable_total"), "{figures}");
+}

@@ -1,0 +1,181 @@
+//! Requests find their services, and both directions arrive as they were sent.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use kit::testing::eventually;
+use std::sync::Arc;
+use tokio::sync::{Mutex, Notify};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::support::{Echo, echo, gateway, problem, serve};
+
+#[tokio::test]
+async fn every_path_goes_to_its_service_as_it_is() {
+    let mut variables = Vec::new();
+    for name in ["user", "catalog", "cart", "order", "payment", "inventory", "review"] {
+        variables.push((contracts::env::http_url(name), echo(name).await));
+    }
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, url)| (name.as_str(), url.as_str())).collect();
+    let gateway = gateway(&variables).await;
+    for (method, path, service) in [
+        ("GET", "/.well-known/jwks.json", "user"),
+        ("POST", "/api/v1/auth/login", "user"),
+        ("GET", "/api/v1/users/7", "user"),
+        ("PUT", "/api/v1/me/favourites/7", "user"),
+        ("GET", "/api/v1/products?q=a%20b&cursor=x", "catalog"),
+        ("GET", "/api/v1/products/facets", "catalog"),
+        ("PATCH", "/api/v1/products/0190b0a0-0000-7000-8000-000000000000", "catalog"),
+        ("GET", "/api/v1/products/7/reviews?limit=3", "review"),
+        ("GET", "/api/v1/categories", "catalog"),
+        ("DELETE", "/api/v1/reviews/7", "review"),
+        ("GET", "/api/v1/cart", "cart"),
+        ("POST", "/api/v1/orders", "order"),
+        ("POST", "/api/v1/payments/webhooks/test", "payment"),
+        ("GET", "/api/v1/stock/MUG%2F1", "inventory"),
+    ] {
+        let answer = gateway.request(method, path).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        let echo: Echo = answer.json().await.unwrap();
+        assert_eq!((echo.service.as_str(), echo.method.as_str()), (service, method), "{path}");
+        assert_eq!(echo.uri, path);
+    }
+}
+
+#[tokio::test]
+async fn other_paths_and_services_that_the_shop_lacks_are_problems() {
+    let gateway = gateway(&[("REVIEW_HTTP_URL", ""), ("NOTIFICATION_HTTP_URL", "")]).await;
+    for (path, kind) in [
+        ("/api/v1/nothing", "not-found"),
+        ("/api/v2/products", "not-found"),
+        ("/metrics", "not-found"),
+        ("/api/v1/reviews", "service-disabled"),
+        ("/api/v1/live", "service-disabled"),
+    ] {
+        let answer = gateway.request("GET", path).send().await.unwrap();
+        assert_eq!(problem(answer).await, (404, kind.to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_can_say_that_they_are_somebody_else() {
+    let cart = echo("cart").await;
+    let gateway = gateway(&[("CART_HTTP_URL", cart)]).await;
+    let outside = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let answer = gateway
+        .request("GET", "/api/v1/cart")
+        .header("X-User-Id", "0190b0a0-0000-7000-8000-000000000000")
+        .header("X-Roles", "admin")
+        .header("X-User-Roles", "admin")
+        .header("Forwarded", "for=198.51.100.1")
+        .header("X-Forwarded-For", "198.51.100.1")
+        .header("X-Forwarded-Proto", "https")
+        .header("X-Forwarded-Prefix", "/evil")
+        .header("X-Real-Ip", "198.51.100.1")
+        .header("Connection", "keep-alive, X-Once")
+        .header("X-Once", "1")
+        .header("TE", "trailers")
+        .header("X-Cart-Token", "kept")
+        .header("traceparent", outside)
+        .send()
+        .await
+        .unwrap();
+    let echo: Echo = answer.json().await.unwrap();
+    for gone in ["x-user-id", "x-roles", "x-user-roles", "forwarded", "x-forwarded-prefix"] {
+        assert_eq!(echo.header(gone), None, "{gone}");
+    }
+    for gone in ["connection", "x-once", "te"] {
+        assert_eq!(echo.header(gone), None, "{gone}");
+    }
+    assert_eq!(echo.header("x-forwarded-for").as_deref(), Some("127.0.0.1"));
+    assert_eq!(echo.header("x-real-ip").as_deref(), Some("127.0.0.1"));
+    assert_eq!(echo.header("x-forwarded-proto").as_deref(), Some("http"));
+    assert_eq!(echo.header("x-forwarded-host"), Some(gateway.bound.http.to_string()));
+    assert_eq!(echo.header("x-cart-token").as_deref(), Some("kept"));
+    // Without a subscriber there is no trace to pass on, and that of the outside stays outside.
+    assert_eq!(echo.header("traceparent"), None);
+}
+
+#[tokio::test]
+async fn what_ends_at_a_hop_ends_also_on_the_way_back() {
+    let headers = [("connection", "x-inside"), ("x-inside", "1"), ("etag", "\"7\"")];
+    let cart = serve(Router::new().fallback(async move || (headers, "body"))).await;
+    let gateway = gateway(&[("CART_HTTP_URL", cart)]).await;
+    let answer = gateway.request("GET", "/api/v1/cart").send().await.unwrap();
+    assert!(!answer.headers().contains_key("x-inside"));
+    assert_eq!(answer.headers()["etag"], "\"7\"");
+    assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(answer.text().await.unwrap(), "body");
+}
+
+#[tokio::test]
+async fn answers_stream() {
+    let go_on = Arc::new(Notify::new());
+    let answer = async |State(go_on): State<Arc<Notify>>| {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            sender.send(Ok::<_, std::io::Error>("first")).await.unwrap();
+            go_on.notified().await;
+            sender.send(Ok("second")).await.unwrap();
+        });
+        Body::from_stream(ReceiverStream::new(receiver))
+    };
+    let router = Router::new().route("/api/v1/orders", get(answer)).with_state(go_on.clone());
+    let gateway = gateway(&[("ORDER_HTTP_URL", serve(router).await)]).await;
+    let answer = gateway.request("GET", "/api/v1/orders").send().await.unwrap();
+    let mut chunks = answer.bytes_stream();
+    // If the gateway waited for the end, there would be no first part before the second is sent.
+    assert_eq!(chunks.next().await.unwrap().unwrap(), "first");
+    go_on.notify_one();
+    assert_eq!(chunks.next().await.unwrap().unwrap(), "second");
+    assert!(chunks.next().await.is_none());
+}
+
+#[tokio::test]
+async fn requests_stream() {
+    let seen = Arc::new(Mutex::new(Vec::<u8>::new()));
+    let answer = async |State(seen): State<Arc<Mutex<Vec<u8>>>>, request: Request| {
+        let mut chunks = request.into_body().into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            seen.lock().await.extend(chunk.unwrap());
+        }
+        "done"
+    };
+    let router = Router::new().route("/api/v1/orders", post(answer)).with_state(seen.clone());
+    let gateway = gateway(&[("ORDER_HTTP_URL", serve(router).await)]).await;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let body = reqwest::Body::wrap_stream(ReceiverStream::new(receiver));
+    let sent = tokio::spawn(gateway.request("POST", "/api/v1/orders").body(body).send());
+    sender.send(Ok::<_, std::io::Error>(Bytes::from("first"))).await.unwrap();
+    eventually("the first part arrives before the second is sent", async || {
+        (*seen.lock().await == b"first").then_some(())
+    })
+    .await;
+    sender.send(Ok(Bytes::from(" second"))).await.unwrap();
+    drop(sender);
+    assert_eq!(sent.await.unwrap().unwrap().text().await.unwrap(), "done");
+    assert_eq!(*seen.lock().await, b"first second");
+}
+
+#[tokio::test]
+async fn bodies_have_a_limit() {
+    const LIMIT: usize = 2 << 20;
+    let gateway = gateway(&[("ORDER_HTTP_URL", echo("order").await)]).await;
+    let post = || gateway.request("POST", "/api/v1/orders");
+    let streamed = |bytes: usize| {
+        let chunks = (0..bytes / 1024).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![0; 1024])));
+        reqwest::Body::wrap_stream(tokio_stream::iter(chunks))
+    };
+    let fits = post().body(vec![0; LIMIT]).send().await.unwrap();
+    assert_eq!(fits.json::<Echo>().await.unwrap().bytes, LIMIT);
+    let fits = post().body(streamed(LIMIT)).send().await.unwrap();
+    assert_eq!(fits.json::<Echo>().await.unwrap().bytes, LIMIT);
+    let announced = post().body(vec![0; LIMIT + 1]).send().await.unwrap();
+    assert_eq!(problem(announced).await, (413, "body-too-large".to_owned()));
+    let unannounced = post().body(streamed(LIMIT + 1024)).send().await.unwrap();
+    assert_eq!(problem(unannounced).await, (413, "body-too-large".to_owned()));
+}
