@@ -24,7 +24,10 @@ make_once() { # FILE KEY WHAT COMMAND...
     (set -e; "$@") >"$log" 2>&1 8>&- 9>&-
     failed=$?
     set -e
-    [ $failed = 0 ] && [ -e "$file" ] || { tail -20 "$log" >&2; die "could not build $what; the log is $log"; }
+    if [ $failed != 0 ] || [ ! -e "$file" ]; then
+      tail -20 "$log" >&2
+      die "could not build $what; the log is $log"
+    fi
     echo "$key" >"$file.key"
     rm -f "$log"
     say "building $what … $((SECONDS - begun)) s"

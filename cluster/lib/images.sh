@@ -72,7 +72,7 @@ load_images() { # ARCHIVE...
   for archive; do
     [ -f "$archive" ] || die "there is no $archive"
     file=$(stat -Lc '%n %i %s %y' "$archive")
-    image= sum= jobs=()
+    image='' sum='' jobs=()
     for n in $(each_node); do
       mkdir -p "$STATE/node$n/loaded"
       ! grep -qFxs "$file" "$STATE/node$n/loaded"/* || continue

@@ -18,7 +18,7 @@ make_network() { # NODES
   ip -n shopop-switch link add bridge type bridge
   ip -n shopop-switch link set bridge up
   plug shopop0
-  ip addr add $SWITCH.1/24 dev shopop0
+  ip addr add "$SWITCH.1/24" dev shopop0
   ip link set shopop0 up
   for n in $(seq "$1"); do
     ip netns add "shopop-node$n"
@@ -26,7 +26,7 @@ make_network() { # NODES
     ip -n "shopop-node$n" link set lo up
     ip -n "shopop-node$n" addr add "$SWITCH.1$n/24" dev eth0
     ip -n "shopop-node$n" link set eth0 up
-    ip -n "shopop-node$n" route add default via $SWITCH.1
+    ip -n "shopop-node$n" route add default via "$SWITCH.1"
     in_node "$n" sysctl -qw net.ipv4.ip_forward=1
     ip route add "10.244.$n.0/24" via "$SWITCH.1$n"
   done
@@ -36,7 +36,7 @@ make_network() { # NODES
     done
   done
   # The machine reaches Services as if it were in the cluster; node1's kube-proxy answers for them.
-  ip route add $SERVICES via $SWITCH.11
+  ip route add "$SERVICES" via "$SWITCH.11"
 }
 
 plug() { # INTERFACE [NAMESPACE]: a cable from there to the switch

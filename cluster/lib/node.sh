@@ -91,7 +91,7 @@ EOF
   spawn "kubelet$n" nsenter --net="/run/netns/shopop-node$n" "$BIN/kubelet" --config="$N/kubelet.yaml" \
     --kubeconfig="$N/kubelet.kubeconfig" --root-dir="$N/kubelet" --hostname-override="node$n" --node-ip="$SWITCH.1$n"
   spawn "kube-proxy$n" nsenter --net="/run/netns/shopop-node$n" "$BIN/kube-proxy" --kubeconfig="$N/proxy.kubeconfig" \
-    --hostname-override="node$n" --proxy-mode=nftables --cluster-cidr=$PODS --conntrack-max-per-core=0
+    --hostname-override="node$n" --proxy-mode=nftables --cluster-cidr="$PODS" --conntrack-max-per-core=0
 }
 
 # Enforces NetworkPolicies. After the node is registered, since it asks for its addresses.
@@ -99,7 +99,7 @@ start_network_policy() { # NODE
   local n=$1 N=$STATE/node$1
   kubeconfig "$N/network-policy.kubeconfig" "https://$SWITCH.1:6443" "$(cat "$STATE/pki/network-policy.token")" "$STATE/pki"
   spawn "network-policy$n" nsenter --net="/run/netns/shopop-node$n" "$BIN/network-policy" \
-    --kubeconfig "$N/network-policy.kubeconfig" --node "node$n" --services $SERVICES
+    --kubeconfig "$N/network-policy.kubeconfig" --node "node$n" --services "$SERVICES"
 }
 enforcing() { in_node "$1" iptables -w -S KUBE-ROUTER-FORWARD | grep -q KUBE-POD-FW; } # NODE: its pods have rules
 
