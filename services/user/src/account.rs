@@ -1,0 +1,270 @@
+//! What an account is: addresses, names, passwords and roles, and what each must look like.
+
+use std::collections::HashSet;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Utc};
+use contracts::UserId;
+use kit::auth::Role;
+use kit::secret::Secret;
+use serde::Serialize;
+
+/// Longest e-mail address (RFC 5321, 4.5.3.1.3, without the angle brackets).
+const EMAIL_MAX: usize = 254;
+/// Longest part before the `@` (RFC 5321, 4.5.3.1.1).
+const LOCAL_PART_MAX: usize = 64;
+/// Longest label of a domain name (RFC 1035, 2.3.4).
+const LABEL_MAX: usize = 63;
+/// Longest name, in characters.
+const NAME_MAX: usize = 100;
+/// How short and how long a password may be, in characters (NIST SP 800-63B, 5.1.1.2).
+const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+/// What a person is called who has given no name. Not a part of the e-mail address: names are shown
+/// to other shoppers.
+const DEFAULT_NAME: &str = "Customer";
+
+/// Passwords that are tried first by whoever guesses, in lower case, one a line.
+static COMMON_PASSWORDS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| include_str!("common-passwords.txt").lines().collect());
+
+/// An account, as its owner and administrators see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Account {
+    /// Its id.
+    pub id: UserId,
+    /// The address that it was opened with, in lower case.
+    #[schema(example = "ada@example.com")]
+    pub email: String,
+    /// What the person wants to be called.
+    #[schema(example = "Ada")]
+    pub name: String,
+    /// What it may do.
+    pub roles: Vec<Role>,
+    /// Its version, for `If-Match`.
+    pub version: i64,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+}
+
+/// An e-mail address, trimmed and in lower case: two spellings of it are one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Email(String);
+
+/// Not an e-mail address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an e-mail address like name@example.com")]
+pub struct NotAnEmail;
+
+impl Email {
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Accepts what browsers accept in a form (WHATWG HTML, "valid e-mail address"), within the lengths
+/// and the dot rule of RFC 5321, so that mail servers accept it too.
+impl FromStr for Email {
+    type Err = NotAnEmail;
+
+    fn from_str(text: &str) -> Result<Self, NotAnEmail> {
+        let text = text.trim().to_ascii_lowercase();
+        let (local, domain) = text.split_once('@').ok_or(NotAnEmail)?;
+        let local_ok = local.len() <= LOCAL_PART_MAX && local.split('.').all(is_atom);
+        let domain_ok = domain.split('.').all(is_label);
+        if text.len() <= EMAIL_MAX && local_ok && domain_ok {
+            Ok(Self(text))
+        } else {
+            Err(NotAnEmail)
+        }
+    }
+}
+
+fn is_atom(part: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+/=?^_`{|}~-".contains(c);
+    !part.is_empty() && part.chars().all(allowed)
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=LABEL_MAX).contains(&label.len())
+        && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+/// What a person wants to be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name(String);
+
+/// Not a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must have 1 to {NAME_MAX} characters, none of them a control character")]
+pub struct NotAName;
+
+impl Name {
+    /// What the first administrator is called, until they say otherwise.
+    pub fn administrator() -> Self {
+        Self("Administrator".to_owned())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Self(DEFAULT_NAME.to_owned())
+    }
+}
+
+impl FromStr for Name {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let text = text.trim();
+        let length_ok = (1..=NAME_MAX).contains(&text.chars().count());
+        if length_ok && !text.contains(char::is_control) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotAName)
+        }
+    }
+}
+
+/// A password that may be chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Password(Secret);
+
+/// Why a password may not be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// Too short or too long.
+    #[error(
+        "must have {} to {} characters", PASSWORD_LENGTH.start(), PASSWORD_LENGTH.end()
+    )]
+    Length,
+    /// Everybody's password.
+    #[error("is one of the most common passwords; choose another")]
+    Common,
+}
+
+impl Password {
+    /// The password itself.
+    pub fn into_secret(self) -> Secret {
+        self.0
+    }
+}
+
+impl FromStr for Password {
+    type Err = PasswordError;
+
+    fn from_str(text: &str) -> Result<Self, PasswordError> {
+        if !is_password_length(text) {
+            Err(PasswordError::Length)
+        } else if COMMON_PASSWORDS.contains(text.to_lowercase().as_str()) {
+            Err(PasswordError::Common)
+        } else {
+            Ok(Self(Secret::new(text)))
+        }
+    }
+}
+
+/// Whether any account can have a password of this length; no other is worth hashing.
+pub fn is_password_length(text: &str) -> bool {
+    PASSWORD_LENGTH.contains(&text.chars().count())
+}
+
+/// How a role is spelled in the database, which is how JSON spells it.
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Customer => "customer",
+        Role::Seller => "seller",
+        Role::Admin => "admin",
+    }
+}
+
+/// The role that is spelled so.
+pub fn role_of(name: &str) -> Option<Role> {
+    [Role::Customer, Role::Seller, Role::Admin].into_iter().find(|role| role_name(*role) == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_an_address_are_one() {
+        let email: Email = "  Ada.L@Example.COM ".parse().unwrap();
+        assert_eq!(email.as_str(), "ada.l@example.com");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        let long = format!("{}@example.com", "a".repeat(65));
+        for text in [
+            "",
+            "@",
+            "a",
+            "a@",
+            "@a.com",
+            "a@b@c.com",
+            "a b@c.com",
+            "a@b..com",
+            "a@-b.com",
+            "a..b@c.com",
+            ".a@c.com",
+            "a@c.com.",
+            "a@c\r\nBcc: x.com",
+            "<a@c.com>",
+            "ä@c.com",
+            "a@c_d.com",
+            &long,
+        ] {
+            assert_eq!(text.parse::<Email>(), Err(NotAnEmail), "{text:?}");
+        }
+        for text in ["a@b.co", "a+b@c-d.example", "o'neil@example.com", "root@localhost"] {
+            assert!(text.parse::<Email>().is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_have_bounds_and_are_not_common() {
+        let length = |n: usize| "ä".repeat(n).parse::<Password>();
+        assert_eq!(length(7), Err(PasswordError::Length));
+        assert_eq!(length(129), Err(PasswordError::Length));
+        assert!(length(8).is_ok() && length(128).is_ok());
+        for text in ["password", "PassWord", "12345678", "qwertyuiop"] {
+            assert_eq!(text.parse::<Password>(), Err(PasswordError::Common), "{text}");
+        }
+        assert!(!format!("{:?}", length(8)).contains('ä'), "Debug must not show it");
+    }
+
+    #[test]
+    fn the_list_of_common_passwords_is_worth_its_place() {
+        assert!(COMMON_PASSWORDS.len() >= 200, "{}", COMMON_PASSWORDS.len());
+        for text in COMMON_PASSWORDS.iter() {
+            assert!(is_password_length(text), "{text} is too short anyway");
+            assert_eq!(text.to_lowercase(), **text);
+        }
+    }
+
+    #[test]
+    fn names_are_short_and_visible() {
+        assert_eq!(" Ada ".parse::<Name>().unwrap().as_str(), "Ada");
+        for text in ["", "  ", "a\nb", &"a".repeat(101)] {
+            assert_eq!(text.parse::<Name>(), Err(NotAName), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn roles_are_spelled_as_in_json() {
+        for role in [Role::Customer, Role::Seller, Role::Admin] {
+            assert_eq!(serde_json::json!(role), role_name(role));
+            assert_eq!(role_of(role_name(role)), Some(role));
+        }
+        assert_eq!(role_of("root"), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! The HTTP API.
+
+mod accounts;
+mod sessions;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kit::outbox::Outbox;
+use kit::problem::Kind;
+use sqlx::PgPool;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::password::Hasher;
+use crate::token::Issuer;
+
+/// The address has an account.
+pub const EMAIL_TAKEN: Kind = Kind::new(409, "email-taken", "The e-mail address has an account");
+/// No account has this address and this password.
+pub const CREDENTIALS: Kind =
+    Kind::new(401, "invalid-credentials", "E-mail address and password do not fit");
+/// The refresh token is unknown, spent, expired or revoked.
+pub const REFRESH: Kind = Kind::new(401, "invalid-refresh-token", "The refresh token is not valid");
+
+/// What handlers need.
+#[derive(Clone)]
+pub struct State {
+    /// Accounts and sessions.
+    pub pool: PgPool,
+    /// Events on their way out.
+    pub outbox: Outbox,
+    /// Hashes passwords.
+    pub hasher: Hasher,
+    /// Signs access tokens.
+    pub issuer: Arc<Issuer>,
+    /// The public keys.
+    pub jwks_file: PathBuf,
+}
+
+/// Every route.
+pub fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::with_openapi(kit::openapi::document("User", "Accounts, sessions and roles."))
+        .routes(routes!(sessions::register))
+        .routes(routes!(sessions::login))
+        .routes(routes!(sessions::refresh))
+        .routes(routes!(sessions::logout))
+        .routes(routes!(sessions::jwks))
+        .routes(routes!(accounts::me, accounts::rename))
+        .routes(routes!(accounts::list))
+        .routes(routes!(accounts::set_roles))
+}
+
+/// The document of every route.
+pub fn openapi() -> OpenApi {
+    routes().into_openapi()
+}

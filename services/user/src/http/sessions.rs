@@ -1,0 +1,243 @@
+//! Opening accounts, and sessions from login to logout.
+
+use std::sync::LazyLock;
+
+use axum::extract::State as Shared;
+use axum::response::IntoResponse;
+use chrono::Utc;
+use contracts::UserId;
+use contracts::events::UserRegistered;
+use http::{StatusCode, header};
+use kit::auth::Role;
+use kit::extract::{Json, etag};
+use kit::problem::{Body, Fields, Problem, Result};
+use kit::secret::Secret;
+use prometheus::{IntCounter, IntCounterVec};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{CREDENTIALS, EMAIL_TAKEN, REFRESH, State};
+use crate::account::{Account, Email, Name, Password, is_password_length};
+use crate::db::{self, EMAIL_UNIQUE, NewAccount};
+use crate::token::{ACCESS_LIFETIME, REFRESH_LIFETIME, RefreshToken};
+
+static LOGINS: LazyLock<IntCounterVec> =
+    kit::metric!(counter, "logins_total", "Logins, by outcome (success, refused).", &["outcome"]);
+static REGISTRATIONS: LazyLock<IntCounter> =
+    kit::metric!(counter, "registrations_total", "Accounts opened by their owners.");
+
+/// An account to be opened.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Registration {
+    /// Compared without regard to case.
+    #[schema(example = "ada@example.com")]
+    email: String,
+    /// 8 to 128 characters, any of them; not one of the most common.
+    #[schema(format = Password, min_length = 8, max_length = 128)]
+    password: String,
+    /// What the person wants to be called.
+    #[schema(min_length = 1, max_length = 100)]
+    name: Option<String>,
+}
+
+/// Opens an account.
+#[utoipa::path(
+    post, path = "/api/v1/auth/register", tag = "auth", request_body = Registration,
+    responses(
+        (status = 201, body = Account),
+        (status = 409, description = "email-taken", body = Body),
+        (status = 422, description = "invalid-fields", body = Body),
+    )
+)]
+pub(super) async fn register(
+    Shared(state): Shared<State>,
+    Json(body): Json<Registration>,
+) -> Result<impl IntoResponse> {
+    let mut fields = Fields::default();
+    let email = fields.take("/email", body.email.parse::<Email>());
+    let password = fields.take("/password", body.password.parse::<Password>());
+    let name = body.name.map_or(Ok(Name::default()), |name| name.parse());
+    let name = fields.take("/name", name);
+    fields.finish()?;
+    let (Some(email), Some(password), Some(name)) = (email, password, name) else {
+        return Err(Problem::internal("fields without mistakes have values"));
+    };
+    let hash = state.hasher.hash(password).await?;
+    let account = open(&state, &email, &name, &hash).await?;
+    REGISTRATIONS.inc();
+    Ok((StatusCode::CREATED, etag(account.version), axum::Json(account)))
+}
+
+async fn open(state: &State, email: &Email, name: &Name, hash: &str) -> Result<Account> {
+    let new = NewAccount {
+        id: UserId::new(),
+        email,
+        name,
+        password_hash: Some(hash),
+        roles: &[Role::Customer],
+    };
+    let mut tx = state.pool.begin().await?;
+    let account = db::insert(&mut tx, &new).await.map_err(|error| {
+        if kit::postgres::violated(&error) == Some(EMAIL_UNIQUE) {
+            Problem::new(EMAIL_TAKEN, "log in, or choose another address")
+        } else {
+            error.into()
+        }
+    })?;
+    let event = UserRegistered {
+        user_id: account.id,
+        email: account.email.clone(),
+        name: account.name.clone(),
+    };
+    state.outbox.append(&mut tx, &event).await?;
+    tx.commit().await?;
+    Ok(account)
+}
+
+/// Who somebody says they are.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credentials {
+    /// Compared without regard to case.
+    #[schema(example = "ada@example.com")]
+    email: String,
+    /// The password.
+    #[schema(format = Password)]
+    password: String,
+}
+
+/// A session's tokens.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Tokens {
+    /// Send it as `Authorization: Bearer …`.
+    access_token: String,
+    /// `Bearer`.
+    #[schema(example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds for which the access token is valid.
+    #[schema(example = 300)]
+    expires_in: i64,
+    /// Good for one refresh, within 30 days.
+    refresh_token: String,
+}
+
+/// Opens a session.
+#[utoipa::path(
+    post, path = "/api/v1/auth/login", tag = "auth", request_body = Credentials,
+    responses(
+        (status = 200, body = Tokens),
+        (status = 401, description = "invalid-credentials", body = Body),
+    )
+)]
+pub(super) async fn login(
+    Shared(state): Shared<State>,
+    Json(body): Json<Credentials>,
+) -> Result<impl IntoResponse> {
+    let Some((user, roles)) = authenticate(&state, body).await? else {
+        LOGINS.with_label_values(&["refused"]).inc();
+        // One answer for all reasons: which of them it was would tell who has an account.
+        return Err(Problem::new(CREDENTIALS, "check both, or open an account"));
+    };
+    let token = RefreshToken::generate();
+    let mut connection = state.pool.acquire().await?;
+    db::open_session(&mut connection, user, &token, Utc::now() + REFRESH_LIFETIME).await?;
+    LOGINS.with_label_values(&["success"]).inc();
+    tokens(&state, user, &roles, &token)
+}
+
+async fn authenticate(state: &State, body: Credentials) -> Result<Option<(UserId, Vec<Role>)>> {
+    let Ok(email) = body.email.parse::<Email>() else { return Ok(None) };
+    if !is_password_length(&body.password) {
+        return Ok(None);
+    }
+    // Given back before the hashing: connections are few.
+    let found = {
+        let mut connection = state.pool.acquire().await?;
+        db::by_email(&mut connection, &email).await?
+    };
+    let (account, hash) = match found {
+        Some((user, roles, hash)) => (Some((user, roles)), hash),
+        None => (None, None),
+    };
+    let fits = state.hasher.verify(Secret::new(body.password), hash).await?;
+    Ok(account.filter(|_| fits))
+}
+
+fn tokens(
+    state: &State,
+    user: UserId,
+    roles: &[Role],
+    refresh_token: &RefreshToken,
+) -> Result<impl IntoResponse + use<>> {
+    let access_token =
+        state.issuer.access_token(user, roles, Utc::now()).map_err(Problem::internal)?;
+    let tokens = Tokens {
+        access_token,
+        token_type: "Bearer",
+        expires_in: ACCESS_LIFETIME.num_seconds(),
+        refresh_token: refresh_token.expose().to_owned(),
+    };
+    // RFC 6749, 5.1.
+    Ok(([(header::CACHE_CONTROL, "no-store")], axum::Json(tokens)))
+}
+
+/// The refresh token of a session.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Session {
+    /// As the last login or refresh gave it.
+    refresh_token: String,
+}
+
+/// Exchanges a refresh token for new tokens. A token that comes a second time ends its session:
+/// somebody else has used it.
+#[utoipa::path(
+    post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Session,
+    responses(
+        (status = 200, body = Tokens),
+        (status = 401, description = "invalid-refresh-token", body = Body),
+    )
+)]
+pub(super) async fn refresh(
+    Shared(state): Shared<State>,
+    Json(body): Json<Session>,
+) -> Result<impl IntoResponse> {
+    let (old, new) = (RefreshToken::presented(body.refresh_token), RefreshToken::generate());
+    let mut connection = state.pool.acquire().await?;
+    let rotated = db::rotate(&mut connection, &old, &new, Utc::now() + REFRESH_LIFETIME).await?;
+    let Some((user, roles)) = rotated else {
+        if let Some(user) = db::revoke_reused(&mut connection, &old).await? {
+            tracing::warn!(%user, "a spent refresh token came again; its session is revoked");
+        }
+        return Err(Problem::new(REFRESH, "log in again"));
+    };
+    tokens(&state, user, &roles, &new)
+}
+
+/// Ends a session. Ending one that has ended, or never was, is no mistake.
+#[utoipa::path(
+    post, path = "/api/v1/auth/logout", tag = "auth", request_body = Session,
+    responses((status = 204))
+)]
+pub(super) async fn logout(
+    Shared(state): Shared<State>,
+    Json(body): Json<Session>,
+) -> Result<StatusCode> {
+    let mut connection = state.pool.acquire().await?;
+    db::end_session(&mut connection, &RefreshToken::presented(body.refresh_token)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The public keys that access tokens are verified by (RFC 7517).
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "auth",
+    responses((status = 200, body = serde_json::Value))
+)]
+pub(super) async fn jwks(Shared(state): Shared<State>) -> Result<impl IntoResponse> {
+    // Read anew each time: a rotation replaces the file under the running service.
+    let keys = tokio::fs::read(&state.jwks_file).await.map_err(Problem::internal)?;
+    let headers =
+        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=60")];
+    Ok((headers, keys))
+}

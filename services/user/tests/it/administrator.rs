@@ -1,0 +1,31 @@
+//! The first administrator.
+
+use contracts::env;
+use contracts::events::UserRegistered;
+use kit::testing::Running;
+use serde_json::json;
+use user::User;
+use uuid::Uuid;
+
+use crate::{PASSWORD, answer, login, me};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_administrator_is_there_when_the_service_is_ready() {
+    let service = Running::start::<User>(&[
+        (env::ADMIN_EMAIL, "Root@Example.com"),
+        (env::ADMIN_PASSWORD, PASSWORD),
+    ])
+    .await;
+    let (status, tokens) = login(&service, "root@example.com", PASSWORD).await;
+    assert_eq!(status, 200, "{tokens}");
+    let token = tokens["access_token"].as_str().unwrap();
+    let (_, account) = me(&service, token).await;
+    assert_eq!(account["roles"], json!(["customer", "admin"]));
+    let request = service.request("GET", "/api/v1/users").bearer_auth(token);
+    let (status, page) = answer(request.send().await.unwrap()).await;
+    assert_eq!((status, page["items"].as_array().unwrap().len()), (200, 1));
+    // Whoever orders must be known to those who write mails.
+    let id: Uuid = account["id"].as_str().unwrap().parse().unwrap();
+    let event: UserRegistered = service.published(id).await;
+    assert_eq!(event.email, "root@example.com");
+}

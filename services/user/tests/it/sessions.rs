@@ -1,0 +1,207 @@
+//! From registration to logout.
+
+use std::time::{Duration, Instant};
+
+use contracts::events::UserRegistered;
+use kit::testing::Running;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{PASSWORD, answer, login, me, post, refresh, register, start};
+
+/// What is wrong with the fields of a registration: pointers.
+async fn refused_fields(service: &Running, body: Value) -> Vec<String> {
+    let (status, problem) = answer(post(service, "/api/v1/auth/register", &body).await).await;
+    assert_eq!((status, &problem["type"]), (422, &json!("/problems/invalid-fields")), "{problem}");
+    let errors = problem["errors"].as_array().unwrap();
+    errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shopper_registers_and_logs_in() {
+    let service = start().await;
+    let account = register(&service, " Ada@Example.com ").await;
+    assert_eq!(account["email"], "ada@example.com");
+    assert_eq!(account["roles"], json!(["customer"]));
+    assert!(account.get("password_hash").is_none());
+
+    let id: Uuid = account["id"].as_str().unwrap().parse().unwrap();
+    let event: UserRegistered = service.published(id).await;
+    assert_eq!((event.email.as_str(), event.name.as_str()), ("ada@example.com", "Ada"));
+
+    let (status, tokens) = login(&service, "ADA@example.com", PASSWORD).await;
+    assert_eq!((status, &tokens["token_type"]), (200, &json!("Bearer")), "{tokens}");
+    assert_eq!(tokens["expires_in"], 300);
+    let (status, found) = me(&service, tokens["access_token"].as_str().unwrap()).await;
+    assert_eq!((status, found), (200, account));
+
+    let hash: String = sqlx::query_scalar("SELECT password_hash FROM accounts")
+        .fetch_one(service.pool())
+        .await
+        .unwrap();
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    let metrics = service.metrics().await;
+    assert!(metrics.contains("registrations_total "), "{metrics}");
+    assert!(metrics.contains("logins_total{outcome=\"success\"}"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_registrations_are_refused() {
+    let service = start().await;
+    let with = |field: &str, value: Value| {
+        let mut body = json!({ "email": "bob@example.com", "password": PASSWORD, "name": "Bob" });
+        body[field] = value;
+        body
+    };
+    assert_eq!(refused_fields(&service, with("password", json!("short"))).await, ["/password"]);
+    assert_eq!(refused_fields(&service, with("password", json!("Password1"))).await, ["/password"]);
+    let long = json!("x".repeat(129));
+    assert_eq!(refused_fields(&service, with("password", long)).await, ["/password"]);
+    assert_eq!(refused_fields(&service, with("email", json!("bob"))).await, ["/email"]);
+    assert_eq!(refused_fields(&service, with("name", json!(""))).await, ["/name"]);
+    assert_eq!(refused_fields(&service, with("roles", json!(["admin"]))).await.len(), 1);
+    let all = json!({ "email": "", "password": "", "name": "\n" });
+    assert_eq!(refused_fields(&service, all).await, ["/email", "/password", "/name"]);
+
+    let huge = with("password", json!("x".repeat(10 << 20)));
+    let sent = service.request("POST", "/api/v1/auth/register").json(&huge).send().await;
+    // The answer comes, and the connection goes, before all of the body is sent.
+    assert!(sent.map_or(true, |answer| answer.status() == 413));
+    let nul = with("name", json!("a\0b"));
+    assert_eq!(post(&service, "/api/v1/auth/register", &nul).await.status(), 400);
+
+    let accounts: i64 = sqlx::query_scalar("SELECT count(*) FROM accounts")
+        .fetch_one(service.pool())
+        .await
+        .unwrap();
+    assert_eq!(accounts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_one_account_even_in_a_race() {
+    let service = start().await;
+    let body = json!({ "email": "ada@example.com", "password": PASSWORD });
+    let upper = json!({ "email": "ADA@EXAMPLE.COM", "password": PASSWORD });
+    let (first, second) = tokio::join!(
+        post(&service, "/api/v1/auth/register", &body),
+        post(&service, "/api/v1/auth/register", &upper),
+    );
+    let answers = [answer(first).await, answer(second).await];
+    let refused = answers.iter().find(|(status, _)| *status == 409).unwrap();
+    assert_eq!(refused.1["type"], "/problems/email-taken");
+    assert!(answers.iter().any(|(status, _)| *status == 201), "{answers:?}");
+    let events: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(service.pool()).await.unwrap();
+    assert_eq!(events, 1, "the refused registration has told nobody");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_learns_who_has_an_account() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    let (status, mut wrong) = login(&service, "ada@example.com", "wrong password").await;
+    let (other_status, mut unknown) = login(&service, "eve@example.com", "wrong password").await;
+    for problem in [&mut wrong, &mut unknown] {
+        problem.as_object_mut().unwrap().remove("trace_id");
+    }
+    assert_eq!((status, &wrong["type"]), (401, &json!("/problems/invalid-credentials")));
+    assert_eq!((status, wrong), (other_status, unknown));
+
+    // The quickest of many, by turns: noise only ever adds. Without hashing an answer takes a few
+    // milliseconds, with it tens of them.
+    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
+    for _ in 0..20 {
+        known = known.min(refused_after(&service, "ada@example.com").await);
+        unknown = unknown.min(refused_after(&service, "eve@example.com").await);
+    }
+    assert!(unknown > known / 2, "unknown: {unknown:?}, known: {known:?}");
+    assert!(service.metrics().await.contains("logins_total{outcome=\"refused\"}"));
+}
+
+async fn refused_after(service: &Running, email: &str) -> Duration {
+    let begun = Instant::now();
+    assert_eq!(login(service, email, "wrong password").await.0, 401);
+    begun.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_is_good_once_and_its_reuse_ends_the_session() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    let (_, first) = login(&service, "ada@example.com", PASSWORD).await;
+    let (_, elsewhere) = login(&service, "ada@example.com", PASSWORD).await;
+
+    let (status, second) = refresh(&service, &first["refresh_token"]).await;
+    assert_eq!(status, 200, "{second}");
+    assert_ne!(second["refresh_token"], first["refresh_token"]);
+    assert_eq!(me(&service, second["access_token"].as_str().unwrap()).await.0, 200);
+
+    let (status, problem) = refresh(&service, &first["refresh_token"]).await;
+    assert_eq!((status, &problem["type"]), (401, &json!("/problems/invalid-refresh-token")));
+    let (status, _) = refresh(&service, &second["refresh_token"]).await;
+    assert_eq!(status, 401, "the whole family is revoked");
+    let (status, _) = refresh(&service, &elsewhere["refresh_token"]).await;
+    assert_eq!(status, 200, "other sessions go on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_refresh_at_once_one_wins() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
+    let token = &tokens["refresh_token"];
+    let (a, b, c) =
+        tokio::join!(refresh(&service, token), refresh(&service, token), refresh(&service, token));
+    let mut statuses = [a.0, b.0, c.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 401, 401]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_live_refresh_token_is_refused() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
+    for forged in ["*", "", "%", "a' OR '1'='1", tokens["access_token"].as_str().unwrap()] {
+        assert_eq!(refresh(&service, &json!(forged)).await.0, 401, "{forged}");
+    }
+    sqlx::query("UPDATE refresh_tokens SET expires_at = now()")
+        .execute(service.pool())
+        .await
+        .unwrap();
+    assert_eq!(refresh(&service, &tokens["refresh_token"]).await.0, 401, "expired");
+    let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT hash FROM refresh_tokens")
+        .fetch_all(service.pool())
+        .await
+        .unwrap();
+    assert_eq!(stored.len(), 1, "a refused refresh issues nothing");
+    assert_ne!(stored[0], tokens["refresh_token"].as_str().unwrap().as_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logout_ends_the_session() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
+    let body = json!({ "refresh_token": tokens["refresh_token"] });
+    for time in ["first", "second"] {
+        let answer = post(&service, "/api/v1/auth/logout", &body).await;
+        assert_eq!(answer.status(), 204, "{time} time");
+    }
+    assert_eq!(refresh(&service, &tokens["refresh_token"]).await.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_have_ended_are_forgotten() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    let (_, old) = login(&service, "ada@example.com", PASSWORD).await;
+    refresh(&service, &old["refresh_token"]).await;
+    sqlx::query("UPDATE refresh_tokens SET expires_at = now()")
+        .execute(service.pool())
+        .await
+        .unwrap();
+    let (_, fresh) = login(&service, "ada@example.com", PASSWORD).await;
+    assert_eq!(user::db::purge(service.pool()).await.unwrap(), 1);
+    assert_eq!(refresh(&service, &fresh["refresh_token"]).await.0, 200);
+}

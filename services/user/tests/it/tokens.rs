@@ -1,0 +1,101 @@
+//! Access tokens: what is issued verifies, what is forged does not.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use contracts::UserId;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use kit::auth::{Claims, Role};
+use kit::testing::{ISSUER, Signer};
+use serde_json::{Value, json};
+
+use crate::{PASSWORD, login, me, register, start};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_published_keys_verify_what_is_issued() {
+    let service = start().await;
+    let account = register(&service, "ada@example.com").await;
+    let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
+    let token = tokens["access_token"].as_str().unwrap();
+
+    let answer = service.request("GET", "/.well-known/jwks.json").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let text = answer.text().await.unwrap();
+    assert!(!text.contains("\"d\""), "no private part");
+    let keys: JwkSet = serde_json::from_str(&text).unwrap();
+    let kid = jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    let key = DecodingKey::from_jwk(keys.find(&kid).unwrap()).unwrap();
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_audience(&[ISSUER]);
+    validation.set_issuer(&[ISSUER]);
+    let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).unwrap().claims;
+    assert_eq!(claims.sub.to_string(), account["id"].as_str().unwrap());
+    assert_eq!((claims.exp - claims.iat, claims.typ.as_str()), (300, "access"));
+    assert_eq!(claims.roles, [Role::Customer]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_tokens_are_refused() {
+    let service = start().await;
+    let account = register(&service, "ada@example.com").await;
+    let user: UserId = account["id"].as_str().unwrap().parse().unwrap();
+    let signer = &service.signer;
+    assert_eq!(me(&service, &signer.token(user, &[])).await.0, 200, "the unforged one");
+
+    let forged = |change: fn(&mut Claims)| {
+        let mut claims = Signer::claims(user, &[Role::Admin]);
+        change(&mut claims);
+        signer.sign(&claims)
+    };
+    let good = signer.token(user, &[]);
+    for (what, token) in [
+        ("wrong audience", forged(|claims| claims.aud = "other".to_owned())),
+        ("wrong issuer", forged(|claims| claims.iss = "other".to_owned())),
+        ("expired", forged(|claims| claims.exp -= 400)),
+        ("not yet valid", forged(|claims| claims.nbf += 400)),
+        ("another type", forged(|claims| claims.typ = "refresh".to_owned())),
+        ("another key", Signer::new().token(user, &[])),
+        ("no algorithm", unsigned(&good)),
+        ("another algorithm", with_public_key_as_secret(&good, user, &signer.jwks_file)),
+        ("changed claims", with_claims_of(&good, &signer.token(UserId::new(), &[Role::Admin]))),
+        ("garbage", "a.b.c".to_owned()),
+        ("nothing", String::new()),
+    ] {
+        let (status, problem) = me(&service, &token).await;
+        assert_eq!(
+            (status, &problem["type"]),
+            (401, &json!("/problems/unauthenticated")),
+            "{what}"
+        );
+    }
+    assert_eq!(service.request("GET", "/api/v1/me").send().await.unwrap().status(), 401);
+}
+
+fn encode(value: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+fn part(token: &str, index: usize) -> &str {
+    token.split('.').nth(index).unwrap()
+}
+
+/// `alg: none`, with the key id of a real key.
+fn unsigned(token: &str) -> String {
+    let kid = jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    let head = encode(&json!({ "alg": "none", "typ": "JWT", "kid": kid }));
+    format!("{head}.{}.", part(token, 1))
+}
+
+/// HS256, keyed by what everybody knows: the public key.
+fn with_public_key_as_secret(token: &str, user: UserId, jwks: &std::path::Path) -> String {
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = jsonwebtoken::decode_header(token).unwrap().kid;
+    let keys: Value = serde_json::from_slice(&std::fs::read(jwks).unwrap()).unwrap();
+    let public = URL_SAFE_NO_PAD.decode(keys["keys"][0]["x"].as_str().unwrap()).unwrap();
+    let key = EncodingKey::from_secret(&public);
+    jsonwebtoken::encode(&header, &Signer::claims(user, &[Role::Admin]), &key).unwrap()
+}
+
+fn with_claims_of(signed: &str, other: &str) -> String {
+    format!("{}.{}.{}", part(signed, 0), part(other, 1), part(signed, 2))
+}
