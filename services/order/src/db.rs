@@ -1,0 +1,225 @@
+//! Orders in Postgres: their events, and what these add up to.
+
+use chrono::{DateTime, Utc};
+use contracts::events::OrderLine;
+use contracts::{Currency, EventId, Money, OrderId, ProductId, UserId};
+use kit::page::Window;
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::event::{Event, Fulfilment, Payment, Reason, State};
+use crate::order::Order;
+use crate::token::TokenError;
+
+struct Row {
+    id: Uuid,
+    user_id: Uuid,
+    state: State,
+    payment: Payment,
+    fulfilment: Fulfilment,
+    reason: Option<Reason>,
+    reason_detail: Option<String>,
+    total: i64,
+    currency: String,
+    lines: Json<Vec<OrderLine>>,
+    payment_token: String,
+    payment_id: Option<Uuid>,
+    expires_at: DateTime<Utc>,
+    version: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Order {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let currency: Currency = row.currency.parse().map_err(decode)?;
+        Ok(Self {
+            id: row.id.into(),
+            user_id: row.user_id.into(),
+            state: row.state,
+            payment: row.payment,
+            fulfilment: row.fulfilment,
+            reason: row.reason,
+            reason_detail: row.reason_detail,
+            lines: row.lines.0,
+            total: Money::new(row.total, currency),
+            payment_token: row.payment_token.parse().map_err(|error: TokenError| decode(error))?,
+            payment_id: row.payment_id.map(Into::into),
+            expires_at: row.expires_at,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+fn decode(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+/// `SELECT` of whole orders; what follows is the rest of the statement and its arguments.
+macro_rules! select_orders {
+    ($rest:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT id, user_id, state AS "state: State", payment AS "payment: Payment",
+                   fulfilment AS "fulfilment: Fulfilment", reason AS "reason: Reason",
+                   reason_detail, total, currency, lines AS "lines: Json<Vec<OrderLine>>",
+                   payment_token, payment_id, expires_at, version, created_at, updated_at
+               FROM orders "# + $rest,
+            $($argument),+
+        )
+    };
+}
+
+/// An order.
+pub async fn find(
+    connection: &mut PgConnection,
+    id: OrderId,
+) -> Result<Option<Order>, sqlx::Error> {
+    let row = select_orders!("WHERE id = $1", id.uuid()).fetch_optional(connection).await?;
+    row.map(Order::try_from).transpose()
+}
+
+/// An order that nobody else can change until the transaction ends.
+pub async fn lock(
+    connection: &mut PgConnection,
+    id: OrderId,
+) -> Result<Option<Order>, sqlx::Error> {
+    let row =
+        select_orders!("WHERE id = $1 FOR UPDATE", id.uuid()).fetch_optional(connection).await?;
+    row.map(Order::try_from).transpose()
+}
+
+/// Locks open orders whose time is over, those first that have waited longest; skips those that
+/// somebody else is working on.
+pub async fn lock_overdue(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<Order>, sqlx::Error> {
+    let rows = select_orders!(
+        "WHERE state IN ('pending', 'reserved') AND expires_at <= now()
+         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED",
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Order::try_from).collect()
+}
+
+/// A user's orders, newest first.
+pub async fn list(
+    connection: &mut PgConnection,
+    user: UserId,
+    window: &Window<OrderId>,
+) -> Result<Vec<Order>, sqlx::Error> {
+    let rows = select_orders!(
+        "WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2)
+         ORDER BY id DESC OFFSET $3 LIMIT $4",
+        user.uuid(),
+        window.after.map(OrderId::uuid),
+        window.offset,
+        window.fetch(),
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Order::try_from).collect()
+}
+
+/// Appends an event; `order` is what the history adds up to with it.
+pub async fn append(
+    connection: &mut PgConnection,
+    order: &Order,
+    event: &Event,
+    cause: Option<EventId>,
+) -> Result<(), sqlx::Error> {
+    let encoded = serde_json::to_value(event).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query!(
+        "INSERT INTO order_events (order_id, seq, type, payload, event_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        order.id.uuid(),
+        order.version,
+        event.name(),
+        encoded.get("payload").unwrap_or(&Value::Null),
+        cause.map(EventId::uuid),
+        order.updated_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes the read model of an order as its events have made it.
+pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO orders (id, user_id, state, payment, fulfilment, reason, reason_detail, total,
+             currency, lines, payment_token, payment_id, expires_at, version, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+         ON CONFLICT (id) DO UPDATE SET user_id = excluded.user_id, state = excluded.state,
+             payment = excluded.payment, fulfilment = excluded.fulfilment,
+             reason = excluded.reason, reason_detail = excluded.reason_detail,
+             total = excluded.total, currency = excluded.currency, lines = excluded.lines,
+             payment_token = excluded.payment_token, payment_id = excluded.payment_id,
+             expires_at = excluded.expires_at, version = excluded.version,
+             created_at = excluded.created_at, updated_at = excluded.updated_at",
+        order.id.uuid(),
+        order.user_id.uuid(),
+        order.state as State,
+        order.payment as Payment,
+        order.fulfilment as Fulfilment,
+        order.reason as Option<Reason>,
+        order.reason_detail,
+        order.total.amount,
+        order.total.currency.as_str(),
+        Json(&order.lines) as _,
+        order.payment_token.expose(),
+        order.payment_id.map(contracts::PaymentId::uuid),
+        order.expires_at,
+        order.version,
+        order.created_at,
+        order.updated_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// An order's events, oldest first, each with its time.
+pub async fn history(
+    connection: &mut PgConnection,
+    id: OrderId,
+) -> Result<Vec<(Event, DateTime<Utc>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT type, payload, created_at FROM order_events WHERE order_id = $1 ORDER BY seq",
+        id.uuid(),
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let event = json!({ "type": row.r#type, "payload": row.payload });
+            Ok((serde_json::from_value(event).map_err(decode)?, row.created_at))
+        })
+        .collect()
+}
+
+/// Whether a delivered order of this user has this product.
+pub async fn has_received(
+    connection: &mut PgConnection,
+    user: UserId,
+    product: ProductId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM orders WHERE user_id = $1 AND state = 'delivered' AND lines @> $2
+           ) AS "received!""#,
+        user.uuid(),
+        json!([{ "product_id": product }]),
+    )
+    .fetch_one(connection)
+    .await
+}

@@ -1,0 +1,192 @@
+//! What orders are made of: their states, and the events that change them. No I/O.
+
+use chrono::{DateTime, Utc};
+use contracts::events::{CancelReason, OrderLine, Shortage};
+use contracts::{Money, OrderId, PaymentId, UserId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::token::PaymentToken;
+
+/// Declares an enum that is stored and shown as a lower-case word.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, sqlx::Type,
+        )]
+        #[serde(rename_all = "snake_case")]
+        #[sqlx(type_name = "text", rename_all = "snake_case")]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+    )+};
+}
+
+words! {
+    /// How far an order has come.
+    State {
+        /// Placed; stock has not answered.
+        Pending,
+        /// Stock is held; payment has not answered.
+        Reserved,
+        /// Money was taken.
+        Paid,
+        /// On its way.
+        Shipped,
+        /// Arrived.
+        Delivered,
+        /// Given up by the shopper, by staff, or because payment was declined.
+        Cancelled,
+        /// Not paid in time.
+        Expired,
+        /// Stock could not serve it.
+        Rejected,
+    }
+
+    /// Where the money is.
+    Payment {
+        /// None was taken.
+        Unpaid,
+        /// The shop has it.
+        Captured,
+        /// The provider has refused.
+        Declined,
+        /// It was taken after the order had ended, and is to go back.
+        RefundRequested,
+        /// It went back.
+        Refunded,
+    }
+
+    /// Where the goods are.
+    Fulfilment {
+        /// Nothing is held.
+        None,
+        /// Held in stock.
+        Reserved,
+        /// On their way.
+        Shipped,
+        /// With the shopper.
+        Delivered,
+        /// Were held, and are for sale again.
+        Released,
+    }
+
+    /// Why an order has ended without goods.
+    Reason {
+        /// Stock could not serve it.
+        OutOfStock,
+        /// The provider refused the charge.
+        PaymentDeclined,
+        /// It was not paid in time.
+        NotPaidInTime,
+        /// The shopper asked for it.
+        ByCustomer,
+        /// Staff asked for it.
+        ByStaff,
+    }
+}
+
+/// What is known when an order is placed: everything about it that never changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The order.
+    pub order_id: OrderId,
+    /// Who ordered.
+    pub user_id: UserId,
+    /// Names and prices as they were at that time.
+    pub lines: Vec<OrderLine>,
+    /// Sum of all lines.
+    pub total: Money,
+    /// What the shopper wants to pay with.
+    pub payment_token: PaymentToken,
+    /// When the order ends unless it is paid.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Something that has happened to an order, as `order_events` stores it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "payload", rename_all = "snake_case")]
+pub enum Event {
+    /// A shopper has ordered.
+    Placed(Box<Placed>),
+    /// Stock holds every line.
+    Reserved {
+        /// When the hold ends by itself.
+        until: DateTime<Utc>,
+    },
+    /// Stock could not hold every line.
+    Rejected {
+        /// What there was too little of.
+        shortages: Vec<Shortage>,
+    },
+    /// The total was charged.
+    Paid {
+        /// The payment.
+        payment_id: PaymentId,
+    },
+    /// The order was given up.
+    Cancelled {
+        /// Why.
+        reason: CancelReason,
+        /// What the payment provider said.
+        detail: Option<String>,
+    },
+    /// The order was not paid in time.
+    Expired {},
+    /// Money was taken though the order had ended.
+    RefundRequested {
+        /// The payment.
+        payment_id: PaymentId,
+        /// What was taken.
+        amount: Money,
+    },
+    /// That money went back.
+    Refunded {
+        /// The payment.
+        payment_id: PaymentId,
+        /// What went back.
+        amount: Money,
+    },
+    /// The goods have left.
+    Shipped {},
+    /// The goods have arrived.
+    Delivered {},
+}
+
+impl Event {
+    /// The word that stands for it in the history.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Placed(_) => "placed",
+            Self::Reserved { .. } => "reserved",
+            Self::Rejected { .. } => "rejected",
+            Self::Paid { .. } => "paid",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Expired {} => "expired",
+            Self::RefundRequested { .. } => "refund_requested",
+            Self::Refunded { .. } => "refunded",
+            Self::Shipped {} => "shipped",
+            Self::Delivered {} => "delivered",
+        }
+    }
+}
+
+impl State {
+    /// The word that stands for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Reserved => "reserved",
+            Self::Paid => "paid",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// Whether the order has ended without goods.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Expired | Self::Rejected)
+    }
+}

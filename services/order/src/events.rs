@@ -1,0 +1,118 @@
+//! What orders do about stock and payments. An event that does not fit the state of its order is
+//! decided here, each in its own way; one that contradicts the order becomes a dead letter, which
+//! people look at.
+
+use contracts::OrderId;
+use contracts::events::{
+    CancelReason, PaymentCaptured, PaymentFailed, PaymentRefunded, StockRejected, StockReserved,
+};
+use kit::inbox::{Delivery, Handle};
+use kit::subscription::HandlerError;
+use sqlx::PgConnection;
+
+use crate::db;
+use crate::event::Event;
+use crate::order::Order;
+use crate::saga::Saga;
+
+async fn locked(tx: &mut PgConnection, id: OrderId) -> Result<Order, HandlerError> {
+    let order = db::lock(tx, id).await?;
+    order.ok_or_else(|| HandlerError::permanent(format!("there is no order {id}")))
+}
+
+impl Handle<StockReserved> for Saga {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<StockReserved>,
+    ) -> Result<(), HandlerError> {
+        let order = locked(tx, delivery.event.order_id).await?;
+        if order.state.has_ended() {
+            // The order's end follows its placing on the same topic and under the same key, so
+            // inventory hears of it after this reservation, and releases it.
+            tracing::info!(state = order.state.word(), "stock was reserved for an ended order");
+            return Ok(());
+        }
+        let event = Event::Reserved { until: delivery.event.expires_at };
+        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        Ok(())
+    }
+}
+
+impl Handle<StockRejected> for Saga {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<StockRejected>,
+    ) -> Result<(), HandlerError> {
+        let order = locked(tx, delivery.event.order_id).await?;
+        if order.state.has_ended() {
+            // Nothing is held, and nothing more is to happen.
+            return Ok(());
+        }
+        let event = Event::Rejected { shortages: delivery.event.shortages.clone() };
+        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        Ok(())
+    }
+}
+
+impl Handle<PaymentCaptured> for Saga {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<PaymentCaptured>,
+    ) -> Result<(), HandlerError> {
+        let PaymentCaptured { order_id, payment_id, amount } = delivery.event;
+        let order = locked(tx, order_id).await?;
+        let event = if order.state.has_ended() {
+            // The order was given up while the provider was charging: the money goes back.
+            Event::RefundRequested { payment_id, amount }
+        } else if amount == order.total {
+            Event::Paid { payment_id }
+        } else {
+            let told = format!("{amount} was taken for an order of {}", order.total);
+            return Err(HandlerError::permanent(told));
+        };
+        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        Ok(())
+    }
+}
+
+impl Handle<PaymentFailed> for Saga {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<PaymentFailed>,
+    ) -> Result<(), HandlerError> {
+        let order = locked(tx, delivery.event.order_id).await?;
+        if order.state.has_ended() {
+            // No money was taken, and nothing more is to happen.
+            return Ok(());
+        }
+        let event = Event::Cancelled {
+            reason: CancelReason::PaymentDeclined,
+            detail: Some(delivery.event.reason.clone()),
+        };
+        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        Ok(())
+    }
+}
+
+impl Handle<PaymentRefunded> for Saga {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<PaymentRefunded>,
+    ) -> Result<(), HandlerError> {
+        let PaymentRefunded { order_id, payment_id, amount } = delivery.event;
+        let order = locked(tx, order_id).await?;
+        if !order.state.has_ended() {
+            // Staff may give money back for an order that lives on; that does not move it.
+            tracing::info!(state = order.state.word(), %amount, "money went back for a live order");
+            return Ok(());
+        }
+        let event = Event::Refunded { payment_id, amount };
+        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! The HTTP API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{SubsecRound, Utc};
+use contracts::events::CancelReason;
+use contracts::{Currency, OrderId};
+use http::{HeaderMap, StatusCode, header};
+use kit::auth::{Caller, Role};
+use kit::extract::{Json, Path, Query};
+use kit::idempotency::{Begun, IdempotencyKey, Request};
+use kit::page::{Page, PageQuery};
+use kit::problem::{Body, Problem, Result};
+use sqlx::PgPool;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::checkout::Wanted;
+use crate::db;
+use crate::event::{Event, Placed};
+use crate::order::Order;
+use crate::peers::{Carts, Catalog};
+use crate::saga::Saga;
+use crate::view::{HistoryEntry, OrderView, PlaceOrder, entries};
+
+/// What the handlers need.
+pub struct Api {
+    /// The database.
+    pub pool: PgPool,
+    /// Takes the steps of orders.
+    pub saga: Saga,
+    /// Says what things cost.
+    pub catalog: Catalog,
+    /// Says what shoppers want.
+    pub carts: Carts,
+    /// What the shop sells in.
+    pub currency: Currency,
+    /// How long an order may stay unpaid.
+    pub expiry: Duration,
+}
+
+/// All routes.
+pub fn routes() -> OpenApiRouter<Arc<Api>> {
+    let document = kit::openapi::document("order", "Orders, from placing to delivery.");
+    OpenApiRouter::with_openapi(document)
+        .routes(routes!(place, list))
+        .routes(routes!(read))
+        .routes(routes!(history))
+        .routes(routes!(cancel))
+        .routes(routes!(ship))
+        .routes(routes!(deliver))
+}
+
+/// Place an order
+///
+/// Takes the listed items, or the caller's cart when there are none. Prices are those of the
+/// catalog at this moment. The answer says that the order was taken; follow it by its id.
+#[utoipa::path(
+    post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
+    params(("Idempotency-Key" = String, Header, description = "New for each new order")),
+    request_body = PlaceOrder,
+    responses(
+        (status = 202, description = "Taken", body = OrderView),
+        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+    ),
+)]
+async fn place(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    Json(body): Json<PlaceOrder>,
+) -> Result<Response> {
+    let request = Request::new(caller.user_id, key, "POST /api/v1/orders", &body)?;
+    if let Some(answer) = request.answered(&api.pool).await? {
+        return Ok(answer);
+    }
+    let wanted = match &body.items {
+        Some(items) => Wanted::new(items)?,
+        None => Wanted::new(&api.carts.items(&headers[header::AUTHORIZATION]).await?)?,
+    };
+    let offers = api.catalog.offers(wanted.products()).await?;
+    let (lines, total) = wanted.priced(&offers, api.currency)?;
+    let event = Event::Placed(Box::new(Placed {
+        order_id: OrderId::new(),
+        user_id: caller.user_id,
+        lines,
+        total,
+        payment_token: body.payment_token,
+        expires_at: (Utc::now() + api.expiry).trunc_subsecs(6),
+    }));
+    let mut tx = match request.begin(&api.pool).await? {
+        Begun::New(tx) => tx,
+        Begun::Done(answer) => return Ok(answer),
+    };
+    let order = api.saga.advance(&mut tx, None, &event, None).await?;
+    let order = order.ok_or_else(|| Problem::internal("a new order was not new"))?;
+    request.finish(tx, StatusCode::ACCEPTED, &OrderView::from(order)).await
+}
+
+/// List your orders
+///
+/// Newest first.
+#[utoipa::path(
+    get, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
+    params(PageQuery),
+    responses(
+        (status = 200, description = "A page", body = Page<OrderView>),
+        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+    ),
+)]
+async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> Result<axum::Json<Page<OrderView>>> {
+    let window = query.window::<OrderId>()?;
+    let mut connection = api.pool.acquire().await?;
+    let orders = db::list(&mut connection, caller.user_id, &window).await?;
+    let orders = orders.into_iter().map(OrderView::from).collect();
+    Ok(axum::Json(window.page(orders, |order| order.id)))
+}
+
+/// Read an order
+///
+/// Your own; staff read every order.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{id}", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path)),
+    responses(
+        (status = 200, description = "The order", body = OrderView),
+        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+    ),
+)]
+async fn read(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+) -> Result<axum::Json<OrderView>> {
+    let mut connection = api.pool.acquire().await?;
+    let order = visible(db::find(&mut connection, id).await?, &caller)?;
+    Ok(axum::Json(order.into()))
+}
+
+/// Read an order's history
+///
+/// Every event, oldest first, with what the order was afterwards.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{id}/history", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path)),
+    responses(
+        (status = 200, description = "The events", body = Vec<HistoryEntry>),
+        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+    ),
+)]
+async fn history(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+) -> Result<axum::Json<Vec<HistoryEntry>>> {
+    let mut connection = api.pool.acquire().await?;
+    visible(db::find(&mut connection, id).await?, &caller)?;
+    let history = db::history(&mut connection, id).await?;
+    entries(&history).map(axum::Json).map_err(Problem::internal)
+}
+
+/// Cancel an order
+///
+/// Possible until it is paid. What was held for it is for sale again.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/cancel", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path)),
+    responses(
+        (status = 200, description = "The order, cancelled", body = OrderView),
+        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+    ),
+)]
+async fn cancel(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+) -> Result<axum::Json<OrderView>> {
+    api.change(id, &caller, |order| {
+        let own = order.user_id == caller.user_id;
+        let reason = if own { CancelReason::ByCustomer } else { CancelReason::ByStaff };
+        Event::Cancelled { reason, detail: None }
+    })
+    .await
+}
+
+/// Note that an order has left
+///
+/// For staff.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/ship", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path)),
+    responses(
+        (status = 200, description = "The order, shipped", body = OrderView),
+        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+    ),
+)]
+async fn ship(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+) -> Result<axum::Json<OrderView>> {
+    caller.require(Role::Admin)?;
+    api.change(id, &caller, |_| Event::Shipped {}).await
+}
+
+/// Note that an order has arrived
+///
+/// For staff.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/deliver", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path)),
+    responses(
+        (status = 200, description = "The order, delivered", body = OrderView),
+        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+    ),
+)]
+async fn deliver(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<OrderId>,
+) -> Result<axum::Json<OrderView>> {
+    caller.require(Role::Admin)?;
+    api.change(id, &caller, |_| Event::Delivered {}).await
+}
+
+impl Api {
+    /// Lets an event happen to an order that the caller may see.
+    async fn change(
+        &self,
+        id: OrderId,
+        caller: &Caller,
+        event: impl FnOnce(&Order) -> Event + Send,
+    ) -> Result<axum::Json<OrderView>> {
+        let mut tx = self.pool.begin().await?;
+        let order = visible(db::lock(&mut tx, id).await?, caller)?;
+        let changed = self.saga.advance(&mut tx, Some(&order), &event(&order), None).await?;
+        tx.commit().await?;
+        Ok(axum::Json(changed.unwrap_or(order).into()))
+    }
+}
+
+/// The order, if the caller may know of it; others' orders look as if they did not exist.
+fn visible(order: Option<Order>, caller: &Caller) -> Result<Order> {
+    order
+        .filter(|order| order.user_id == caller.user_id || caller.has(Role::Admin))
+        .ok_or_else(|| Problem::not_found("order"))
+}

@@ -1,0 +1,126 @@
+//! Orders: an event stream with a read model, and the saga that takes an order from placing to
+//! payment together with inventory and payment.
+
+pub mod checkout;
+pub mod db;
+pub mod event;
+pub mod events;
+pub mod grpc;
+pub mod http;
+pub mod order;
+pub mod peers;
+pub mod saga;
+pub mod sweeper;
+pub mod token;
+pub mod view;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use contracts::env;
+use contracts::events::{
+    PaymentCaptured, PaymentFailed, PaymentRefunded, StockRejected, StockReserved,
+};
+use contracts::proto::order::orders_server::OrdersServer;
+use kit::config::{Env, FromEnv};
+use kit::grpc::Peer;
+use kit::inbox::Inbox;
+use kit::kafka::{self, Producer};
+use kit::outbox::Outbox;
+use kit::subscription::Subscription;
+use kit::{App, Service, StartError, postgres};
+use reqwest::Url;
+use sqlx::migrate::Migrator;
+use tonic::service::Routes;
+
+use crate::peers::{Carts, Catalog};
+use crate::saga::Saga;
+
+static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// How long an order may stay unpaid unless configured otherwise, in seconds.
+const DEFAULT_EXPIRY: u64 = 30 * 60;
+
+/// The order service.
+#[derive(Debug)]
+pub struct Order;
+
+/// What it is configured by.
+#[derive(Clone, Debug)]
+pub struct Config {
+    database: postgres::Settings,
+    kafka: kafka::Settings,
+    catalog: Peer,
+    cart: Url,
+    expiry: Duration,
+}
+
+impl FromEnv for Config {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let database = postgres::Settings::from_env(env);
+        let kafka = kafka::Settings::from_env(env);
+        let catalog = env.required(&env::grpc_url("catalog"));
+        let cart = env.required(&env::http_url("cart"));
+        let expiry = env.or(env::ORDER_EXPIRY_SECONDS, DEFAULT_EXPIRY);
+        Some(Self {
+            database: database?,
+            kafka: kafka?,
+            catalog: catalog?,
+            cart: cart?,
+            expiry: Duration::from_secs(expiry?),
+        })
+    }
+}
+
+impl Service for Order {
+    const NAME: &'static str = "order";
+    type Config = Config;
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        http::routes().into_openapi()
+    }
+
+    fn migrator() -> Option<&'static Migrator> {
+        Some(&MIGRATOR)
+    }
+
+    async fn build(config: Config, app: App) -> Result<App, StartError> {
+        let pool = config.database.pool(Self::NAME)?;
+        let producer = Producer::new(&config.kafka, Self::NAME)?;
+        let (outbox, stop) = (Outbox::default(), app.stop.clone());
+        let saga = Saga::new(outbox.clone());
+        let inbox = Inbox::new(Self::NAME, pool.clone())
+            .on::<StockReserved>(saga.clone())
+            .on::<StockRejected>(saga.clone())
+            .on::<PaymentCaptured>(saga.clone())
+            .on::<PaymentFailed>(saga.clone())
+            .on::<PaymentRefunded>(saga.clone());
+        let subscription =
+            Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
+        let relay = outbox.relay(pool.clone(), producer, stop.clone());
+        let sweeper = sweeper::run(pool.clone(), saga.clone(), stop);
+        let api = http::Api {
+            pool: pool.clone(),
+            saga,
+            catalog: Catalog::new(&config.catalog),
+            carts: Carts::new(&config.cart)?,
+            currency: app.common.currency,
+            expiry: config.expiry,
+        };
+        let (routes, _) = http::routes().with_state(Arc::new(api)).split_for_parts();
+        Ok(app
+            .http(routes)
+            .grpc(Routes::new(OrdersServer::new(grpc::Api(pool.clone()))))
+            .database(&pool)
+            .task("events", subscription.run())
+            .task("outbox", async {
+                relay.await;
+                Ok::<_, Infallible>(())
+            })
+            .task("sweeper", async {
+                sweeper.await;
+                Ok::<_, Infallible>(())
+            }))
+    }
+}

@@ -1,0 +1,211 @@
+//! An order, and the one place that decides what may happen to it. No I/O.
+
+use chrono::{DateTime, Utc};
+use contracts::events::{CancelReason, OrderLine, Shortage};
+use contracts::{Money, OrderId, PaymentId, UserId};
+
+use crate::event::{Event, Fulfilment, Payment, Placed, Reason, State};
+use crate::token::PaymentToken;
+
+/// An order as its events have made it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// How far it has come.
+    pub state: State,
+    /// Where the money is.
+    pub payment: Payment,
+    /// Where the goods are.
+    pub fulfilment: Fulfilment,
+    /// Why it has ended without goods.
+    pub reason: Option<Reason>,
+    /// More about the reason, fit to be shown.
+    pub reason_detail: Option<String>,
+    /// What was ordered.
+    pub lines: Vec<OrderLine>,
+    /// Sum of all lines.
+    pub total: Money,
+    /// What the shopper wants to pay with.
+    pub payment_token: PaymentToken,
+    /// The payment that money was taken by.
+    pub payment_id: Option<PaymentId>,
+    /// When it ends unless it is paid.
+    pub expires_at: DateTime<Utc>,
+    /// How many events have made it.
+    pub version: i64,
+    /// When it was placed.
+    pub created_at: DateTime<Utc>,
+    /// When the last event happened.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// An event that cannot happen to an order as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an order that is {} cannot be {event}", .state.map_or("not placed", State::word))]
+pub struct Illegal {
+    /// The state; none: there is no such order.
+    pub state: Option<State>,
+    /// The event's name.
+    pub event: &'static str,
+}
+
+/// What an event means for an order.
+enum Step {
+    To(State),
+    Repeated,
+}
+
+/// The state machine of orders.
+fn step(order: Option<&Order>, event: &Event) -> Result<Step, Illegal> {
+    use Event as E;
+    use State::{Cancelled, Delivered, Expired, Paid, Pending, Rejected, Reserved, Shipped};
+    use Step::{Repeated, To};
+
+    let state = order.map(|order| order.state);
+    let payment = order.map_or(Payment::Unpaid, |order| order.payment);
+    // A payment is known by its id: another one's money is not the same event again.
+    let known = |id: &PaymentId| order.is_some_and(|order| order.payment_id == Some(*id));
+    Ok(match (state, event) {
+        (None, E::Placed(_)) => To(Pending),
+        (Some(_), E::Placed(_)) => Repeated,
+
+        (Some(Pending), E::Reserved { .. }) => To(Reserved),
+        (Some(Reserved | Paid | Shipped | Delivered), E::Reserved { .. }) => Repeated,
+        (Some(Reserved), E::Paid { .. }) => To(Paid),
+        (Some(Paid | Shipped | Delivered), E::Paid { payment_id }) if known(payment_id) => Repeated,
+        (Some(Paid), E::Shipped {}) => To(Shipped),
+        (Some(Shipped | Delivered), E::Shipped {}) => Repeated,
+        (Some(Shipped), E::Delivered {}) => To(Delivered),
+        (Some(Delivered), E::Delivered {}) => Repeated,
+
+        (Some(Pending | Reserved), E::Rejected { .. }) => To(Rejected),
+        (Some(Rejected), E::Rejected { .. }) => Repeated,
+        (Some(Pending | Reserved), E::Cancelled { .. }) => To(Cancelled),
+        (Some(Cancelled), E::Cancelled { .. }) => Repeated,
+        (Some(Pending | Reserved), E::Expired {}) => To(Expired),
+        (Some(Expired), E::Expired {}) => Repeated,
+
+        (Some(ended), E::RefundRequested { payment_id, .. }) if ended.has_ended() => {
+            match payment {
+                Payment::Unpaid | Payment::Declined => To(ended),
+                _ if known(payment_id) => Repeated,
+                _ => return Err(Illegal { state, event: event.name() }),
+            }
+        }
+        (Some(ended), E::Refunded { payment_id, .. }) if ended.has_ended() && known(payment_id) => {
+            if payment == Payment::RefundRequested {
+                To(ended)
+            } else {
+                Repeated
+            }
+        }
+
+        _ => return Err(Illegal { state, event: event.name() }),
+    })
+}
+
+impl Order {
+    /// The order after an event; none: it has happened before, and nothing changes.
+    pub fn after(
+        order: Option<&Self>,
+        event: &Event,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Self>, Illegal> {
+        let Step::To(state) = step(order, event)? else {
+            return Ok(None);
+        };
+        let mut order = match (order, event) {
+            (_, Event::Placed(placed)) => Self::placed(placed, at),
+            (Some(order), _) => order.clone(),
+            (None, _) => return Err(Illegal { state: None, event: event.name() }),
+        };
+        order.version += 1;
+        order.updated_at = at;
+        order.state = state;
+        order.settle(event);
+        Ok(Some(order))
+    }
+
+    /// What a history adds up to; none: it is empty. Fails when it cannot have happened.
+    pub fn fold<'a>(
+        history: impl IntoIterator<Item = (&'a Event, DateTime<Utc>)>,
+    ) -> Result<Option<Self>, Illegal> {
+        history.into_iter().try_fold(None, |order: Option<Self>, (event, at)| {
+            let next = Self::after(order.as_ref(), event, at)?;
+            // Only what changes something is ever appended.
+            let state = order.map(|order| order.state);
+            next.map(Some).ok_or(Illegal { state, event: event.name() })
+        })
+    }
+
+    fn placed(placed: &Placed, at: DateTime<Utc>) -> Self {
+        Self {
+            id: placed.order_id,
+            user_id: placed.user_id,
+            state: State::Pending,
+            payment: Payment::Unpaid,
+            fulfilment: Fulfilment::None,
+            reason: None,
+            reason_detail: None,
+            lines: placed.lines.clone(),
+            total: placed.total,
+            payment_token: placed.payment_token.clone(),
+            payment_id: None,
+            expires_at: placed.expires_at,
+            version: 0,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
+    /// What else an event says, beside the state.
+    fn settle(&mut self, event: &Event) {
+        match event {
+            Event::Placed(_) => {}
+            Event::Reserved { .. } => self.fulfilment = Fulfilment::Reserved,
+            Event::Rejected { shortages } => {
+                self.end(Reason::OutOfStock);
+                self.reason_detail = Some(missing(shortages));
+            }
+            Event::Paid { payment_id } => {
+                self.payment = Payment::Captured;
+                self.payment_id = Some(*payment_id);
+            }
+            Event::Cancelled { reason, detail } => {
+                self.end(match reason {
+                    CancelReason::PaymentDeclined => Reason::PaymentDeclined,
+                    CancelReason::ByCustomer => Reason::ByCustomer,
+                    CancelReason::ByStaff => Reason::ByStaff,
+                });
+                self.reason_detail.clone_from(detail);
+                if *reason == CancelReason::PaymentDeclined {
+                    self.payment = Payment::Declined;
+                }
+            }
+            Event::Expired {} => self.end(Reason::NotPaidInTime),
+            Event::RefundRequested { payment_id, .. } => {
+                self.payment = Payment::RefundRequested;
+                self.payment_id = Some(*payment_id);
+            }
+            Event::Refunded { .. } => self.payment = Payment::Refunded,
+            Event::Shipped {} => self.fulfilment = Fulfilment::Shipped,
+            Event::Delivered {} => self.fulfilment = Fulfilment::Delivered,
+        }
+    }
+
+    fn end(&mut self, reason: Reason) {
+        self.reason = Some(reason);
+        if self.fulfilment == Fulfilment::Reserved {
+            self.fulfilment = Fulfilment::Released;
+        }
+    }
+}
+
+/// For people: what there was too little of.
+fn missing(shortages: &[Shortage]) -> String {
+    let line = |s: &Shortage| format!("{}: {} wanted, {} left", s.sku, s.requested, s.available);
+    shortages.iter().map(line).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,101 @@
+//! The services that an order is made with: the catalog for prices, the cart for what is wanted.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use contracts::proto::catalog::catalog_client::CatalogClient;
+use contracts::proto::catalog::{GetProductsRequest, Product};
+use contracts::{Money, ProductId};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, StatusCode};
+use kit::grpc::{Client, Peer};
+use kit::problem::{Problem, Result, UNAUTHENTICATED};
+use kit::telemetry::propagate_trace;
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::checkout::{Item, Offer};
+
+/// How long the cart may take to answer.
+const CART_DEADLINE: Duration = Duration::from_secs(3);
+
+/// The catalog, over gRPC.
+#[derive(Clone, Debug)]
+pub struct Catalog(CatalogClient<Client>);
+
+impl Catalog {
+    /// Connects on first use.
+    pub fn new(peer: &Peer) -> Self {
+        Self(CatalogClient::new(peer.client()))
+    }
+
+    /// What is offered of these products; unknown ones are absent.
+    pub async fn offers(
+        &self,
+        products: impl Iterator<Item = ProductId>,
+    ) -> Result<HashMap<ProductId, Offer>> {
+        let request = GetProductsRequest { ids: products.map(|id| id.to_string()).collect() };
+        let answer = self.0.clone().get_products(request).await.map_err(Problem::unavailable)?;
+        let products = answer.into_inner().products.into_iter();
+        products.map(|product| offer(product).map_err(Problem::internal)).collect()
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+fn offer(product: Product) -> Result<(ProductId, Offer), BoxError> {
+    let price = product.price.ok_or("a product has no price")?;
+    let offer = Offer {
+        sku: product.sku.parse()?,
+        name: product.name,
+        price: Money::new(price.amount, price.currency.parse()?),
+        on_sale: product.on_sale,
+    };
+    Ok((product.id.parse()?, offer))
+}
+
+/// The cart service, over HTTP.
+#[derive(Clone, Debug)]
+pub struct Carts {
+    client: reqwest::Client,
+    url: Url,
+}
+
+/// What an order needs of a cart.
+#[derive(Deserialize)]
+struct Cart {
+    items: Vec<CartItem>,
+}
+
+#[derive(Deserialize)]
+struct CartItem {
+    product_id: ProductId,
+    quantity: u32,
+}
+
+impl Carts {
+    /// The cart service at this address.
+    pub fn new(base: &Url) -> Result<Self, BoxError> {
+        let client = reqwest::Client::builder().timeout(CART_DEADLINE).build()?;
+        Ok(Self { client, url: base.join("/api/v1/cart")? })
+    }
+
+    /// What is in the cart of whoever has this `Authorization`.
+    pub async fn items(&self, authorization: &HeaderValue) -> Result<Vec<Item>> {
+        let mut trace = HashMap::new();
+        propagate_trace(&mut trace);
+        let request = self.client.get(self.url.clone()).header(AUTHORIZATION, authorization);
+        let request = trace
+            .iter()
+            .fold(request, |request, (name, value)| request.header(name.as_str(), value.as_str()));
+        let answer = request.send().await.map_err(Problem::unavailable)?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            // The token has ended between two looks at the clock.
+            return Err(Problem::new(UNAUTHENTICATED, "the access token is not valid"));
+        }
+        let answer = answer.error_for_status().map_err(Problem::unavailable)?;
+        let cart: Cart = answer.json().await.map_err(Problem::unavailable)?;
+        let items = cart.items.into_iter();
+        Ok(items.map(|i| Item { product_id: i.product_id, quantity: i.quantity }).collect())
+    }
+}

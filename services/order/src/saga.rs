@@ -1,0 +1,149 @@
+//! The saga of an order: every step appends an event, writes the read model that follows from it,
+//! and tells the other services, all in one transaction.
+
+use std::sync::LazyLock;
+
+use chrono::{SubsecRound, Utc};
+use contracts::EventId;
+use contracts::events::{
+    OrderCancelled, OrderExpired, OrderPaid, OrderPlaced, OrderRefundRequested, OrderRejected,
+    OrderReserved,
+};
+use kit::metric;
+use kit::outbox::Outbox;
+use kit::problem::{CONFLICT, Problem};
+use kit::subscription::HandlerError;
+use prometheus::{HistogramVec, IntCounterVec};
+use sqlx::PgConnection;
+
+use crate::db;
+use crate::event::{Event, State};
+use crate::order::{Illegal, Order};
+
+static ORDERS: LazyLock<IntCounterVec> =
+    metric!(counter, "orders_total", "Orders that have come into a state.", &["state"]);
+static DURATION: LazyLock<HistogramVec> = metric!(
+    seconds,
+    "order_saga_duration_seconds",
+    "Time from placing an order to its being paid, or to its end without that.",
+    &["outcome"]
+);
+
+/// Why a step was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The order is not in a state for it.
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+    /// It could not be written.
+    #[error("the order cannot be written")]
+    Sql(#[from] sqlx::Error),
+}
+
+impl From<StepError> for Problem {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Illegal(illegal) => Self::new(CONFLICT, illegal.to_string()),
+            StepError::Sql(error) => error.into(),
+        }
+    }
+}
+
+impl From<StepError> for HandlerError {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Illegal(illegal) => Self::permanent(illegal),
+            StepError::Sql(error) => error.into(),
+        }
+    }
+}
+
+/// Takes the steps.
+#[derive(Clone, Debug)]
+pub struct Saga(Outbox);
+
+impl Saga {
+    /// Tells the others through this outbox.
+    pub fn new(outbox: Outbox) -> Self {
+        Self(outbox)
+    }
+
+    /// Lets an event happen to an order that is locked, or to none when it is placed. Returns the
+    /// order afterwards; none: the event had happened before, and nothing was written.
+    pub async fn advance(
+        &self,
+        tx: &mut PgConnection,
+        order: Option<&Order>,
+        event: &Event,
+        cause: Option<EventId>,
+    ) -> Result<Option<Order>, StepError> {
+        // Postgres keeps microseconds; what is folded later must be what is stored now.
+        let now = Utc::now().trunc_subsecs(6);
+        let Some(after) = Order::after(order, event, now)? else {
+            return Ok(None);
+        };
+        db::append(tx, &after, event, cause).await?;
+        db::store(tx, &after).await?;
+        self.announce(tx, &after, event).await?;
+        measure(order.map(|order| order.state), &after);
+        Ok(Some(after))
+    }
+
+    /// What the other services hear of an event.
+    async fn announce(
+        &self,
+        tx: &mut PgConnection,
+        order: &Order,
+        event: &Event,
+    ) -> Result<(), sqlx::Error> {
+        let (order_id, user_id, total) = (order.id, order.user_id, order.total);
+        let outbox = &self.0;
+        match event {
+            Event::Placed(_) => {
+                let (lines, expires_at) = (order.lines.clone(), order.expires_at);
+                let placed = OrderPlaced { order_id, user_id, lines, total, expires_at };
+                outbox.append(tx, &placed).await?;
+            }
+            Event::Reserved { .. } => {
+                let payment_token = order.payment_token.expose().to_owned();
+                let reserved = OrderReserved { order_id, user_id, total, payment_token };
+                outbox.append(tx, &reserved).await?;
+            }
+            Event::Rejected { shortages } => {
+                let shortages = shortages.clone();
+                outbox.append(tx, &OrderRejected { order_id, user_id, shortages }).await?;
+            }
+            Event::Paid { .. } => {
+                let lines = order.lines.clone();
+                outbox.append(tx, &OrderPaid { order_id, user_id, lines, total }).await?;
+            }
+            Event::Cancelled { reason, .. } => {
+                let reason = *reason;
+                outbox.append(tx, &OrderCancelled { order_id, user_id, reason }).await?;
+            }
+            Event::Expired {} => {
+                outbox.append(tx, &OrderExpired { order_id, user_id }).await?;
+            }
+            Event::RefundRequested { amount, .. } => {
+                let amount = *amount;
+                outbox.append(tx, &OrderRefundRequested { order_id, user_id, amount }).await?;
+            }
+            // Nobody else has a part in these.
+            Event::Refunded { .. } | Event::Shipped {} | Event::Delivered {} => {}
+        }
+        Ok(())
+    }
+}
+
+/// Counts a step. A transaction that fails afterwards is tried again and counted again: these are
+/// figures for graphs, the truth is in the database.
+fn measure(before: Option<State>, after: &Order) {
+    if before == Some(after.state) {
+        return;
+    }
+    ORDERS.with_label_values(&[after.state.word()]).inc();
+    if after.state == State::Paid || after.state.has_ended() {
+        let taken = (after.updated_at - after.created_at).as_seconds_f64();
+        DURATION.with_label_values(&[after.state.word()]).observe(taken.max(0.0));
+    }
+}

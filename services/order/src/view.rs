@@ -1,0 +1,128 @@
+//! What the HTTP API takes and shows.
+
+use chrono::{DateTime, Utc};
+use contracts::events::{OrderLine, Shortage};
+use contracts::{Money, OrderId, UserId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::checkout::Item;
+use crate::event::{Event, Fulfilment, Payment, Reason, State};
+use crate::order::{Illegal, Order};
+use crate::token::PaymentToken;
+
+/// An order to place.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceOrder {
+    /// What to order; without it, what is in the caller's cart.
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 100)]
+    pub items: Option<Vec<Item>>,
+    /// The provider's token for the means of payment; never a card number.
+    #[serde(default)]
+    pub payment_token: PaymentToken,
+}
+
+/// An order as its owner and staff see it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Order)]
+pub struct OrderView {
+    /// Its id.
+    pub id: OrderId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// How far it has come.
+    pub state: State,
+    /// Where the money is.
+    pub payment: Payment,
+    /// Where the goods are.
+    pub fulfilment: Fulfilment,
+    /// Why it has ended without goods.
+    pub reason: Option<Reason>,
+    /// More about the reason.
+    pub reason_detail: Option<String>,
+    /// What was ordered, at the prices of that time.
+    pub lines: Vec<OrderLine>,
+    /// Sum of all lines.
+    pub total: Money,
+    /// When it ends unless it is paid.
+    pub expires_at: DateTime<Utc>,
+    /// How often it has changed.
+    pub version: i64,
+    /// When it was placed.
+    pub created_at: DateTime<Utc>,
+    /// When it changed last.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl From<Order> for OrderView {
+    fn from(order: Order) -> Self {
+        Self {
+            id: order.id,
+            user_id: order.user_id,
+            state: order.state,
+            payment: order.payment,
+            fulfilment: order.fulfilment,
+            reason: order.reason,
+            reason_detail: order.reason_detail,
+            lines: order.lines,
+            total: order.total,
+            expires_at: order.expires_at,
+            version: order.version,
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+        }
+    }
+}
+
+/// An event of an order, and what the order was afterwards.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct HistoryEntry {
+    /// Place in the history, from 1.
+    pub seq: i64,
+    /// What happened.
+    #[schema(example = "reserved")]
+    pub r#type: &'static str,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// How far the order had come.
+    pub state: State,
+    /// Where the money was.
+    pub payment: Payment,
+    /// Where the goods were.
+    pub fulfilment: Fulfilment,
+    /// Why it had ended without goods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// What there was too little of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shortages: Vec<Shortage>,
+}
+
+/// Shows a history; fails when it cannot have happened.
+pub fn entries(history: &[(Event, DateTime<Utc>)]) -> Result<Vec<HistoryEntry>, Illegal> {
+    let mut order: Option<Order> = None;
+    let mut entries = Vec::with_capacity(history.len());
+    for (event, at) in history {
+        let Some(after) = Order::after(order.as_ref(), event, *at)? else {
+            continue;
+        };
+        let shortages = match event {
+            Event::Rejected { shortages } => shortages.clone(),
+            _ => Vec::new(),
+        };
+        entries.push(HistoryEntry {
+            seq: after.version,
+            r#type: event.name(),
+            created_at: *at,
+            state: after.state,
+            payment: after.payment,
+            fulfilment: after.fulfilment,
+            reason: after.reason,
+            shortages,
+        });
+        order = Some(after);
+    }
+    Ok(entries)
+}

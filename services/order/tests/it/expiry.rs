@@ -1,0 +1,57 @@
+//! Orders whose time is over.
+
+use contracts::OrderId;
+use contracts::events::OrderExpired;
+use futures_util::future::join_all;
+use kit::outbox::Outbox;
+use order::saga::Saga;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{World, captured, json_of};
+
+#[tokio::test]
+async fn an_unpaid_order_expires_once_however_many_replicas_sweep() {
+    let world = World::start_with(&[("ORDER_EXPIRY_SECONDS", "1")]).await;
+    let stop = CancellationToken::new();
+    for _ in 0..3 {
+        let saga = Saga::new(Outbox::default());
+        let pool = world.service.pool().clone();
+        tokio::spawn(order::sweeper::run(pool, saga, stop.clone()));
+    }
+    let orders: Vec<OrderId> = join_all((0..20).map(|_| world.place())).await;
+    for id in orders {
+        let order = world.reaches(id, "expired").await;
+        assert_eq!(order["reason"], "not_paid_in_time");
+        assert!(order["updated_at"].as_str() >= order["expires_at"].as_str(), "{order}");
+        assert_eq!(world.history(id).await, ["placed", "expired"]);
+        assert_eq!(world.told(id).await, ["placed", "expired"]);
+    }
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_reserved_order_expires_too_and_late_money_goes_back() {
+    let world = World::start_with(&[("ORDER_EXPIRY_SECONDS", "2")]).await;
+    let id = world.reserved().await;
+    let order = world.reaches(id, "expired").await;
+    assert_eq!(order["fulfilment"], "released");
+    let told = world.service.published::<OrderExpired>(id.uuid()).await;
+    assert_eq!(told.user_id, world.user);
+    json_of(world.post(&format!("/api/v1/orders/{id}/cancel")).await, 409).await;
+
+    world.tell_thrice(&captured(id)).await;
+    assert_eq!(world.history(id).await, ["placed", "reserved", "expired", "refund_requested"]);
+    assert_eq!(world.told(id).await, ["placed", "reserved", "expired", "refund_requested"]);
+}
+
+#[tokio::test]
+async fn a_paid_order_never_expires() {
+    let world = World::start_with(&[("ORDER_EXPIRY_SECONDS", "2")]).await;
+    let paid = world.reserved().await;
+    world.service.publish(&captured(paid)).await;
+    world.reaches(paid, "paid").await;
+    // Placed later, ended sooner: by then the sweeper has passed over the paid one.
+    let unpaid = world.place().await;
+    world.reaches(unpaid, "expired").await;
+    assert_eq!(world.history(paid).await, ["placed", "reserved", "paid"]);
+}

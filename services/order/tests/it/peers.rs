@@ -1,0 +1,103 @@
+//! The catalog and the cart as the order service sees them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Json;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::get;
+use contracts::ProductId;
+use contracts::proto::catalog::catalog_server::{Catalog, CatalogServer};
+use contracts::proto::catalog::{
+    GetProductRequest, GetProductsRequest, GetProductsResponse, Money, Product,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+/// A catalog whose products, and absence, a test decides.
+#[derive(Clone, Default)]
+pub struct Shelf(Arc<Mutex<Option<HashMap<String, Product>>>>);
+
+impl Shelf {
+    /// Serves it; returns its URL.
+    pub async fn serve(&self) -> String {
+        *self.0.lock().unwrap() = Some(HashMap::new());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tonic::transport::Server::builder()
+            .add_service(CatalogServer::new(self.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(server);
+        url
+    }
+
+    /// Offers a product at this price in cents.
+    pub fn offer(&self, id: ProductId, amount: i64, on_sale: bool) {
+        let product = Product {
+            id: id.to_string(),
+            sku: format!("SKU-{}", id.uuid().simple()).to_uppercase(),
+            name: format!("Thing at {amount}"),
+            price: Some(Money { amount, currency: "EUR".to_owned() }),
+            on_sale,
+            ..Product::default()
+        };
+        let mut shelf = self.0.lock().unwrap();
+        shelf.as_mut().unwrap().insert(product.id.clone(), product);
+    }
+
+    /// Answers nothing any more.
+    pub fn close(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+}
+
+#[tonic::async_trait]
+impl Catalog for Shelf {
+    async fn get_product(
+        &self,
+        _request: Request<GetProductRequest>,
+    ) -> Result<Response<Product>, Status> {
+        Err(Status::unimplemented("orders ask for many at once"))
+    }
+
+    async fn get_products(
+        &self,
+        request: Request<GetProductsRequest>,
+    ) -> Result<Response<GetProductsResponse>, Status> {
+        let shelf = self.0.lock().unwrap();
+        let shelf = shelf.as_ref().ok_or_else(|| Status::unavailable("closed"))?;
+        let ids = request.into_inner().ids;
+        let products = ids.iter().filter_map(|id| shelf.get(id).cloned()).collect();
+        Ok(Response::new(GetProductsResponse { products }))
+    }
+}
+
+/// Carts by the `Authorization` that they are asked for with.
+#[derive(Clone, Default)]
+pub struct Trolleys(Arc<Mutex<HashMap<String, Value>>>);
+
+impl Trolleys {
+    /// Serves them; returns the URL.
+    pub async fn serve(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let carts = Arc::clone(&self.0);
+        let answer = async move |headers: HeaderMap| {
+            let authorization = headers["authorization"].to_str().unwrap();
+            let items = carts.lock().unwrap().get(authorization).cloned();
+            // More fields than an order needs: a cart may grow.
+            let cart = |items| Json(json!({ "items": items, "total": null }));
+            items.map(cart).ok_or(StatusCode::UNAUTHORIZED)
+        };
+        let routes = axum::Router::new().route("/api/v1/cart", get(answer));
+        tokio::spawn(axum::serve(listener, routes).into_future());
+        url
+    }
+
+    /// Fills the cart of whoever has this token.
+    pub fn fill(&self, token: &str, items: Value) {
+        self.0.lock().unwrap().insert(format!("Bearer {token}"), items);
+    }
+}
