@@ -27,6 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Records of one partition that wait inside this process.
 const QUEUE: usize = 64;
 
+/// Header of a dead letter that says why it is one.
+pub const DEAD_LETTER_REASON: &str = "dead_letter_reason";
+
 static CONSUMED: LazyLock<IntCounterVec> = metric!(
     counter,
     "events_consumed_total",
@@ -258,7 +261,7 @@ impl<P: Process> Lane<P> {
 
     async fn bury(&self, message: &OwnedMessage, reason: &str) -> bool {
         let topic = format!("{}.dlq", message.topic());
-        let header = Header { key: "dead_letter_reason", value: Some(reason) };
+        let header = Header { key: DEAD_LETTER_REASON, value: Some(reason) };
         let headers = OwnedHeaders::new().insert(header);
         loop {
             let Err(error) = self.producer.forward(&topic, message, &headers).await else {

@@ -16,6 +16,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::message::{Headers, Message, OwnedMessage};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ use crate::inbox::Delivery;
 use crate::kafka::{Producer, Record, Settings};
 use crate::postgres;
 use crate::service::{Common, Service, StartError};
+use crate::subscription::DEAD_LETTER_REASON;
 
 /// How long anything may take that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -240,6 +242,30 @@ impl Running {
 
     /// Waits for an event of type `E` about this aggregate on its way out through Kafka.
     pub async fn published<E: Event>(&self, subject: Uuid) -> E {
+        let topic = E::AGGREGATE.topic(&self.kafka.topic_prefix);
+        self.found(&topic, |message| {
+            let record = Record::from_message(message).expect("an event of ours");
+            let wanted = record.r#type == E::TYPE && record.subject == subject;
+            wanted.then(|| Delivery::from_record(&record).expect("the payload fits").event)
+        })
+        .await
+    }
+
+    /// Waits until the event with this id is a dead letter; returns why it is one.
+    pub async fn buried(&self, aggregate: Aggregate, id: EventId) -> String {
+        let topic = aggregate.dead_letter_topic(&self.kafka.topic_prefix);
+        self.found(&topic, |message| {
+            Record::from_message(message).ok().filter(|record| record.id == id)?;
+            let headers = message.headers().expect("the headers have just been read");
+            let reason = headers.iter().find(|header| header.key == DEAD_LETTER_REASON);
+            let reason = reason.and_then(|header| header.value).unwrap_or_default();
+            Some(String::from_utf8_lossy(reason).into_owned())
+        })
+        .await
+    }
+
+    /// Reads a topic from its beginning until something in it is what is wanted.
+    async fn found<T>(&self, topic: &str, pick: impl Fn(&OwnedMessage) -> Option<T>) -> T {
         let consumer: StreamConsumer = self
             .kafka
             .client()
@@ -247,19 +273,18 @@ impl Running {
             .set("auto.offset.reset", "earliest")
             .create()
             .expect("the settings are valid");
-        consumer.subscribe(&[&E::AGGREGATE.topic(&self.kafka.topic_prefix)]).expect("a topic");
+        consumer.subscribe(&[topic]).expect("a topic");
         let search = async {
             loop {
                 let message = consumer.recv().await.expect("Kafka answers").detach();
-                let record = Record::from_message(&message).expect("an event of ours");
-                if record.r#type == E::TYPE && record.subject == subject {
-                    return Delivery::from_record(&record).expect("the payload fits").event;
+                if let Some(found) = pick(&message) {
+                    return found;
                 }
             }
         };
         tokio::time::timeout(PATIENCE, search)
             .await
-            .unwrap_or_else(|_| panic!("no {} about {subject} within {PATIENCE:?}", E::TYPE))
+            .unwrap_or_else(|_| panic!("not in {topic} within {PATIENCE:?}"))
     }
 
     /// Fills it as its command `seed` would.
