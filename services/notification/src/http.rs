@@ -1,0 +1,129 @@
+//! The HTTP API.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::Response;
+use contracts::EventId;
+use kit::auth::{Caller, Verifier};
+use kit::extract::Query;
+use kit::page::{Page, PageQuery};
+use kit::problem::{Body, Kind, Problem, Result, UNAUTHENTICATED, UNAVAILABLE};
+use serde::Deserialize;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::db;
+use crate::hub::Hub;
+use crate::live::LiveEvent;
+use crate::socket::Session;
+
+/// The endpoint speaks WebSocket only.
+pub const UPGRADE: Kind = Kind::new(426, "upgrade-required", "A WebSocket handshake is needed");
+
+/// Sockets in one replica; more would not fit its memory.
+const MOST_SOCKETS: usize = 5_000;
+/// Clients have nothing to say; what they say anyway must be short.
+const CLIENT_MESSAGE_LIMIT: usize = 1 << 10;
+
+/// What handlers need.
+#[derive(Clone)]
+pub struct State {
+    /// Live events.
+    pub pool: PgPool,
+    /// Open sockets.
+    pub hub: Hub,
+    /// Verifies tokens that do not come in a header.
+    pub verifier: Arc<Verifier>,
+    /// Cancelled when the service ends.
+    pub stop: CancellationToken,
+}
+
+/// Every route.
+pub fn routes() -> OpenApiRouter<State> {
+    let document = kit::openapi::document("Notification", "What has become of a shopper's orders.");
+    OpenApiRouter::with_openapi(document).routes(routes!(live)).routes(routes!(list))
+}
+
+/// The document of every route.
+pub fn openapi() -> OpenApi {
+    routes().into_openapi()
+}
+
+/// How a socket begins.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct LiveQuery {
+    /// An access token, for browsers, which cannot set headers here.
+    access_token: Option<String>,
+    /// `id` of the last message that was received before; what came after it is told first.
+    last_event_id: Option<EventId>,
+}
+
+/// Opens a WebSocket that tells each step of the caller's orders as one JSON text message. Closes
+/// with 4401 when the access token expires and with 1001 when the server restarts: connect again,
+/// with `last_event_id`.
+#[utoipa::path(
+    get, path = "/api/v1/live", tag = "live", security(("bearer" = [])), params(LiveQuery),
+    responses(
+        (status = 101, description = "Messages follow", body = LiveEvent),
+        (status = 401, description = "unauthenticated", body = Body),
+        (status = 426, description = "upgrade-required", body = Body),
+        (status = 503, description = "unavailable", body = Body),
+    )
+)]
+async fn live(
+    Shared(state): Shared<State>,
+    caller: Option<Caller>,
+    Query(query): Query<LiveQuery>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response> {
+    let caller = match (caller, query.access_token) {
+        (Some(caller), _) => caller,
+        (None, Some(token)) => state.verifier.verify(&token)?.into(),
+        (None, None) => {
+            return Err(Problem::new(UNAUTHENTICATED, "send an access token as access_token"));
+        }
+    };
+    let upgrade = upgrade.map_err(|rejection| Problem::new(UPGRADE, rejection.body_text()))?;
+    if state.hub.len() >= MOST_SOCKETS {
+        return Err(Problem::new(UNAVAILABLE, "there are too many listeners here, connect again"));
+    }
+    // Before the answer, so that nothing is missed that happens after it.
+    let seat = state.hub.seat(caller.user_id);
+    let position = {
+        let mut connection = state.pool.acquire().await?;
+        db::position(&mut connection, caller.user_id, query.last_event_id).await?
+    };
+    let State { pool, stop, .. } = state;
+    let session = Session { seat, position, expires_at: caller.expires_at, pool, stop };
+    Ok(upgrade.max_message_size(CLIENT_MESSAGE_LIMIT).on_upgrade(|socket| session.serve(socket)))
+}
+
+/// What has become of the caller's orders within the last 30 days, the newest first.
+#[utoipa::path(
+    get, path = "/api/v1/notifications", tag = "live", security(("bearer" = [])), params(PageQuery),
+    responses(
+        (status = 200, body = Page<LiveEvent>),
+        (status = 401, description = "unauthenticated", body = Body),
+    )
+)]
+async fn list(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Query(query): Query<PageQuery>,
+) -> Result<axum::Json<Page<LiveEvent>>> {
+    let window = query.window()?;
+    let mut connection = state.pool.acquire().await?;
+    let events = db::list(&mut connection, caller.user_id, &window).await?;
+    let Page { items, next_cursor } = window.page(events, |(seq, _)| *seq);
+    let items = items.into_iter().map(|(_, event)| event).collect();
+    Ok(axum::Json(Page { items, next_cursor }))
+}

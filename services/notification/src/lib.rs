@@ -1,0 +1,105 @@
+//! Tells shoppers what has become of their orders: by e-mail, and live to their browsers.
+
+pub mod db;
+pub mod events;
+pub mod http;
+pub mod hub;
+pub mod letter;
+pub mod live;
+pub mod mail;
+pub mod socket;
+
+use std::time::Duration;
+
+use contracts::env;
+use kit::config::{Env, FromEnv};
+use kit::kafka::Producer;
+use kit::secret::Secret;
+use kit::subscription::Subscription;
+use kit::worker::Wake;
+use kit::{App, Service, StartError, kafka, postgres};
+use lettre::message::Mailbox;
+use sqlx::migrate::Migrator;
+
+use crate::hub::Hub;
+use crate::mail::Mailer;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How often mails are looked for that nobody has told of: retries, and those of a dead process.
+const POLL: Duration = Duration::from_secs(2);
+/// How often old rows are removed.
+const PURGE_INTERVAL: Duration = Duration::from_hours(1);
+
+/// The notification service.
+#[derive(Clone, Copy, Debug)]
+pub struct Notification;
+
+/// What it is configured by.
+#[derive(Debug)]
+pub struct Config {
+    database: postgres::Settings,
+    kafka: kafka::Settings,
+    smtp_url: Secret,
+    mail_from: Mailbox,
+}
+
+impl FromEnv for Config {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let database = postgres::Settings::from_env(env);
+        let kafka = kafka::Settings::from_env(env);
+        let smtp_url = env.required(env::SMTP_URL);
+        let mail_from = env.required(env::MAIL_FROM);
+        Some(Self {
+            database: database?,
+            kafka: kafka?,
+            smtp_url: smtp_url?,
+            mail_from: mail_from?,
+        })
+    }
+}
+
+impl Service for Notification {
+    const NAME: &'static str = "notification";
+    type Config = Config;
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        http::openapi()
+    }
+
+    fn migrator() -> Option<&'static Migrator> {
+        Some(&MIGRATIONS)
+    }
+
+    async fn build(config: Config, app: App) -> Result<App, StartError> {
+        let pool = config.database.pool(Self::NAME)?;
+        let producer = Producer::new(&config.kafka, Self::NAME)?;
+        let (wake, hub, stop) = (Wake::default(), Hub::default(), app.stop.clone());
+        let sender = (app.common.shop.clone(), config.mail_from);
+        let mailer = Mailer::new(sender, &config.smtp_url, pool.clone())?;
+        let inbox = events::inbox(Self::NAME, pool.clone(), &wake);
+        let subscription =
+            Subscription::new(&config.kafka, Self::NAME, inbox, producer, stop.clone())?;
+        let state = http::State {
+            pool: pool.clone(),
+            hub: hub.clone(),
+            verifier: app.verifier(),
+            stop: stop.clone(),
+        };
+        let mail_stop = stop.clone();
+        Ok(app
+            .database(&pool)
+            .http(http::routes().with_state(state).into())
+            .task("inbox", subscription.run())
+            .task("live", hub.run(pool.clone(), stop.clone()))
+            .task("mail", async move {
+                wake.run("mail", POLL, &mail_stop, || mailer.clone().round()).await;
+                Ok::<_, StartError>(())
+            })
+            .task("purge", async move {
+                let purge = || async { db::purge(&pool).await.map(|()| 0) };
+                Wake::default().run("purge", PURGE_INTERVAL, &stop, purge).await;
+                Ok::<_, StartError>(())
+            }))
+    }
+}

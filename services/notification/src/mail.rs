@@ -1,0 +1,208 @@
+//! Sending mails: claimed in the database, handed to an SMTP server, settled in the database.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use kit::secret::Secret;
+use kit::telemetry::chain;
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp;
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use prometheus::IntCounterVec;
+use sqlx::PgPool;
+
+use crate::db::{self, Due, EMAIL};
+use crate::letter::{Letter, Rendered};
+
+/// Mails in one transaction, sent at the same time.
+const BATCH: i64 = 8;
+/// How long the mail server may take for anything.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a mail is tried before it is given up: for about four hours.
+const TRIES: u32 = 12;
+/// Pause before the first retry; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// Longest name in a header, in characters.
+const NAME_MAX: usize = 100;
+/// Replies by which a server refuses this mail rather than us (RFC 5321, 4.2.3): no such mailbox,
+/// too large, not acceptable. A refused login is no fault of the mail.
+const REFUSALS: [u16; 5] = [550, 551, 552, 553, 554];
+
+static SENT: LazyLock<IntCounterVec> = kit::metric!(
+    counter,
+    "messages_sent_total",
+    "Attempts to send a message, by channel and outcome (sent, retried, dead).",
+    &["channel", "outcome"]
+);
+
+/// Sends mails of one shop.
+#[derive(Clone)]
+pub struct Mailer {
+    shop: String,
+    from: Mailbox,
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    pool: PgPool,
+}
+
+/// What has become of an attempt.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Sent,
+    Retry(Duration, String),
+    Dead(String),
+}
+
+/// Why a mail was not sent.
+#[derive(Debug, thiserror::Error)]
+enum MailError {
+    #[error("the stored letter cannot be read")]
+    Letter(#[from] serde_json::Error),
+    #[error("the recipient's address is not valid")]
+    Address(#[from] lettre::address::AddressError),
+    #[error("the mail cannot be put together")]
+    Build(#[from] lettre::error::Error),
+    #[error("the mail server did not take the mail")]
+    Smtp(#[from] smtp::Error),
+}
+
+impl MailError {
+    /// Whether the same attempt can succeed later.
+    fn is_permanent(&self) -> bool {
+        match self {
+            Self::Letter(_) | Self::Address(_) | Self::Build(_) => true,
+            Self::Smtp(error) => {
+                error.status().is_some_and(|code| REFUSALS.contains(&u16::from(code)))
+            }
+        }
+    }
+}
+
+impl Mailer {
+    /// Writes for this shop from this address. Connects on first use to `url` (`smtp://` or `smtps://`).
+    pub fn new(
+        (shop, from): (String, Mailbox),
+        url: &Secret,
+        pool: PgPool,
+    ) -> Result<Self, smtp::Error> {
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())?
+            .timeout(Some(TIMEOUT))
+            .build();
+        Ok(Self { shop, from, transport, pool })
+    }
+
+    /// Sends what is due and tells how much that was. A process that dies between the server's
+    /// answer and the commit sends the same mail again, under the same Message-ID.
+    pub async fn round(self) -> Result<usize, sqlx::Error> {
+        let mut tx = self.pool.begin().await?;
+        let due = db::due(&mut tx, BATCH).await?;
+        let outcomes = join_all(due.iter().map(|mail| self.attempt(mail))).await;
+        for (mail, outcome) in due.iter().zip(outcomes) {
+            let label = match outcome {
+                Outcome::Sent => {
+                    db::sent(&mut tx, mail.id).await?;
+                    "sent"
+                }
+                Outcome::Retry(pause, error) => {
+                    tracing::warn!(message = %mail.id, error, "a mail is tried again later");
+                    db::postpone(&mut tx, mail.id, pause, &error).await?;
+                    "retried"
+                }
+                Outcome::Dead(error) => {
+                    tracing::error!(message = %mail.id, error, "a mail was given up");
+                    db::bury(&mut tx, mail.id, &error).await?;
+                    "dead"
+                }
+            };
+            SENT.with_label_values(&[EMAIL, label]).inc();
+        }
+        tx.commit().await?;
+        Ok(due.len())
+    }
+
+    async fn attempt(&self, mail: &Due) -> Outcome {
+        match self.send(mail).await {
+            Ok(()) => Outcome::Sent,
+            Err(error) => {
+                let failures = u32::try_from(mail.attempts).unwrap_or(u32::MAX).saturating_add(1);
+                after_failure(failures, error.is_permanent(), chain(&error))
+            }
+        }
+    }
+
+    async fn send(&self, mail: &Due) -> Result<(), MailError> {
+        let letter: Letter = serde_json::from_value(mail.letter.clone())?;
+        let message = self.message(mail, letter.render(&self.shop, &mail.name))?;
+        self.transport.send(message).await?;
+        Ok(())
+    }
+
+    fn message(&self, mail: &Due, rendered: Rendered) -> Result<Message, MailError> {
+        let to: Address = mail.email.parse()?;
+        let message = Message::builder()
+            .message_id(Some(format!("<{}@{}>", mail.id, self.from.email.domain())))
+            .from(self.from.clone())
+            .to(Mailbox::new(Some(header_name(&mail.name)), to))
+            .subject(rendered.subject)
+            .multipart(MultiPart::alternative_plain_html(rendered.text, rendered.html))?;
+        Ok(message)
+    }
+}
+
+/// A name as headers can bear it. `lettre` panics when it meets a control character there.
+fn header_name(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect()
+}
+
+/// What comes after this many failures.
+fn after_failure(failures: u32, permanent: bool, error: String) -> Outcome {
+    if permanent || failures >= TRIES {
+        return Outcome::Dead(error);
+    }
+    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+    Outcome::Retry(pause.min(LONGEST_PAUSE), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_retried_ever_more_slowly_and_not_forever() {
+        let after = |failures, permanent| after_failure(failures, permanent, String::new());
+        assert_eq!(after(1, false), Outcome::Retry(Duration::from_secs(5), String::new()));
+        assert_eq!(after(2, false), Outcome::Retry(Duration::from_secs(10), String::new()));
+        assert_eq!(after(TRIES - 1, false), Outcome::Retry(LONGEST_PAUSE, String::new()));
+        assert_eq!(after(TRIES, false), Outcome::Dead(String::new()));
+        assert_eq!(after(u32::MAX, false), Outcome::Dead(String::new()));
+        assert_eq!(after(1, true), Outcome::Dead(String::new()));
+    }
+
+    #[tokio::test]
+    async fn a_mail_is_named_after_its_row_and_its_headers_take_no_injection() {
+        let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
+        let from = "Demo <shop@example.com>".parse().unwrap();
+        let url = Secret::new("smtp://127.0.0.1:1");
+        let mailer = Mailer::new(("demo".to_owned(), from), &url, pool).unwrap();
+        for name in ["Ada\r\nBcc: eve@example.com", "", "\0", "\"<x>,\\", "Ada\u{85}", "👩‍👩‍👧 Ä"]
+        {
+            for name in [name.to_owned(), name.repeat(500)] {
+                let mail = Due {
+                    id: uuid::Uuid::now_v7(),
+                    attempts: 0,
+                    letter: serde_json::to_value(Letter::Welcome).unwrap(),
+                    email: "ada@example.com".to_owned(),
+                    name,
+                };
+                let rendered = Letter::Welcome.render("demo", &mail.name);
+                let message = mailer.message(&mail, rendered).unwrap();
+                let formatted = String::from_utf8(message.formatted()).unwrap();
+                let (head, _) = formatted.split_once("\r\n\r\n").unwrap();
+                assert!(head.contains(&format!("Message-ID: <{}@example.com>", mail.id)), "{head}");
+                assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
+                assert_eq!(message.envelope().to().len(), 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Live updates over WebSocket.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use contracts::events::OrderExpired;
+use contracts::{EventId, OrderId, UserId};
+use futures_util::{SinkExt, StreamExt};
+use kit::testing::{Running, Signer};
+use notification::db;
+use notification::live::{LiveEvent, Step};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::{paid, placed, start};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Browser(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Browser {
+    async fn open(service: &Running, token: &str, query: &str) -> Self {
+        let url = format!("ws://{}/api/v1/live?access_token={token}{query}", service.bound.http);
+        Self(connect_async(url).await.unwrap().0)
+    }
+
+    async fn message(&mut self) -> Message {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.0.next()).await;
+            match message.expect("a message in time").expect("the socket is open").unwrap() {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
+        }
+    }
+
+    async fn event(&mut self) -> LiveEvent {
+        match self.message().await {
+            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("{other:?} is no event"),
+        }
+    }
+
+    async fn close_code(&mut self) -> u16 {
+        match self.message().await {
+            Message::Close(Some(frame)) => frame.code.into(),
+            other => panic!("{other:?} is no farewell"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn browsers_hear_of_their_own_orders_as_they_happen() {
+    let service = start().await;
+    let (ada, eve, order) = (UserId::new(), UserId::new(), OrderId::new());
+    let mut query = Browser::open(&service, &service.signer.token(ada, &[]), "").await;
+    let url = format!("ws://{}/api/v1/live", service.bound.http);
+    let mut request = url.into_client_request().unwrap();
+    let bearer = format!("Bearer {}", service.signer.token(ada, &[]));
+    request.headers_mut().insert("authorization", bearer.parse().unwrap());
+    let mut header = Browser(connect_async(request).await.unwrap().0);
+
+    service.publish(&placed(eve, OrderId::new())).await;
+    let placed_id = service.publish(&placed(ada, order)).await;
+    let paid_id = service.publish(&paid(ada, order)).await;
+    for browser in [&mut query, &mut header] {
+        let event = browser.event().await;
+        assert_eq!((event.id, event.order_id), (placed_id, order), "{event:?}");
+        assert_eq!((event.r#type.as_str(), event.status.as_str()), ("order.placed", "pending"));
+        let event = browser.event().await;
+        assert_eq!((event.id, event.status.as_str()), (paid_id, "paid"));
+    }
+    assert!(service.metrics().await.contains("\nlive_connections "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_hear_of_what_another_has_stored() {
+    let service = start().await;
+    let (user, id) = (UserId::new(), EventId::new());
+    let mut browser = Browser::open(&service, &service.signer.token(user, &[]), "").await;
+    let mut tx = service.pool().begin().await.unwrap();
+    db::push(&mut tx, user, OrderId::new(), Step::Paid, (id, Utc::now())).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(browser.event().await.id, id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_comes_back_hears_what_it_has_missed() {
+    let service = start().await;
+    let (user, order) = (UserId::new(), OrderId::new());
+    let token = service.signer.token(user, &[]);
+    let mut browser = Browser::open(&service, &token, "").await;
+    let first = service.publish(&placed(user, order)).await;
+    assert_eq!(browser.event().await.id, first);
+    browser.0.close(None).await.unwrap();
+
+    let second = service.publish(&paid(user, order)).await;
+    let third = service.publish(&OrderExpired { order_id: order, user_id: user }).await;
+    let resume = format!("&last_event_id={first}");
+    let mut browser = Browser::open(&service, &token, &resume).await;
+    assert_eq!(browser.event().await.id, second);
+    assert_eq!(browser.event().await.id, third);
+
+    let forgotten = format!("&last_event_id={}", EventId::new());
+    let mut browser = Browser::open(&service, &token, &forgotten).await;
+    assert_eq!(browser.event().await.id, first, "from the beginning rather than with a gap");
+
+    // Without resuming, from now on only.
+    let mut browser = Browser::open(&service, &token, "").await;
+    let fourth = service.publish(&placed(user, OrderId::new())).await;
+    assert_eq!(browser.event().await.id, fourth);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_missed_events_come_in_order() {
+    let service = start().await;
+    let user = UserId::new();
+    let mut ids = Vec::new();
+    let mut tx = service.pool().begin().await.unwrap();
+    for _ in 0..100 {
+        let id = EventId::new();
+        let told = (id, Utc::now());
+        db::push(&mut tx, user, OrderId::new(), Step::Placed, told).await.unwrap();
+        ids.push(id);
+    }
+    tx.commit().await.unwrap();
+    let resume = format!("&last_event_id={}", ids[0]);
+    let mut browser = Browser::open(&service, &service.signer.token(user, &[]), &resume).await;
+    for id in &ids[1..] {
+        assert_eq!(browser.event().await.id, *id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_valid_token_nothing_is_upgraded() {
+    let service = start().await;
+    let user = UserId::new();
+    let mut expired = Signer::claims(user, &[]);
+    expired.exp -= 400;
+    let (expired, other) = (service.signer.sign(&expired), Signer::new().token(user, &[]));
+    for query in [
+        String::new(),
+        "?access_token=".to_owned(),
+        "?access_token=a.b.c".to_owned(),
+        format!("?access_token={expired}"),
+        format!("?access_token={other}"),
+    ] {
+        let request = service
+            .request("GET", &format!("/api/v1/live{query}"))
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 401, "{query}");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["type"], "/problems/unauthenticated", "{query}");
+    }
+    let plain = service.request_as(user, &[], "GET", "/api/v1/live").send().await.unwrap();
+    assert_eq!(plain.status(), 426);
+    assert_eq!(plain.json::<Value>().await.unwrap()["type"], "/problems/upgrade-required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_ends_with_its_token() {
+    let service = start().await;
+    let mut claims = Signer::claims(UserId::new(), &[]);
+    claims.exp = claims.iat + 2;
+    let mut browser = Browser::open(&service, &service.signer.sign(&claims), "").await;
+    assert_eq!(browser.close_code().await, 4401);
+    assert!(Utc::now().timestamp() >= claims.exp, "not before its time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_stops_says_goodbye() {
+    let service = start().await;
+    let token = service.signer.token(UserId::new(), &[]);
+    let mut browser = Browser::open(&service, &token, "").await;
+    let (code, stopped) = tokio::join!(browser.close_code(), service.stop());
+    assert_eq!(code, 1001);
+    assert!(stopped.is_ok(), "{stopped:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn talkative_clients_are_cut_off() {
+    let service = start().await;
+    let token = service.signer.token(UserId::new(), &[]);
+    let mut browser = Browser::open(&service, &token, "").await;
+    browser.0.send(Message::text("x".repeat(100_000))).await.unwrap();
+    let end = tokio::time::timeout(PATIENCE, browser.0.next()).await.unwrap();
+    assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_happened_is_listed_the_newest_first() {
+    let service = start().await;
+    let (user, order) = (UserId::new(), OrderId::new());
+    let mut browser = Browser::open(&service, &service.signer.token(user, &[]), "").await;
+    service.publish(&placed(UserId::new(), OrderId::new())).await;
+    for _ in 0..3 {
+        service.publish(&placed(user, order)).await;
+        browser.event().await;
+    }
+    let list = async |query: &str| {
+        let path = format!("/api/v1/notifications?limit=2{query}");
+        let request = service.request_as(user, &[], "GET", &path);
+        request.send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    let first = list("").await;
+    let second = list(&format!("&cursor={}", first["next_cursor"].as_str().unwrap())).await;
+    let page = |page: &Value| page["items"].as_array().unwrap().clone();
+    let all = [page(&first), page(&second)].concat();
+    let all: Vec<LiveEvent> = serde_json::from_value(json!(all)).unwrap();
+    assert_eq!(all.len(), 3);
+    assert!(all.is_sorted_by(|a, b| a.id > b.id), "{all:?}");
+    assert_eq!(second["next_cursor"], Value::Null);
+    let unknown = service.request("GET", "/api/v1/notifications").send().await.unwrap();
+    assert_eq!(unknown.status(), 401);
+}
