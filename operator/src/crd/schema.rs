@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::Shop;
 
-/// Syntax of a quantity, without the exponents that nobody writes by hand.
-const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?(m|k|[MGTPE]|[KMGTPE]i)?$";
+/// Syntax of a quantity, without the exponents and the precision that nobody writes by hand.
+const QUANTITY: &str = r"^([0-9]{1,15}m|[0-9]{1,15}(\.[0-9]{1,3})?([kMGTPE]|[KMGTPE]i)?)$";
 
 /// Schema of a volume's size: a string, so that CEL's `quantity()` takes it.
 pub(super) fn size(_: &mut SchemaGenerator) -> Schema {

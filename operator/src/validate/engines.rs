@@ -8,9 +8,11 @@ use k8s_openapi::{
 
 use super::{
     BundledServer, CacheEngine, DatabaseEngine, EngineImages, EventsEngine, MailEngine,
-    TopicSettings, errors::Errors, model::mail_domain, services,
+    TopicSettings, errors::Errors, model::mail_domain, quantity::canonical, services,
 };
-use crate::crd::{BundledEngine, Cache, Database, Events, ExternalEvents, Mail, Resources, Topics};
+use crate::crd::{
+    BundledEngine, Cache, Database, Events, ExternalEvents, Mail, Resources, Storage, Topics,
+};
 
 /// Requests and the memory limit of an engine, unless its Shop says otherwise: CPU, memory, limit.
 type Defaults = (&'static str, &'static str, &'static str);
@@ -155,7 +157,7 @@ fn server(
 ) -> BundledServer {
     BundledServer {
         image: image.to_owned(),
-        storage: bundled.storage.clone(),
+        storage: Storage { size: canonical(&bundled.storage.size), ..bundled.storage.clone() },
         resources: resources(path, bundled.resources.as_ref(), defaults, errors),
     }
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 
 use super::{
-    Config, Observed, Scaling, ServiceInstance, engines::quantities, errors::Errors,
-    quantity::milli,
+    Config, Observed, Scaling, ServiceInstance,
+    engines::quantities,
+    errors::Errors,
+    quantity::{canonical_map, milli},
 };
 use crate::{
     components::{COMPONENTS, Component, LIMITS, Need, REPLICAS, REQUESTS},
@@ -118,7 +120,7 @@ pub(super) fn resources(
 ) -> ResourceRequirements {
     let (requests, limits) = asked.map_or_else(
         || (quantities(requests), quantities(limits)),
-        |asked| (asked.requests.clone(), asked.limits.clone()),
+        |asked| (canonical_map(&asked.requests), canonical_map(&asked.limits)),
     );
     for (name, request) in &requests {
         let exceeds = |limit| milli(request).zip(milli(limit)).is_some_and(|(r, l)| r > l);
