@@ -1,0 +1,218 @@
+//! What shoppers do with their own reviews, and administrators with all.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use chrono::Utc;
+use contracts::proto::order::HasReceivedRequest;
+use contracts::{ProductId, ReviewId, UserId};
+use http::{HeaderValue, StatusCode, header};
+use kit::auth::{Caller, Role};
+use kit::extract::{IfMatch, Json, Path, etag, present};
+use kit::postgres;
+use kit::problem::{Body, FORBIDDEN, Kind, Problem, Result, STALE};
+use serde::Deserialize;
+use sqlx::PgConnection;
+use utoipa::ToSchema;
+
+use super::Api;
+use crate::db;
+use crate::review::Review;
+
+/// Only who has received a product may review it.
+pub(crate) const NOT_RECEIVED: Kind =
+    Kind::new(403, "product-not-received", "Only buyers who have the product may review it");
+/// One review per user and product.
+pub(crate) const REVIEW_EXISTS: Kind =
+    Kind::new(409, "review-exists", "You have reviewed this product already");
+
+/// A review to be written.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewReview {
+    /// From 1 to 5; more is better.
+    rating: i16,
+    /// A line above the text, up to 200 characters.
+    #[serde(default)]
+    title: Option<String>,
+    /// 1 to 4000 characters.
+    text: String,
+}
+
+impl NewReview {
+    fn of(self, product_id: ProductId, user_id: UserId) -> Review {
+        let now = Utc::now();
+        Review {
+            id: ReviewId::new(),
+            product_id,
+            user_id,
+            rating: self.rating,
+            title: self.title,
+            text: self.text,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
+/// What to change of a review; what is absent stays as it is.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::option_option, reason = "absent and null are different")]
+pub(super) struct Change {
+    /// From 1 to 5; more is better.
+    #[serde(deserialize_with = "present")]
+    #[schema(nullable = false)]
+    rating: Option<i16>,
+    /// A line above the text, up to 200 characters; null takes it away.
+    #[serde(deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    title: Option<Option<String>>,
+    /// 1 to 4000 characters.
+    #[serde(deserialize_with = "present")]
+    #[schema(nullable = false)]
+    text: Option<String>,
+}
+
+impl Change {
+    fn of(self, review: &Review) -> Review {
+        let review = review.clone();
+        Review {
+            rating: self.rating.unwrap_or(review.rating),
+            title: self.title.unwrap_or(review.title),
+            text: self.text.unwrap_or(review.text),
+            ..review
+        }
+    }
+}
+
+/// Reviews a product that the caller has received.
+#[utoipa::path(
+    post, path = "/api/v1/products/{product_id}/reviews", tag = "reviews",
+    params(("product_id" = ProductId, Path)), request_body = NewReview,
+    responses(
+        (status = 201, body = Review, headers(("ETag" = String, description = "Its version"), ("Location" = String))),
+        (status = 403, body = Body, content_type = "application/problem+json"),
+        (status = 409, body = Body, content_type = "application/problem+json"),
+        (status = 422, body = Body, content_type = "application/problem+json"),
+        (status = 503, body = Body, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = [])),
+)]
+pub(super) async fn post(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(product): Path<ProductId>,
+    Json(body): Json<NewReview>,
+) -> Result<impl IntoResponse> {
+    let review = body.of(product, caller.user_id);
+    review.check()?;
+    if !has_received(&api, caller.user_id, product).await? {
+        return Err(Problem::new(NOT_RECEIVED, "no order of yours has brought it to you yet"));
+    }
+    let mut tx = api.pool.begin().await?;
+    let review = db::insert(&mut tx, review).await.map_err(refused)?;
+    db::open_tally(&mut tx, product).await?;
+    let tally = db::tally(&mut tx, product, 1, review.rating.into()).await?;
+    api.outbox.append(&mut tx, &review.posted(tally)).await?;
+    tx.commit().await?;
+    let location = format!("/api/v1/reviews/{}", review.id);
+    let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
+    let headers = [(header::LOCATION, location)];
+    Ok((StatusCode::CREATED, etag(review.version), headers, axum::Json(review)))
+}
+
+/// Changes a review of the caller.
+#[utoipa::path(
+    patch, path = "/api/v1/reviews/{id}", tag = "reviews",
+    params(("id" = ReviewId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
+    request_body = Change,
+    responses(
+        (status = 200, body = Review, headers(("ETag" = String, description = "Its version"))),
+        (status = 403, body = Body, content_type = "application/problem+json"),
+        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 412, body = Body, content_type = "application/problem+json"),
+        (status = 422, body = Body, content_type = "application/problem+json"),
+        (status = 428, body = Body, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = [])),
+)]
+pub(super) async fn change(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<ReviewId>,
+    version: IfMatch,
+    Json(body): Json<Change>,
+) -> Result<impl IntoResponse> {
+    let mut tx = api.pool.begin().await?;
+    let current = lock_own(&mut tx, &caller, id, version).await?;
+    let changed = body.of(&current);
+    if changed == current {
+        return Ok((etag(current.version), axum::Json(current)));
+    }
+    changed.check()?;
+    let stored = db::update(&mut tx, changed).await?;
+    let difference = i64::from(stored.rating) - i64::from(current.rating);
+    let tally = db::tally(&mut tx, stored.product_id, 0, difference).await?;
+    api.outbox.append(&mut tx, &stored.posted(tally)).await?;
+    tx.commit().await?;
+    Ok((etag(stored.version), axum::Json(stored)))
+}
+
+/// Removes a review of the caller, who may then write another.
+#[utoipa::path(
+    delete, path = "/api/v1/reviews/{id}", tag = "reviews",
+    params(("id" = ReviewId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
+    responses(
+        (status = 204),
+        (status = 403, body = Body, content_type = "application/problem+json"),
+        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 412, body = Body, content_type = "application/problem+json"),
+        (status = 428, body = Body, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = [])),
+)]
+pub(super) async fn remove(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(id): Path<ReviewId>,
+    version: IfMatch,
+) -> Result<StatusCode> {
+    let mut tx = api.pool.begin().await?;
+    let review = lock_own(&mut tx, &caller, id, version).await?;
+    db::delete(&mut tx, id).await?;
+    db::tally(&mut tx, review.product_id, -1, -i64::from(review.rating)).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn has_received(api: &Api, user: UserId, product: ProductId) -> Result<bool> {
+    let request = HasReceivedRequest { user_id: user.to_string(), product_id: product.to_string() };
+    let answer = api.orders.clone().has_received(request).await.map_err(Problem::unavailable)?;
+    Ok(answer.into_inner().received)
+}
+
+/// The review, if the caller may change it and knows its current version.
+async fn lock_own(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    id: ReviewId,
+    IfMatch(version): IfMatch,
+) -> Result<Review> {
+    let found = db::lock(connection, id).await?;
+    let review = found.ok_or_else(|| Problem::not_found("review"))?;
+    if review.user_id != caller.user_id && !caller.has(Role::Admin) {
+        return Err(Problem::new(FORBIDDEN, "the review is somebody else's"));
+    }
+    if review.version != version {
+        return Err(Problem::new(STALE, "read the review again"));
+    }
+    Ok(review)
+}
+
+fn refused(error: sqlx::Error) -> Problem {
+    match postgres::violated(&error) {
+        Some("reviews_one_per_user") => Problem::new(REVIEW_EXISTS, "change that one instead"),
+        _ => error.into(),
+    }
+}

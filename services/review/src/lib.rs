@@ -1,0 +1,73 @@
+//! Reviews: what shoppers who have received a product think of it.
+
+pub mod db;
+mod grpc;
+mod http;
+pub mod review;
+
+use contracts::env;
+use contracts::proto::order::orders_client::OrdersClient;
+use kit::config::{Env, FromEnv};
+use kit::grpc::Peer;
+use kit::kafka::{self, Producer};
+use kit::outbox::Outbox;
+use kit::{App, Service, StartError, postgres};
+use sqlx::migrate::Migrator;
+
+use crate::http::Api;
+
+/// The service.
+#[derive(Debug)]
+pub struct Reviews;
+
+/// What it is configured by.
+#[derive(Debug)]
+pub struct Config {
+    database: postgres::Settings,
+    kafka: kafka::Settings,
+    orders: Peer,
+}
+
+impl FromEnv for Config {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let database = postgres::Settings::from_env(env);
+        let kafka = kafka::Settings::from_env(env);
+        let orders = env.required(&env::grpc_url("order"));
+        Some(Self { database: database?, kafka: kafka?, orders: orders? })
+    }
+}
+
+impl Service for Reviews {
+    const NAME: &'static str = "review";
+    type Config = Config;
+
+    fn openapi() -> utoipa::openapi::OpenApi {
+        http::document()
+    }
+
+    fn migrator() -> Option<&'static Migrator> {
+        static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+        Some(&MIGRATOR)
+    }
+
+    async fn build(config: Config, app: App) -> Result<App, StartError> {
+        let pool = config.database.pool(Self::NAME)?;
+        let producer = Producer::new(&config.kafka, Self::NAME)?;
+        let outbox = Outbox::default();
+        let api = Api {
+            pool: pool.clone(),
+            outbox: outbox.clone(),
+            orders: OrdersClient::new(config.orders.client()),
+        };
+        let relay = outbox.relay(pool.clone(), producer, app.stop.clone());
+        let relay = async {
+            relay.await;
+            Ok::<_, StartError>(())
+        };
+        Ok(app
+            .database(&pool)
+            .http(http::router(api))
+            .grpc(grpc::routes(pool))
+            .task("outbox", relay))
+    }
+}

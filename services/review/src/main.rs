@@ -1,0 +1,7 @@
+//! The review service as a program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kit::run::<review::Reviews>()
+}

@@ -1,0 +1,86 @@
+//! Reviews against real Postgres and Kafka.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod orders;
+mod ratings;
+mod reading;
+mod writing;
+
+use contracts::{ProductId, UserId};
+use kit::auth::Role;
+use kit::testing::{Running, check_openapi};
+use kit::{Service, postgres};
+use reqwest::{RequestBuilder, StatusCode};
+use review::Reviews;
+use serde_json::{Value, json};
+
+use crate::orders::Orders;
+
+#[test]
+fn openapi() {
+    check_openapi::<Reviews>(env!("CARGO_MANIFEST_DIR"));
+}
+
+#[tokio::test]
+async fn migrations_can_be_taken_back() {
+    let shop = start(&Orders::delivered().await).await;
+    let migrator = Reviews::migrator().unwrap();
+    let steps = migrator.iter().filter(|step| step.migration_type.is_up_migration()).count();
+    postgres::migrate_down(shop.pool(), migrator, steps).await.unwrap();
+    let tables = "SELECT count(*) FROM pg_tables WHERE tablename IN ('reviews', 'product_ratings')";
+    let left: i64 = sqlx::query_scalar(tables).fetch_one(shop.pool()).await.unwrap();
+    assert_eq!(left, 0);
+    postgres::migrate_up(shop.pool(), migrator).await.unwrap();
+}
+
+async fn start(orders: &Orders) -> Running {
+    Running::start::<Reviews>(&[("ORDER_GRPC_URL", &orders.url)]).await
+}
+
+/// What a request is answered with: status and JSON, null for no body.
+async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+    let answer = request.send().await.unwrap();
+    let status = answer.status();
+    let body = answer.bytes().await.unwrap();
+    (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
+}
+
+fn of_product(product: ProductId) -> String {
+    format!("/api/v1/products/{product}/reviews")
+}
+
+fn path(review: &Value) -> String {
+    format!("/api/v1/reviews/{}", review["id"].as_str().unwrap())
+}
+
+/// Asks for a review to be written.
+fn posting(shop: &Running, user: UserId, product: ProductId, body: &Value) -> RequestBuilder {
+    shop.request_as(user, &[Role::Customer], "POST", &of_product(product)).json(body)
+}
+
+/// Writes a review.
+async fn post(shop: &Running, user: UserId, product: ProductId, rating: u8) -> Value {
+    let body = json!({"rating": rating, "text": "As described."});
+    let (status, review) = answer(posting(shop, user, product, &body)).await;
+    assert_eq!(status, 201, "{review}");
+    review
+}
+
+/// Asks for a change or the removal of a review that was just read.
+fn update(
+    shop: &Running,
+    user: UserId,
+    role: Role,
+    method: &str,
+    review: &Value,
+) -> RequestBuilder {
+    let version = format!("\"{}\"", review["version"]);
+    shop.request_as(user, &[role], method, &path(review)).header("If-Match", version)
+}
+
+/// The rating that the list of a product's reviews shows.
+async fn rating(shop: &Running, product: ProductId) -> Value {
+    let (status, page) = answer(shop.request("GET", &of_product(product))).await;
+    assert_eq!(status, 200, "{page}");
+    page["rating"].clone()
+}
