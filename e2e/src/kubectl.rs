@@ -79,10 +79,10 @@ impl Kubectl {
         Ok(list["items"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Forwards a local port to a Service for as long as the result lives.
-    pub async fn forward(&self, service: &str, port: u16) -> Result<Forward> {
+    /// Forwards a local port to `service/<name>` or `pod/<name>` for as long as the result lives.
+    pub async fn forward(&self, target: &str, port: u16) -> Result<Forward> {
         let mut child = self
-            .command(&["port-forward", &format!("service/{service}"), &format!(":{port}")])
+            .command(&["port-forward", target, &format!(":{port}")])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
@@ -91,7 +91,7 @@ impl Kubectl {
         let line = tokio::time::timeout(Duration::from_secs(10), lines.next_line())
             .await
             .context("kubectl port-forward says nothing")??
-            .with_context(|| format!("cannot forward to {service}:{port}"))?;
+            .with_context(|| format!("cannot forward to {target}:{port}"))?;
         let address = line
             .strip_prefix("Forwarding from ")
             .and_then(|rest| rest.split(' ').next())
@@ -114,7 +114,7 @@ impl Kubectl {
                 return Ok((format!("http://{address}:{exposed}"), None));
             }
         }
-        let forward = self.forward(service, port).await?;
+        let forward = self.forward(&format!("service/{service}"), port).await?;
         Ok((forward.url.clone(), Some(forward)))
     }
 }

@@ -199,6 +199,17 @@ impl Shopper {
         .await
     }
 
+    /// Waits until an order has come to its end, whichever it is.
+    pub async fn wait_for_end(&self, order: &str) -> Result<Value> {
+        eventually(&format!("order {order} has ended"), SAGA_PATIENCE, async || {
+            let order = self.get(&format!("/orders/{order}")).await?.ok()?;
+            let open = order["state"] == "pending" || order["state"] == "reserved";
+            ensure!(!open, "it is {}", order["state"]);
+            Ok(order)
+        })
+        .await
+    }
+
     /// Opens the live updates.
     pub async fn live(&self) -> Result<Live> {
         let url = self.base.replacen("http", "ws", 1);

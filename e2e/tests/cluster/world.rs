@@ -97,7 +97,7 @@ impl World {
 
     /// The mail sink's web API.
     pub async fn mail(&self) -> Result<Forward> {
-        self.kubectl.forward(&format!("{SHOP}-mail"), 1080).await
+        self.kubectl.forward(&format!("service/{SHOP}-mail"), 1080).await
     }
 
     /// Selects the pods of a component.

@@ -124,7 +124,7 @@ fn redis<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
         env: vec![password_file("REDIS_PASSWORD_FILE", name)],
         ports: &[("redis", REDIS_PORT)],
         mounted: vec![password(shop, name), scratch("tmp", "/tmp")],
-        ready: tcp_probe("redis"),
+        ready: exec_probe(&["/ready.sh"]),
         resources: &server.resources,
         storage: Some(&server.storage),
     }

@@ -61,8 +61,17 @@ impl Settings {
 
 /// Brings the database to the newest schema.
 pub async fn migrate_up(pool: &PgPool, own: &Migrator) -> Result<(), MigrateError> {
-    SHARED.run(pool).await?;
-    own.run(pool).await
+    tolerant(&SHARED).run(pool).await?;
+    tolerant(own).run(pool).await
+}
+
+/// An older program meets a newer schema when an image is rolled back. Migrations expand before they
+/// contract, so it can live there, and what it does not know is left alone.
+fn tolerant(known: &Migrator) -> Migrator {
+    let mut migrator = Migrator::with_migrations(known.iter().cloned().collect());
+    migrator.dangerous_set_table_name(known.table_name.clone());
+    migrator.set_ignore_missing(true);
+    migrator
 }
 
 /// Takes back the last migrations of the service itself; data in what they made is lost.
