@@ -1,0 +1,150 @@
+//! The cache: fast, forgetful, and never wrong for long.
+
+use std::sync::Arc;
+
+use catalog::cache::Cache;
+use catalog::db;
+use contracts::{ProductId, UserId};
+use kit::redis::{ConnectionManager, Settings};
+use kit::secret::Secret;
+use kit::testing::{engine, eventually};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::{add, id, patch, show, start};
+
+fn redis(url: &str) -> ConnectionManager {
+    Settings { url: Secret::new(url) }.connect().unwrap()
+}
+
+fn real() -> ConnectionManager {
+    redis(&engine("TEST_REDIS_URL"))
+}
+
+/// Where nobody listens.
+async fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("redis://{}", listener.local_addr().unwrap())
+}
+
+async fn seconds_left(id: ProductId) -> i64 {
+    let key = format!("product:{id}");
+    redis::cmd("TTL").arg(key).query_async(&mut real()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_product_is_held_for_five_minutes_and_let_go_when_it_changes() {
+    let (shop, seller) = (start(&[]).await, UserId::new());
+    let product = add(&shop, seller, json!({})).await;
+    show(&shop, &product).await;
+    assert!((295..=300).contains(&seconds_left(id(&product)).await));
+    // Behind the back of the service: only the cache can still know the old name.
+    sqlx::query("UPDATE products SET name = 'Hidden'").execute(shop.pool()).await.unwrap();
+    assert_eq!(show(&shop, &product).await.1["name"], "Red Mug");
+
+    let changed = patch(&shop, seller, &product, json!({"description": "New."})).await;
+    assert_eq!(seconds_left(id(&product)).await, -2, "the writer has deleted it");
+    assert_eq!(show(&shop, &product).await.1, changed);
+    assert!(seconds_left(id(&product)).await > 0, "the new version is held at once");
+    let figures = shop.metrics().await;
+    for outcome in ["hit", "miss"] {
+        let figure = format!("catalog_cache_requests_total{{outcome=\"{outcome}\"}}");
+        assert!(figures.contains(&figure), "{figure}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_cannot_put_an_old_value_back() {
+    let (shop, seller) = (start(&[]).await, UserId::new());
+    let product = add(&shop, seller, json!({})).await;
+    let mut connection = shop.pool().acquire().await.unwrap();
+    let old = db::find(&mut connection, id(&product)).await.unwrap().unwrap();
+    patch(&shop, seller, &product, json!({"name": "New Mug"})).await;
+    let new = db::find(&mut connection, id(&product)).await.unwrap().unwrap();
+
+    let cache = Cache::new(real());
+    cache.put(&old).await;
+    assert_eq!(cache.get(old.id).await, None, "the old value is back");
+    cache.put(&new).await;
+    assert_eq!(cache.get(new.id).await, Some(new.clone()));
+    // A change that commits after another must not lower the fence, whatever the order on the way.
+    cache.invalidate(new.id, new.version).await;
+    cache.invalidate(new.id, old.version).await;
+    cache.put(&old).await;
+    assert_eq!(cache.get(new.id).await, None);
+}
+
+#[tokio::test]
+async fn what_another_release_has_put_there_is_read_anew() {
+    let (shop, seller) = (start(&[]).await, UserId::new());
+    let product = add(&shop, seller, json!({})).await;
+    let key = format!("product:{}", id(&product));
+    let () = redis::cmd("SET").arg(key).arg("{}").query_async(&mut real()).await.unwrap();
+    assert_eq!(show(&shop, &product).await, (reqwest::StatusCode::OK, product));
+}
+
+#[tokio::test]
+async fn who_asks_at_the_same_time_shares_one_read() {
+    let (shop, seller) = (start(&[]).await, UserId::new());
+    let product = add(&shop, seller, json!({})).await;
+    let cache = Cache::new(redis(&closed_port().await));
+    let find = async || cache.find(shop.pool(), id(&product)).await.unwrap().unwrap();
+    let (one, other) = tokio::join!(find(), find());
+    assert!(Arc::ptr_eq(&one, &other), "there were two reads");
+    assert!(!Arc::ptr_eq(&one, &find().await), "what was read is not kept");
+}
+
+#[tokio::test]
+async fn the_shop_works_without_redis() {
+    let shop = start(&[("REDIS_URL", &closed_port().await)]).await;
+    let seller = UserId::new();
+    let product = add(&shop, seller, json!({})).await;
+    assert_eq!(show(&shop, &product).await.1, product);
+    let changed = patch(&shop, seller, &product, json!({"name": "Blue Mug"})).await;
+    assert_eq!(show(&shop, &product).await.1, changed);
+    assert!(shop.metrics().await.contains("outcome=\"unavailable\""));
+}
+
+/// A way to Redis, and whether it is cut.
+async fn cuttable() -> (String, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let (cut, is_cut) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut is_cut = is_cut.clone();
+            tokio::spawn(async move {
+                let url = engine("TEST_REDIS_URL");
+                let address = url.trim_start_matches("redis://");
+                let mut server = TcpStream::connect(address).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    _ = is_cut.wait_for(|is_cut| *is_cut) => {}
+                }
+            });
+        }
+    });
+    (url, cut)
+}
+
+#[tokio::test]
+async fn what_redis_missed_is_deleted_when_it_is_back() {
+    let (url, cut) = cuttable().await;
+    let shop = start(&[("REDIS_URL", &url)]).await;
+    let seller = UserId::new();
+    let product = add(&shop, seller, json!({})).await;
+    show(&shop, &product).await;
+    assert!(seconds_left(id(&product)).await > 0);
+
+    cut.send_replace(true);
+    let changed = patch(&shop, seller, &product, json!({"name": "Blue Mug"})).await;
+    assert!(seconds_left(id(&product)).await > 0, "the way was not cut");
+    cut.send_replace(false);
+    eventually("the old value is gone", async || {
+        (seconds_left(id(&product)).await == -2).then_some(())
+    })
+    .await;
+    assert_eq!(show(&shop, &product).await.1, changed);
+}

@@ -1,0 +1,81 @@
+//! Products as other services see them.
+
+use contracts::proto::catalog::catalog_client::CatalogClient;
+use contracts::proto::catalog::{GetProductRequest, GetProductsRequest, Product};
+use contracts::{ProductId, UserId};
+use kit::grpc::{Client, Peer};
+use kit::testing::Running;
+use serde_json::{Value, json};
+use tonic::{Code, Status};
+
+use crate::{add, id, patch, show, start};
+
+fn client(shop: &Running) -> CatalogClient<Client> {
+    let peer: Peer = format!("http://{}", shop.bound.grpc).parse().unwrap();
+    CatalogClient::new(peer.client())
+}
+
+async fn one(shop: &Running, id: &str) -> Result<Product, Status> {
+    let request = GetProductRequest { id: id.to_owned() };
+    client(shop).get_product(request).await.map(tonic::Response::into_inner)
+}
+
+async fn many(shop: &Running, ids: Vec<String>) -> Result<Vec<Product>, Status> {
+    let answer = client(shop).get_products(GetProductsRequest { ids }).await;
+    answer.map(|answer| answer.into_inner().products)
+}
+
+#[tokio::test]
+async fn one_product() {
+    let (shop, seller) = (start(&[]).await, UserId::new());
+    let product = add(&shop, seller, json!({"description": "Red."})).await;
+    let found = one(&shop, &id(&product).to_string()).await.unwrap();
+    assert_eq!(found.sku, product["sku"]);
+    assert_eq!((found.name.as_str(), found.description.as_str()), ("Red Mug", "Red."));
+    assert_eq!((found.category.as_str(), found.on_sale), ("mugs", true));
+    assert_eq!(found.seller_id, seller.to_string());
+    let price = found.price.unwrap();
+    assert_eq!((price.amount, price.currency.as_str()), (990, "EUR"));
+    let document: Value = serde_json::from_str(&found.document).unwrap();
+    assert_eq!(document, show(&shop, &product).await.1);
+
+    let status = one(&shop, &ProductId::new().to_string()).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    let status = one(&shop, "mug").await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    patch(&shop, seller, &product, json!({"on_sale": false})).await;
+    let status = one(&shop, &id(&product).to_string()).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound, "it is off sale");
+}
+
+#[tokio::test]
+async fn many_products() {
+    let (shop, seller) = (start(&[]).await, UserId::new());
+    let first = add(&shop, seller, json!({})).await;
+    let second = add(&shop, seller, json!({"on_sale": false})).await;
+    let (a, b) = (id(&first).to_string(), id(&second).to_string());
+    let unknown = ProductId::new().to_string();
+    let mut found = many(&shop, vec![a.clone(), b.clone(), unknown]).await.unwrap();
+    found.sort_by(|x, y| x.id.cmp(&y.id));
+    let found: Vec<_> = found.iter().map(|p| (p.id.as_str(), p.on_sale)).collect();
+    assert_eq!(found, [(a.as_str(), true), (b.as_str(), false)]);
+
+    let ids = |count| (0..count).map(|_| ProductId::new().to_string()).collect();
+    assert_eq!(many(&shop, ids(500)).await.unwrap(), []);
+    let status = many(&shop, ids(501)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let status = many(&shop, vec![a, "mug".to_owned()]).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn prices_never_come_from_the_cache() {
+    let (shop, seller) = (start(&[]).await, UserId::new());
+    let product = add(&shop, seller, json!({})).await;
+    show(&shop, &product).await;
+    // Behind the back of the service, so that what the cache holds is old.
+    sqlx::query("UPDATE products SET price = 1").execute(shop.pool()).await.unwrap();
+    assert_eq!(show(&shop, &product).await.1["price"]["amount"], 990, "the cache holds it");
+    let found = many(&shop, vec![id(&product).to_string()]).await.unwrap();
+    assert_eq!(found[0].price.as_ref().unwrap().amount, 1);
+}
