@@ -2,7 +2,7 @@
 //! to Kafka afterwards, in order per aggregate, at least once. (Transactional outbox; the consumer's
 //! inbox turns at-least-once into exactly-once effect.)
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,27 +12,17 @@ use contracts::topics::Aggregate;
 use futures_util::future::join_all;
 use prometheus::{Gauge, IntCounterVec};
 use sqlx::{PgConnection, PgPool};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::kafka::{Producer, Record};
 use crate::metric;
 use crate::telemetry::{self, propagate_trace};
+use crate::worker::{self, Wake};
 
 /// How often the relay looks for events that nobody has told it of, such as those of a process
 /// that died between its commit and its send.
 const POLL: Duration = Duration::from_millis(500);
-/// Pauses between looks after a wake-up: the commit follows the wake-up by a moment.
-const AFTER_WAKE: [Duration; 5] = [
-    Duration::from_millis(1),
-    Duration::from_millis(3),
-    Duration::from_millis(6),
-    Duration::from_millis(15),
-    Duration::from_millis(40),
-];
-/// Pause after Kafka or Postgres has refused.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Events sent in one transaction.
 const BATCH: i64 = 500;
 /// How often old rows are removed.
@@ -47,7 +37,7 @@ static UNPUBLISHED: LazyLock<Gauge> =
 
 /// Appends events; clones share one relay.
 #[derive(Clone, Debug, Default)]
-pub struct Outbox(Arc<Notify>);
+pub struct Outbox(Wake);
 
 impl Outbox {
     /// Stores an event, to be sent once the transaction of `connection` has committed.
@@ -71,53 +61,26 @@ impl Outbox {
         )
         .execute(connection)
         .await?;
-        self.0.notify_one();
+        self.0.wake();
         Ok(id)
     }
 
     /// Sends events until told to stop.
     pub async fn relay(self, pool: PgPool, producer: Producer, stop: CancellationToken) {
-        let mut purged = tokio::time::Instant::now();
-        while !stop.is_cancelled() {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.0.notified() => {}
-                () = tokio::time::sleep(POLL) => {}
-            }
-            // The last round sends what the last requests have stored.
-            if let Err(error) = drain(&pool, &producer).await {
-                tracing::warn!(error = telemetry::chain(&*error), "the outbox cannot be sent");
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(AFTER_FAILURE) => {}
-                }
-            }
-            if purged.elapsed() > PURGE_INTERVAL {
-                purged = tokio::time::Instant::now();
-                if let Err(error) = purge(&pool).await {
-                    tracing::warn!(error = telemetry::chain(&error), "old rows are still there");
-                }
-            }
+        let mut send = || send_batch(&pool, &producer);
+        let (clock, purge) = (Wake::default(), || async { purge(&pool).await.map(|()| 0) });
+        tokio::join!(
+            self.0.run("outbox", POLL, &stop, &mut send),
+            clock.run("purge", PURGE_INTERVAL, &stop, purge),
+        );
+        // The last round sends what the last requests have stored.
+        if let Err(error) = worker::drain(&CancellationToken::new(), &mut send).await {
+            tracing::warn!(error = telemetry::chain(&*error), "the outbox cannot be sent");
         }
     }
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Sends until nothing has been found for a while.
-async fn drain(pool: &PgPool, producer: &Producer) -> Result<(), BoxError> {
-    let mut pauses = AFTER_WAKE.iter();
-    loop {
-        if send_batch(pool, producer).await? > 0 {
-            pauses = AFTER_WAKE.iter();
-            continue;
-        }
-        match pauses.next() {
-            Some(pause) => tokio::time::sleep(*pause).await,
-            None => return Ok(()),
-        }
-    }
-}
 
 struct Row {
     seq: i64,

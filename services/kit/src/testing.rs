@@ -170,7 +170,10 @@ impl Running {
             pool = Some(fresh);
         }
         let kafka: Settings = parse(&variables);
-        create_topics(&kafka).await;
+        // A service without events says so by an empty list of brokers.
+        if !kafka.brokers.is_empty() {
+            create_topics(&kafka).await;
+        }
         let app = App::new::<S>(parse::<Common>(&variables)).await.expect("ports are free");
         let app = S::build(parse(&variables), app).await.expect("the service starts");
         let (bound, end) = (app.bound(), CancellationToken::new());
@@ -276,8 +279,9 @@ impl Running {
         consumer.subscribe(&[topic]).expect("a topic");
         let search = async {
             loop {
-                let message = consumer.recv().await.expect("Kafka answers").detach();
-                if let Some(found) = pick(&message) {
+                // A new topic is not known everywhere at once; librdkafka asks again by itself.
+                let Ok(message) = consumer.recv().await else { continue };
+                if let Some(found) = pick(&message.detach()) {
                     return found;
                 }
             }
@@ -308,6 +312,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.end.cancel();
+        // A broker that keeps the topics of a thousand tests runs out of memory. The thread is
+        // waited for, because the process may end with this test.
+        let kafka = self.kafka.clone();
+        let _ = std::thread::spawn(move || remove_topics(&kafka)).join();
     }
 }
 
@@ -354,17 +362,32 @@ async fn create_database(service: &str) -> String {
     format!("{server}/{name}")
 }
 
+fn topics(kafka: &Settings) -> Vec<String> {
+    Aggregate::ALL
+        .iter()
+        .flat_map(|a| [a.topic(&kafka.topic_prefix), a.dead_letter_topic(&kafka.topic_prefix)])
+        .collect()
+}
+
 async fn create_topics(kafka: &Settings) {
     let admin: AdminClient<DefaultClientContext> =
         kafka.client().create().expect("the settings are valid");
-    let names: Vec<String> = Aggregate::ALL
-        .iter()
-        .flat_map(|a| [a.topic(&kafka.topic_prefix), a.dead_letter_topic(&kafka.topic_prefix)])
-        .collect();
+    let names = topics(kafka);
     let topics: Vec<NewTopic<'_>> =
         names.iter().map(|name| NewTopic::new(name, 2, TopicReplication::Fixed(1))).collect();
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     for result in admin.create_topics(&topics, &options).await.expect("Kafka answers") {
         result.expect("a topic can be made");
     }
+}
+
+/// Does its best: a test that is over has nobody to tell of a failure.
+fn remove_topics(kafka: &Settings) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
+    let Ok(admin) = kafka.client().create::<AdminClient<DefaultClientContext>>() else { return };
+    let names = topics(kafka);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // For the broker to note it; the files go later.
+    let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(5)));
+    let _ = runtime.block_on(admin.delete_topics(&names, &options));
 }
