@@ -1,0 +1,228 @@
+//! Charges and gives back. A worker takes one payment for a limited time, calls the provider
+//! outside of any transaction, and stores the answer together with the event that tells of it.
+//! One that dies in between loses nothing: another asks again with the same key.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use contracts::events::{Event, PaymentCaptured, PaymentFailed, PaymentRefunded};
+use futures_util::future::join_all;
+use kit::metric;
+use kit::outbox::Outbox;
+use kit::telemetry::chain;
+use kit::worker::Wake;
+use prometheus::{HistogramVec, IntCounterVec};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::{self, DueCharge, DueRefund};
+use crate::provider::{Charge, PaymentProvider, Providers, Refund, Unknown};
+
+/// How long a provider may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a payment belongs to the worker that has taken it: two calls and some time to store.
+const LEASE: Duration = Duration::from_secs(30);
+/// Pause after the first attempt of unknown outcome; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// How often to look for payments that nobody has told of.
+const POLL: Duration = Duration::from_secs(2);
+/// Calls at the same time, so that a slow one holds up nobody.
+const PARALLEL: usize = 4;
+
+static PAYMENTS: LazyLock<IntCounterVec> = metric!(
+    counter,
+    "payments_total",
+    "Charges and refunds that were settled, by provider and outcome.",
+    &["provider", "outcome"]
+);
+static CALLS: LazyLock<HistogramVec> = metric!(
+    seconds,
+    "payment_provider_call_duration_seconds",
+    "Duration of calls to payment providers.",
+    &["provider", "operation", "outcome"]
+);
+
+/// How a charge or a refund has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outcome {
+    Captured,
+    Failed,
+    Refunded,
+    RefundFailed,
+}
+
+/// Counts a charge or refund that has ended.
+pub(crate) fn count(provider: &str, outcome: Outcome) {
+    let outcome = match outcome {
+        Outcome::Captured => "captured",
+        Outcome::Failed => "failed",
+        Outcome::Refunded => "refunded",
+        Outcome::RefundFailed => "refund_failed",
+    };
+    PAYMENTS.with_label_values(&[provider, outcome]).inc();
+}
+
+/// Does what the events have asked for.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Where payments are.
+    pub pool: PgPool,
+    /// Where events of payments go.
+    pub outbox: Outbox,
+    /// Who moves the money.
+    pub providers: Providers,
+}
+
+impl Worker {
+    /// Works until told to stop.
+    pub async fn run(self, wake: Wake, stop: CancellationToken) {
+        let round = || {
+            let worker = self.clone();
+            async move { worker.round().await }
+        };
+        join_all((0..PARALLEL).map(|_| wake.run("payments", POLL, &stop, round))).await;
+    }
+
+    /// Sees to one charge and one refund, if they are due; says how many there were.
+    pub async fn round(&self) -> Result<usize, sqlx::Error> {
+        let charge = db::lease_charge(&mut *self.pool.acquire().await?, LEASE).await?;
+        if let Some(due) = &charge {
+            self.charge(due).await?;
+        }
+        let refund = db::lease_refund(&mut *self.pool.acquire().await?, LEASE).await?;
+        if let Some(due) = &refund {
+            self.refund(due).await?;
+        }
+        Ok(usize::from(charge.is_some()) + usize::from(refund.is_some()))
+    }
+
+    async fn charge(&self, due: &DueCharge) -> Result<(), sqlx::Error> {
+        let outcome = match self.providers.get(&due.provider) {
+            Ok(provider) => charge(provider, due).await,
+            Err(unknown) => Err(unknown),
+        };
+        let (order_id, payment_id) = (due.order, due.id);
+        match outcome {
+            Ok(Charge::Captured { reference }) => {
+                let mut tx = self.pool.begin().await?;
+                let event = PaymentCaptured { order_id, payment_id, amount: due.amount };
+                let new = db::capture(&mut tx, due.id, &reference).await?;
+                self.tell(tx, new, &due.provider, Outcome::Captured, &event).await
+            }
+            Ok(Charge::Declined { reason }) => {
+                let mut tx = self.pool.begin().await?;
+                let new = db::fail(&mut tx, due.id, &reason).await?;
+                let event = PaymentFailed { order_id, payment_id, reason };
+                self.tell(tx, new, &due.provider, Outcome::Failed, &event).await
+            }
+            Err(unknown) => {
+                tracing::warn!(
+                    %order_id, %payment_id, attempts = due.attempts, error = chain(&unknown),
+                    "a charge is asked about again"
+                );
+                let mut connection = self.pool.acquire().await?;
+                db::postpone_charge(&mut connection, due, pause(due.attempts)).await
+            }
+        }
+    }
+
+    async fn refund(&self, due: &DueRefund) -> Result<(), sqlx::Error> {
+        let call = match self.providers.get(&due.provider) {
+            Ok(provider) => {
+                let answer = provider.refund(due.id, &due.reference, due.amount);
+                measured(provider, "refund", answer).await
+            }
+            Err(unknown) => Err(unknown),
+        };
+        let (order_id, payment_id) = (due.order, due.payment);
+        match call {
+            Ok(Refund::Done { reference }) => {
+                let mut tx = self.pool.begin().await?;
+                let event = PaymentRefunded { order_id, payment_id, amount: due.amount };
+                let new = db::finish_refund(&mut tx, due.id, &reference).await?;
+                self.tell(tx, new, &due.provider, Outcome::Refunded, &event).await
+            }
+            Ok(Refund::Refused { reason }) => {
+                // No other service can do anything about it; staff finds it in the list.
+                tracing::error!(%order_id, %payment_id, reason, "a refund was refused");
+                let mut connection = self.pool.acquire().await?;
+                if db::fail_refund(&mut connection, due.id, &reason).await? {
+                    count(&due.provider, Outcome::RefundFailed);
+                }
+                Ok(())
+            }
+            Err(unknown) => {
+                tracing::warn!(
+                    %order_id, %payment_id, attempts = due.attempts, error = chain(&unknown),
+                    "a refund is asked for again"
+                );
+                let mut connection = self.pool.acquire().await?;
+                db::postpone_refund(&mut connection, due, pause(due.attempts)).await
+            }
+        }
+    }
+
+    /// Commits what is new together with the event that tells of it.
+    async fn tell(
+        &self,
+        mut tx: sqlx::PgTransaction<'_>,
+        new: bool,
+        provider: &str,
+        outcome: Outcome,
+        event: &impl Event,
+    ) -> Result<(), sqlx::Error> {
+        if new {
+            self.outbox.append(&mut tx, event).await?;
+            tx.commit().await?;
+            count(provider, outcome);
+        }
+        Ok(())
+    }
+}
+
+/// Charges. An attempt that is not the first looks first for what became of those before: providers
+/// forget idempotency keys sooner than charges.
+async fn charge(provider: &dyn PaymentProvider, due: &DueCharge) -> Result<Charge, Unknown> {
+    let key = due.id.uuid();
+    if due.attempts > 1 {
+        let found = measured(provider, "find", provider.find(key)).await?;
+        if let Some(charge) = found {
+            return Ok(charge);
+        }
+    }
+    measured(provider, "charge", provider.charge(key, due.amount, &due.token)).await
+}
+
+/// Waits for a provider's answer, but not for ever.
+async fn measured<T>(
+    provider: &dyn PaymentProvider,
+    operation: &str,
+    call: impl Future<Output = Result<T, Unknown>>,
+) -> Result<T, Unknown> {
+    let begun = Instant::now();
+    let answer = tokio::time::timeout(CALL_TIMEOUT, call).await;
+    let answer = answer.unwrap_or_else(|late| Err(Unknown::because(late)));
+    let outcome = if answer.is_ok() { "answered" } else { "unknown" };
+    CALLS
+        .with_label_values(&[provider.name(), operation, outcome])
+        .observe(begun.elapsed().as_secs_f64());
+    answer
+}
+
+fn pause(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts - 1).unwrap_or(0);
+    let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
+    FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_minute() {
+        let pauses = [1, 2, 3, 8, 9, 40, i32::MAX].map(|attempts| pause(attempts).as_millis());
+        assert_eq!(pauses, [500, 1000, 2000, 60_000, 60_000, 60_000, 60_000]);
+    }
+}

@@ -1,0 +1,183 @@
+//! Workers that die, and workers that work at the same time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use contracts::Money;
+use kit::outbox::Outbox;
+use payment::payment::Token;
+use payment::provider::{Charge, PaymentProvider, Providers, Refund, TestProvider, Unknown};
+use payment::worker::Worker;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::world::{charged, given_back, handle, quiet, refund, reserved, status, told, worker};
+
+/// Does what it is told and then answers never: the worker that waits for it can be killed between
+/// the charge and its commit.
+struct Silent {
+    inner: TestProvider,
+    done: Arc<Notify>,
+}
+
+impl Silent {
+    async fn silence<T>(&self) -> T {
+        self.done.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl PaymentProvider for Silent {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    async fn charge(&self, key: Uuid, amount: Money, token: &Token) -> Result<Charge, Unknown> {
+        self.inner.charge(key, amount, token).await?;
+        self.silence().await
+    }
+
+    async fn refund(&self, key: Uuid, reference: &str, amount: Money) -> Result<Refund, Unknown> {
+        self.inner.refund(key, reference, amount).await?;
+        self.silence().await
+    }
+
+    async fn find(&self, key: Uuid) -> Result<Option<Charge>, Unknown> {
+        self.inner.find(key).await
+    }
+}
+
+/// Runs a worker until its provider has done its part, and kills it.
+async fn crash(pool: &PgPool) {
+    let done = Arc::new(Notify::new());
+    let silent = Silent { inner: TestProvider::new(pool.clone()), done: Arc::clone(&done) };
+    let providers = Providers::default().with(silent);
+    let worker = Worker { pool: pool.clone(), outbox: Outbox::default(), providers };
+    let task = tokio::spawn(async move { worker.round().await });
+    done.notified().await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+}
+
+/// Lets the leases of dead workers run out.
+async fn outlive_leases(pool: &PgPool) {
+    for table in ["payments", "refunds"] {
+        let sql = format!("UPDATE {table} SET next_attempt_at = now() WHERE status = 'pending'");
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(pool).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_crash_between_charge_and_commit_charges_once() {
+    let pool = quiet().await;
+    let order = reserved("tok_visa", 900);
+    handle(&pool, &order).await.unwrap();
+    crash(&pool).await;
+    assert_eq!(charged(&pool).await, (900, 1));
+    assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("pending"));
+    assert_eq!(worker(&pool).round().await.unwrap(), 0, "the lease of the dead one holds");
+
+    outlive_leases(&pool).await;
+    assert_eq!(worker(&pool).round().await.unwrap(), 1);
+    assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("captured"));
+    assert_eq!(charged(&pool).await, (900, 1));
+    assert_eq!(told(&pool, order.order_id, "payment.captured").await, 1);
+}
+
+#[tokio::test]
+async fn a_crash_between_refund_and_commit_refunds_once() {
+    let pool = quiet().await;
+    let order = reserved("tok_visa", 900);
+    handle(&pool, &order).await.unwrap();
+    assert_eq!(worker(&pool).round().await.unwrap(), 1);
+    handle(&pool, &refund(&order, 900)).await.unwrap();
+    crash(&pool).await;
+    assert_eq!(given_back(&pool).await, (900, 1));
+
+    outlive_leases(&pool).await;
+    assert_eq!(worker(&pool).round().await.unwrap(), 1);
+    assert_eq!(given_back(&pool).await, (900, 1));
+    assert_eq!(told(&pool, order.order_id, "payment.refunded").await, 1);
+}
+
+/// A worker that was thought dead answers after another one has done its work.
+#[tokio::test]
+async fn two_workers_on_one_charge_tell_of_it_once() {
+    let pool = quiet().await;
+    let order = reserved("tok_visa", 900);
+    handle(&pool, &order).await.unwrap();
+    let gate = Arc::new(Notify::new());
+    let slow = Slow { inner: TestProvider::new(pool.clone()), gate: Arc::clone(&gate) };
+    let providers = Providers::default().with(slow);
+    let late = Worker { pool: pool.clone(), outbox: Outbox::default(), providers };
+    let late = tokio::spawn(async move { late.round().await });
+    kit::testing::eventually("the slow one has charged", async || {
+        (charged(&pool).await == (900, 1)).then_some(())
+    })
+    .await;
+    outlive_leases(&pool).await;
+    assert_eq!(worker(&pool).round().await.unwrap(), 1);
+    gate.notify_one();
+    assert_eq!(late.await.unwrap().unwrap(), 1);
+    assert_eq!(charged(&pool).await, (900, 1));
+    assert_eq!(told(&pool, order.order_id, "payment.captured").await, 1);
+}
+
+/// Answers only when it is let.
+struct Slow {
+    inner: TestProvider,
+    gate: Arc<Notify>,
+}
+
+#[async_trait]
+impl PaymentProvider for Slow {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    async fn charge(&self, key: Uuid, amount: Money, token: &Token) -> Result<Charge, Unknown> {
+        let charge = self.inner.charge(key, amount, token).await;
+        self.gate.notified().await;
+        charge
+    }
+
+    async fn refund(&self, key: Uuid, reference: &str, amount: Money) -> Result<Refund, Unknown> {
+        self.inner.refund(key, reference, amount).await
+    }
+
+    async fn find(&self, key: Uuid) -> Result<Option<Charge>, Unknown> {
+        self.inner.find(key).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_workers_charge_each_order_once() {
+    let pool = quiet().await;
+    let orders: Vec<_> = (0..20).map(|_| reserved("tok_visa", 10)).collect();
+    for order in &orders {
+        handle(&pool, order).await.unwrap();
+    }
+    let settled = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    for _ in 0..5 {
+        let (worker, settled) = (worker(&pool), Arc::clone(&settled));
+        tasks.spawn(async move {
+            loop {
+                match worker.round().await.unwrap() {
+                    0 => break,
+                    count => settled.fetch_add(count, Ordering::SeqCst),
+                };
+            }
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(settled.load(Ordering::SeqCst), 20, "no payment was taken twice");
+    assert_eq!(charged(&pool).await, (200, 20));
+    for order in &orders {
+        assert_eq!(told(&pool, order.order_id, "payment.captured").await, 1);
+    }
+}

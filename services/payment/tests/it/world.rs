@@ -1,0 +1,104 @@
+//! What the tests share: orders, payments, and how to look at them.
+
+use contracts::events::{Event, OrderRefundRequested, OrderReserved};
+use contracts::{Currency, EventId, Money, OrderId, UserId};
+use kit::inbox::{Delivery, Handle};
+use kit::outbox::Outbox;
+use kit::subscription::HandlerError;
+use kit::testing::{Running, eventually};
+use payment::Payment;
+use payment::events::Orders;
+use payment::provider::{Providers, TestProvider};
+use payment::worker::Worker;
+use sqlx::PgPool;
+
+pub(crate) fn eur(amount: i64) -> Money {
+    Money::new(amount, Currency::EUR)
+}
+
+pub(crate) fn reserved(token: &str, amount: i64) -> OrderReserved {
+    OrderReserved {
+        order_id: OrderId::new(),
+        user_id: UserId::new(),
+        total: eur(amount),
+        payment_token: token.to_owned(),
+    }
+}
+
+pub(crate) fn refund(order: &OrderReserved, amount: i64) -> OrderRefundRequested {
+    let (order_id, user_id) = (order.order_id, order.user_id);
+    OrderRefundRequested { order_id, user_id, amount: eur(amount) }
+}
+
+/// A database with the schema of payment, and nobody at work on it.
+pub(crate) async fn quiet() -> PgPool {
+    let running = Running::start::<Payment>(&[]).await;
+    let pool = running.pool().clone();
+    running.stop().await.unwrap();
+    pool
+}
+
+/// A worker with the provider `test`.
+pub(crate) fn worker(pool: &PgPool) -> Worker {
+    let providers = Providers::default().with(TestProvider::new(pool.clone()));
+    Worker { pool: pool.clone(), outbox: Outbox::default(), providers }
+}
+
+/// Handles an event in a transaction of its own, as the inbox would.
+pub(crate) async fn handle<E: Event>(pool: &PgPool, event: &E) -> Result<(), HandlerError>
+where
+    Orders: Handle<E>,
+    E: Clone,
+{
+    let mut tx = pool.begin().await.unwrap();
+    let delivery = Delivery { id: EventId::new(), time: chrono::Utc::now(), event: event.clone() };
+    Orders::default().handle(&mut tx, &delivery).await?;
+    tx.commit().await.unwrap();
+    Ok(())
+}
+
+/// The state of an order's payment.
+pub(crate) async fn status(pool: &PgPool, order: OrderId) -> Option<String> {
+    sqlx::query_scalar("SELECT status FROM payments WHERE order_id = $1")
+        .bind(order.uuid())
+        .fetch_optional(pool)
+        .await
+        .unwrap()
+}
+
+/// Waits until an order's payment is in a state.
+pub(crate) async fn until(pool: &PgPool, order: OrderId, wanted: &str) {
+    eventually(&format!("the payment is {wanted}"), async || {
+        (status(pool, order).await.as_deref() == Some(wanted)).then_some(())
+    })
+    .await;
+}
+
+/// What the provider has charged in all, and how often.
+pub(crate) async fn charged(pool: &PgPool) -> (i64, i64) {
+    sqlx::query_as(
+        "SELECT coalesce(sum(amount), 0)::bigint, count(*) FROM test_provider.charges
+         WHERE reference IS NOT NULL",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap()
+}
+
+/// What the provider has given back in all, and how often.
+pub(crate) async fn given_back(pool: &PgPool) -> (i64, i64) {
+    sqlx::query_as("SELECT coalesce(sum(amount), 0)::bigint, count(*) FROM test_provider.refunds")
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
+
+/// How many events of this type payment has told about the order.
+pub(crate) async fn told(pool: &PgPool, order: OrderId, event: &str) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM outbox WHERE aggregate_id = $1 AND type = $2")
+        .bind(order.uuid())
+        .bind(format!("io.shop-operator.{event}.v1"))
+        .fetch_one(pool)
+        .await
+        .unwrap()
+}
