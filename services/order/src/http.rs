@@ -8,7 +8,7 @@ use axum::response::Response;
 use chrono::{SubsecRound, Utc};
 use contracts::events::CancelReason;
 use contracts::{Currency, OrderId};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use kit::auth::{Caller, Role};
 use kit::extract::{Json, Path, Query};
 use kit::idempotency::{Begun, IdempotencyKey, Request};
@@ -80,7 +80,7 @@ async fn place(
     }
     let wanted = match &body.items {
         Some(items) => Wanted::new(items)?,
-        None => Wanted::new(&api.carts.items(&headers[header::AUTHORIZATION]).await?)?,
+        None => Wanted::new(&api.carts.items(&headers).await?)?,
     };
     let offers = api.catalog.offers(wanted.products()).await?;
     let (lines, total) = wanted.priced(&offers, api.currency)?;

@@ -59,6 +59,7 @@ enum Step {
 }
 
 /// The state machine of orders.
+#[expect(clippy::match_same_arms, reason = "a step and its repetition stand together")]
 fn step(order: Option<&Order>, event: &Event) -> Result<Step, Illegal> {
     use Event as E;
     use State::{Cancelled, Delivered, Expired, Paid, Pending, Rejected, Reserved, Shipped};

@@ -7,7 +7,7 @@ use contracts::proto::catalog::catalog_client::CatalogClient;
 use contracts::proto::catalog::{GetProductsRequest, Product};
 use contracts::{Money, ProductId};
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use kit::grpc::{Client, Peer};
 use kit::problem::{Problem, Result, UNAUTHENTICATED};
 use kit::telemetry::propagate_trace;
@@ -80,11 +80,17 @@ impl Carts {
         Ok(Self { client, url: base.join("/api/v1/cart")? })
     }
 
-    /// What is in the cart of whoever has this `Authorization`.
-    pub async fn items(&self, authorization: &HeaderValue) -> Result<Vec<Item>> {
+    /// What is in the cart of whoever sends a request with these headers.
+    pub async fn items(&self, headers: &HeaderMap) -> Result<Vec<Item>> {
         let mut trace = HashMap::new();
         propagate_trace(&mut trace);
-        let request = self.client.get(self.url.clone()).header(AUTHORIZATION, authorization);
+        // The cart service verifies the caller itself.
+        let request = headers
+            .get_all(AUTHORIZATION)
+            .iter()
+            .fold(self.client.get(self.url.clone()), |request, value| {
+                request.header(AUTHORIZATION, value)
+            });
         let request = trace
             .iter()
             .fold(request, |request, (name, value)| request.header(name.as_str(), value.as_str()));

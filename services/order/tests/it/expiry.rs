@@ -1,5 +1,6 @@
 //! Orders whose time is over.
 
+use chrono::{DateTime, Utc};
 use contracts::OrderId;
 use contracts::events::OrderExpired;
 use futures_util::future::join_all;
@@ -22,7 +23,7 @@ async fn an_unpaid_order_expires_once_however_many_replicas_sweep() {
     for id in orders {
         let order = world.reaches(id, "expired").await;
         assert_eq!(order["reason"], "not_paid_in_time");
-        assert!(order["updated_at"].as_str() >= order["expires_at"].as_str(), "{order}");
+        assert!(time(&order["updated_at"]) >= time(&order["expires_at"]), "{order}");
         assert_eq!(world.history(id).await, ["placed", "expired"]);
         assert_eq!(world.told(id).await, ["placed", "expired"]);
     }
@@ -31,8 +32,9 @@ async fn an_unpaid_order_expires_once_however_many_replicas_sweep() {
 
 #[tokio::test]
 async fn a_reserved_order_expires_too_and_late_money_goes_back() {
-    let world = World::start_with(&[("ORDER_EXPIRY_SECONDS", "2")]).await;
+    let world = World::start().await;
     let id = world.reserved().await;
+    world.let_time_pass(id).await;
     let order = world.reaches(id, "expired").await;
     assert_eq!(order["fulfilment"], "released");
     let told = world.service.published::<OrderExpired>(id.uuid()).await;
@@ -46,12 +48,18 @@ async fn a_reserved_order_expires_too_and_late_money_goes_back() {
 
 #[tokio::test]
 async fn a_paid_order_never_expires() {
-    let world = World::start_with(&[("ORDER_EXPIRY_SECONDS", "2")]).await;
-    let paid = world.reserved().await;
+    let world = World::start().await;
+    let (paid, unpaid) = (world.reserved().await, world.place().await);
     world.service.publish(&captured(paid)).await;
     world.reaches(paid, "paid").await;
-    // Placed later, ended sooner: by then the sweeper has passed over the paid one.
-    let unpaid = world.place().await;
+    // The sweeper takes those first that are overdue longest: when it has ended the second, it has
+    // passed over the first.
+    world.let_time_pass(paid).await;
+    world.let_time_pass(unpaid).await;
     world.reaches(unpaid, "expired").await;
     assert_eq!(world.history(paid).await, ["placed", "reserved", "paid"]);
+}
+
+fn time(value: &serde_json::Value) -> DateTime<Utc> {
+    value.as_str().unwrap().parse().unwrap()
 }

@@ -81,11 +81,9 @@ proptest! {
     fn no_sequence_of_events_leads_to_an_illegal_history(
         events in prop::collection::vec(event(), 0..24),
     ) {
-        let first = placed();
-        let mut order = Order::after(None, &first, now()).unwrap().unwrap();
-        let mut history = vec![(first, now())];
-        order.created_at = history[0].1;
-        order.updated_at = history[0].1;
+        let (first, at) = (placed(), now());
+        let mut order = Order::after(None, &first, at).unwrap().unwrap();
+        let mut history = vec![(first, at)];
         for event in events {
             let at = now();
             match Order::after(Some(&order), &event, at) {

@@ -18,11 +18,11 @@ use tonic::{Request, Response, Status};
 
 /// A catalog whose products, and absence, a test decides.
 #[derive(Clone, Default)]
-pub struct Shelf(Arc<Mutex<Option<HashMap<String, Product>>>>);
+pub(crate) struct Shelf(Arc<Mutex<Option<HashMap<String, Product>>>>);
 
 impl Shelf {
     /// Serves it; returns its URL.
-    pub async fn serve(&self) -> String {
+    pub(crate) async fn serve(&self) -> String {
         *self.0.lock().unwrap() = Some(HashMap::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -34,7 +34,7 @@ impl Shelf {
     }
 
     /// Offers a product at this price in cents.
-    pub fn offer(&self, id: ProductId, amount: i64, on_sale: bool) {
+    pub(crate) fn offer(&self, id: ProductId, amount: i64, on_sale: bool) {
         let product = Product {
             id: id.to_string(),
             sku: format!("SKU-{}", id.uuid().simple()).to_uppercase(),
@@ -43,12 +43,12 @@ impl Shelf {
             on_sale,
             ..Product::default()
         };
-        let mut shelf = self.0.lock().unwrap();
-        shelf.as_mut().unwrap().insert(product.id.clone(), product);
+        let mut products = self.0.lock().unwrap();
+        products.as_mut().unwrap().insert(product.id.clone(), product);
     }
 
     /// Answers nothing any more.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         *self.0.lock().unwrap() = None;
     }
 }
@@ -66,21 +66,21 @@ impl Catalog for Shelf {
         &self,
         request: Request<GetProductsRequest>,
     ) -> Result<Response<GetProductsResponse>, Status> {
-        let shelf = self.0.lock().unwrap();
-        let shelf = shelf.as_ref().ok_or_else(|| Status::unavailable("closed"))?;
+        let offered = self.0.lock().unwrap();
+        let offered = offered.as_ref().ok_or_else(|| Status::unavailable("closed"))?;
         let ids = request.into_inner().ids;
-        let products = ids.iter().filter_map(|id| shelf.get(id).cloned()).collect();
+        let products = ids.iter().filter_map(|id| offered.get(id).cloned()).collect();
         Ok(Response::new(GetProductsResponse { products }))
     }
 }
 
 /// Carts by the `Authorization` that they are asked for with.
 #[derive(Clone, Default)]
-pub struct Trolleys(Arc<Mutex<HashMap<String, Value>>>);
+pub(crate) struct Trolleys(Arc<Mutex<HashMap<String, Value>>>);
 
 impl Trolleys {
     /// Serves them; returns the URL.
-    pub async fn serve(&self) -> String {
+    pub(crate) async fn serve(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let carts = Arc::clone(&self.0);
@@ -97,7 +97,7 @@ impl Trolleys {
     }
 
     /// Fills the cart of whoever has this token.
-    pub fn fill(&self, token: &str, items: Value) {
+    pub(crate) fn fill(&self, token: &str, items: Value) {
         self.0.lock().unwrap().insert(format!("Bearer {token}"), items);
     }
 }

@@ -1,0 +1,187 @@
+//! What is in a cart, and how it looks beside what the shop offers now. No I/O.
+
+use std::collections::HashMap;
+
+use contracts::{Currency, Money, ProductId, Sku};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a shopper saw of a product when putting it into the cart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// What is taken from stock.
+    pub sku: Sku,
+    /// Its name.
+    pub name: String,
+    /// Its price.
+    pub price: Money,
+    /// How many could be had, if that was known.
+    pub available: Option<i64>,
+}
+
+/// A line as it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// The product.
+    pub product_id: ProductId,
+    /// How many.
+    pub quantity: u32,
+    /// When it was first added, in milliseconds since the epoch; lines are shown in this order.
+    pub since: i64,
+    /// What the shopper saw when last changing the line.
+    pub seen: Seen,
+}
+
+/// What the catalog offers now.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// What is taken from stock.
+    pub sku: Sku,
+    /// Its name.
+    pub name: String,
+    /// Its price.
+    pub price: Money,
+    /// Whether it can be bought.
+    pub on_sale: bool,
+}
+
+/// A line as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct CartItem {
+    /// The product.
+    pub product_id: ProductId,
+    /// Its stock keeping unit.
+    pub sku: Sku,
+    /// Its name.
+    pub name: String,
+    /// How many.
+    pub quantity: u32,
+    /// Whether it can be bought now.
+    pub on_sale: bool,
+    /// Price of one now; null when it cannot be bought.
+    pub unit_price: Option<Money>,
+    /// Price of all now; null when it cannot be bought, or is more than can be counted.
+    pub line_total: Option<Money>,
+    /// Price of one when the shopper last changed the line.
+    pub seen_unit_price: Money,
+    /// Whether the price is another than the shopper saw.
+    pub price_changed: bool,
+    /// How many can be had now; null when that is not known.
+    pub available: Option<i64>,
+    /// Whether that is another number than the shopper saw.
+    pub stock_changed: bool,
+}
+
+/// A cart as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct Cart {
+    /// Its lines, in the order in which they were added.
+    pub items: Vec<CartItem>,
+    /// Sum of what can be bought; null when it is more than can be counted.
+    pub total: Option<Money>,
+}
+
+impl Cart {
+    /// These lines beside what is offered and in stock now. What `stock` does not know is null.
+    pub fn new(
+        mut lines: Vec<Line>,
+        offers: &HashMap<ProductId, Offer>,
+        stock: &HashMap<Sku, i64>,
+        currency: Currency,
+    ) -> Self {
+        lines.sort_by_key(|line| (line.since, line.product_id));
+        let items: Vec<CartItem> =
+            lines.into_iter().map(|line| item(line, offers, stock)).collect();
+        let total = items
+            .iter()
+            .filter(|item| item.on_sale)
+            .try_fold(Money::zero(currency), |sum, item| sum.plus(item.line_total?).ok());
+        Self { items, total }
+    }
+}
+
+fn item(line: Line, offers: &HashMap<ProductId, Offer>, stock: &HashMap<Sku, i64>) -> CartItem {
+    let Line { product_id, quantity, seen, .. } = line;
+    let offer = offers.get(&product_id);
+    let (sku, name) = match offer {
+        Some(offer) => (offer.sku.clone(), offer.name.clone()),
+        // It has left the catalog; the shopper still wants to know what it was.
+        None => (seen.sku, seen.name),
+    };
+    let unit_price = offer.filter(|offer| offer.on_sale).map(|offer| offer.price);
+    let available = stock.get(&sku).copied();
+    CartItem {
+        product_id,
+        name,
+        quantity,
+        on_sale: unit_price.is_some(),
+        unit_price,
+        line_total: unit_price.and_then(|price| price.times(quantity).ok()),
+        seen_unit_price: seen.price,
+        price_changed: unit_price.is_some_and(|price| price != seen.price),
+        available,
+        stock_changed: available.is_some()
+            && seen.available.is_some()
+            && available != seen.available,
+        sku,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn euros(amount: i64) -> Money {
+        Money::new(amount, Currency::EUR)
+    }
+
+    fn line(quantity: u32, since: i64) -> Line {
+        let seen = Seen {
+            sku: "A-1".parse().unwrap(),
+            name: "Old".to_owned(),
+            price: euros(100),
+            available: Some(5),
+        };
+        Line { product_id: ProductId::new(), quantity, since, seen }
+    }
+
+    fn offer(amount: i64, on_sale: bool) -> Offer {
+        let (sku, name) = ("A-1".parse().unwrap(), "New".to_owned());
+        Offer { sku, name, price: euros(amount), on_sale }
+    }
+
+    #[test]
+    fn changes_are_marked_and_only_what_is_on_sale_counts() {
+        let (same, dearer, off, gone) = (line(2, 4), line(1, 3), line(1, 2), line(1, 1));
+        let offers = HashMap::from([
+            (same.product_id, offer(100, true)),
+            (dearer.product_id, offer(101, true)),
+            (off.product_id, offer(100, false)),
+        ]);
+        let stock = HashMap::from([("A-1".parse().unwrap(), 4)]);
+        let cart = Cart::new(vec![same, dearer, off, gone], &offers, &stock, Currency::EUR);
+        let marks: Vec<_> = cart.items.iter().map(|i| (i.on_sale, i.price_changed)).collect();
+        assert_eq!(marks, [(false, false), (false, false), (true, true), (true, false)]);
+        let names: Vec<_> = cart.items.iter().map(|i| i.name.as_str()).collect();
+        assert_eq!(names, ["Old", "New", "New", "New"]);
+        assert!(cart.items.iter().all(|i| i.stock_changed && i.available == Some(4)));
+        assert_eq!(cart.total, Some(euros(301)));
+    }
+
+    #[test]
+    fn unknown_stock_is_null_and_no_change() {
+        let line = line(1, 1);
+        let offers = HashMap::from([(line.product_id, offer(100, true))]);
+        let cart = Cart::new(vec![line], &offers, &HashMap::new(), Currency::EUR);
+        assert_eq!((cart.items[0].available, cart.items[0].stock_changed), (None, false));
+    }
+
+    #[test]
+    fn a_total_that_is_too_large_is_null() {
+        let line = line(3, 1);
+        let offers = HashMap::from([(line.product_id, offer(i64::MAX / 2, true))]);
+        let cart = Cart::new(vec![line], &offers, &HashMap::new(), Currency::EUR);
+        assert_eq!((cart.items[0].line_total, cart.total), (None, None));
+        assert_eq!(cart.items[0].unit_price, Some(euros(i64::MAX / 2)));
+    }
+}

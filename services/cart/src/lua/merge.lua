@@ -1,0 +1,21 @@
+-- Moves the lines of one cart into another, up to the limits. What finds no line there stays.
+-- KEYS: from, to. ARGV: largest quantity, most lines, seconds that a cart lives.
+local from, to = KEYS[1], KEYS[2]
+local limit, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local lines = redis.call('HGETALL', from)
+for i = 1, #lines, 2 do
+  local product, line = lines[i], lines[i + 1]
+  local old = redis.call('HGET', to, product)
+  if old then
+    local quantity = string.match(line, '^(%d+) ')
+    local held, rest = string.match(old, '^(%d+) (.*)$')
+    local sum = math.min(tonumber(held) + tonumber(quantity), limit)
+    redis.call('HSET', to, product, string.format('%d %s', sum, rest))
+    redis.call('HDEL', from, product)
+  elseif redis.call('HLEN', to) < most then
+    redis.call('HSET', to, product, line)
+    redis.call('HDEL', from, product)
+  end
+end
+redis.call('EXPIRE', to, ARGV[3])
+return redis.call('HLEN', from)
