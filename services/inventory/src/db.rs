@@ -1,16 +1,17 @@
 //! What inventory keeps in Postgres. Who needs several rows locks the reservation first and stock
 //! afterwards, sorted by SKU, so that nobody waits in a circle.
 
-use std::time::Duration;
+mod reservations;
 
 use chrono::{DateTime, Utc};
-use contracts::events::Shortage;
-use contracts::{OrderId, Sku, UserId};
+use contracts::{Sku, UserId};
 use kit::page::Window;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::stock::{Demand, Kind, State};
+use crate::stock::Kind;
+
+pub use reservations::{close, lock, lock_overdue, open, reserve, set_state, settle};
 
 type Result<T> = sqlx::Result<T>;
 
@@ -52,154 +53,6 @@ pub struct Movement {
     pub note: Option<String>,
     /// When.
     pub created_at: DateTime<Utc>,
-}
-
-/// Begins the reservation of an order and says until when it lasts; none when the order is known,
-/// because this event came before or the order has ended already.
-pub async fn open(
-    connection: &mut PgConnection,
-    order: OrderId,
-    ttl: Duration,
-) -> Result<Option<DateTime<Utc>>> {
-    sqlx::query_scalar!(
-        r#"INSERT INTO reservations (order_id, state, expires_at)
-           VALUES ($1, 'pending', now() + make_interval(secs => $2))
-           ON CONFLICT DO NOTHING RETURNING expires_at AS "expires_at!""#,
-        order.uuid(),
-        ttl.as_secs_f64(),
-    )
-    .fetch_optional(connection)
-    .await
-}
-
-/// The state of an order's reservation, locked until the transaction ends.
-pub async fn lock(connection: &mut PgConnection, order: OrderId) -> Result<Option<State>> {
-    sqlx::query_scalar!(
-        r#"SELECT state AS "state: State" FROM reservations WHERE order_id = $1 FOR UPDATE"#,
-        order.uuid(),
-    )
-    .fetch_optional(connection)
-    .await
-}
-
-/// Locks a pending reservation that ran out of time longer ago than `grace`; none that somebody
-/// else is busy with.
-pub async fn lock_overdue(
-    connection: &mut PgConnection,
-    grace: Duration,
-) -> Result<Option<OrderId>> {
-    let order = sqlx::query_scalar!(
-        "SELECT order_id FROM reservations
-         WHERE state = 'pending' AND expires_at < now() - make_interval(secs => $1)
-         ORDER BY expires_at LIMIT 1 FOR UPDATE SKIP LOCKED",
-        grace.as_secs_f64(),
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(order.map(OrderId::from))
-}
-
-/// Sets the state of an order's reservation, which need not exist.
-pub async fn set_state(connection: &mut PgConnection, order: OrderId, state: State) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO reservations (order_id, state) VALUES ($1, $2)
-         ON CONFLICT (order_id) DO UPDATE SET state = $2, updated_at = now()",
-        order.uuid(),
-        state as State,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Notes that an order has ended of which nothing was known. Fails when it has become known
-/// meanwhile.
-pub async fn close(connection: &mut PgConnection, order: OrderId) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO reservations (order_id, state) VALUES ($1, 'released')",
-        order.uuid(),
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Holds everything that the order needs, or nothing and says what there is too little of.
-///
-/// One statement checks and updates: `locked` sees each row as it is once nobody else holds it,
-/// which is what the snapshot of a statement that was made earlier would not.
-pub async fn reserve(
-    connection: &mut PgConnection,
-    order: OrderId,
-    demand: &Demand,
-) -> Result<Vec<Shortage>> {
-    let (skus, quantities) = demand.columns();
-    let rows = sqlx::query!(
-        r#"WITH wanted AS MATERIALIZED (
-            SELECT sku, quantity FROM unnest($2::text[], $3::bigint[]) AS line (sku, quantity)
-        ), locked AS MATERIALIZED (
-            SELECT stock.sku, stock.available, wanted.quantity
-            FROM stock JOIN wanted USING (sku) ORDER BY stock.sku FOR UPDATE OF stock
-        ), short AS MATERIALIZED (
-            SELECT sku, wanted.quantity, coalesce(locked.available, 0) AS available
-            FROM wanted LEFT JOIN locked USING (sku)
-            WHERE NOT coalesce(locked.available >= wanted.quantity, false)
-        ), taken AS (
-            UPDATE stock SET available = stock.available - locked.quantity,
-                reserved = stock.reserved + locked.quantity,
-                version = version + 1, updated_at = now()
-            FROM locked WHERE stock.sku = locked.sku AND NOT EXISTS (SELECT FROM short)
-            RETURNING stock.sku, locked.quantity
-        ), held AS (
-            INSERT INTO reservation_lines (order_id, sku, quantity)
-            SELECT $1, sku, quantity FROM taken
-            ON CONFLICT (order_id, sku) DO UPDATE SET quantity = excluded.quantity
-        ), noted AS (
-            INSERT INTO movements (sku, kind, quantity, available_delta, reserved_delta, order_id)
-            SELECT sku, 'reserve', quantity, -quantity, quantity, $1 FROM taken
-        )
-        SELECT sku AS "sku!", quantity AS "quantity!", available AS "available!"
-        FROM short ORDER BY sku"#,
-        order.uuid(),
-        &skus,
-        &quantities,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let sku = row.sku.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            let requested = u32::try_from(row.quantity).unwrap_or(u32::MAX);
-            Ok(Shortage { sku, requested, available: row.available })
-        })
-        .collect()
-}
-
-/// Moves all units of an order's lines at once.
-pub async fn settle(connection: &mut PgConnection, order: OrderId, kind: Kind) -> Result<()> {
-    let (available, reserved) = kind.signs();
-    sqlx::query!(
-        "WITH locked AS MATERIALIZED (
-            SELECT stock.sku, line.quantity
-            FROM stock JOIN reservation_lines line USING (sku) WHERE line.order_id = $1
-            ORDER BY stock.sku FOR UPDATE OF stock
-        ), moved AS (
-            UPDATE stock SET available = available + $3 * locked.quantity,
-                reserved = reserved + $4 * locked.quantity,
-                version = version + 1, updated_at = now()
-            FROM locked WHERE stock.sku = locked.sku
-            RETURNING stock.sku, locked.quantity
-        )
-        INSERT INTO movements (sku, kind, quantity, available_delta, reserved_delta, order_id)
-        SELECT sku, $2, quantity, $3 * quantity, $4 * quantity, $1 FROM moved",
-        order.uuid(),
-        kind as Kind,
-        available,
-        reserved,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Who moves units by hand, and why.

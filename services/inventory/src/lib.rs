@@ -74,8 +74,14 @@ impl Service for Inventory {
             .http(http::router(pool.clone()))
             .grpc(grpc::routes(pool))
             .task("events", subscription.run())
-            .task("sweeper", async { Ok::<_, StartError>(sweeper.await) })
-            .task("outbox", async { Ok::<_, StartError>(relay.await) }))
+            .task("sweeper", async {
+                sweeper.await;
+                Ok::<_, StartError>(())
+            })
+            .task("outbox", async {
+                relay.await;
+                Ok::<_, StartError>(())
+            }))
     }
 
     async fn seed(config: Config, _common: Common) -> Result<(), StartError> {

@@ -69,7 +69,13 @@ impl Service for Payment {
             .database(&pool)
             .http(http::router(pool))
             .task("events", subscription.run())
-            .task("worker", async { Ok::<_, StartError>(worker.await) })
-            .task("outbox", async { Ok::<_, StartError>(relay.await) }))
+            .task("worker", async {
+                worker.await;
+                Ok::<_, StartError>(())
+            })
+            .task("outbox", async {
+                relay.await;
+                Ok::<_, StartError>(())
+            }))
     }
 }

@@ -68,7 +68,8 @@ impl TryFrom<String> for Token {
 fn is_card_number(text: &str) -> bool {
     let bare: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '.')).collect();
     let digits: Option<Vec<u32>> = bare.chars().map(|c| c.to_digit(10)).collect();
-    digits.is_some_and(|digits| (13..=19).contains(&digits.len()) && luhn(&digits) % 10 == 0)
+    digits
+        .is_some_and(|digits| (13..=19).contains(&digits.len()) && luhn(&digits).is_multiple_of(10))
 }
 
 /// Sum of the digits after every second one, counted from the right, was doubled.

@@ -37,7 +37,7 @@ async fn overdue_reservations_are_given_back() {
         running.publish(&order.placed()).await;
         until(pool, order, "pending").await;
     }
-    age(pool, &late, GRACE - Duration::from_secs(40)).await;
+    age(pool, &late, GRACE / 3).await;
     age(pool, &overdue, GRACE + Duration::from_secs(1)).await;
     let released: StockReleased = running.published(overdue.id.uuid()).await;
     assert!(released.expired);

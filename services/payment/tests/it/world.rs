@@ -45,10 +45,10 @@ pub(crate) fn worker(pool: &PgPool) -> Worker {
 }
 
 /// Handles an event in a transaction of its own, as the inbox would.
-pub(crate) async fn handle<E: Event>(pool: &PgPool, event: &E) -> Result<(), HandlerError>
+pub(crate) async fn handle<E>(pool: &PgPool, event: &E) -> Result<(), HandlerError>
 where
+    E: Event + Clone,
     Orders: Handle<E>,
-    E: Clone,
 {
     let mut tx = pool.begin().await.unwrap();
     let delivery = Delivery { id: EventId::new(), time: chrono::Utc::now(), event: event.clone() };
