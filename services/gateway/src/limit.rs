@@ -9,10 +9,8 @@ use kit::metric;
 use kit::problem::{Problem, RATE_LIMITED};
 use kit::redis::ConnectionManager;
 use prometheus::{IntCounter, IntCounterVec};
-use redis::{RedisResult, Script};
+use redis::{RedisError, RedisResult, Script};
 
-/// How long a request waits for Redis.
-const PATIENCE: Duration = Duration::from_millis(200);
 /// How long Redis is left alone after it has failed, so that not every request waits for it.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -121,18 +119,17 @@ impl Limiter {
             UNCOUNTED.inc();
             return None;
         }
-        let answer = tokio::time::timeout(PATIENCE, self.ask(limit, client)).await;
-        let failure = match answer {
-            Ok(Ok((allowed, remaining, reset))) => {
+        match self.ask(limit, client).await {
+            Ok((allowed, remaining, reset)) => {
                 self.note(None);
-                return Some(Allowance { limit, allowed, remaining, reset });
+                Some(Allowance { limit, allowed, remaining, reset })
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
-        };
-        UNCOUNTED.inc();
-        self.note(Some(&failure));
-        None
+            Err(error) => {
+                UNCOUNTED.inc();
+                self.note(Some(&error));
+                None
+            }
+        }
     }
 
     async fn ask(&self, limit: Limit, client: &str) -> RedisResult<(bool, u32, u32)> {
@@ -147,10 +144,10 @@ impl Limiter {
     }
 
     /// One line per change, however many requests notice it.
-    fn note(&self, failure: Option<&str>) {
+    fn note(&self, failure: Option<&RedisError>) {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         match (failure, away.is_some()) {
-            (Some(failure), false) => tracing::warn!(failure, "Redis is away: nobody is limited"),
+            (Some(error), false) => tracing::warn!(%error, "Redis is away: nobody is limited"),
             (None, true) => tracing::warn!("Redis is back: clients are limited again"),
             _ => {}
         }

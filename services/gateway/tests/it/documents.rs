@@ -1,5 +1,8 @@
 //! The API's documentation, put together at run time.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use axum::routing::get;
 use axum::{Json, Router};
 use gateway::Gateway;
@@ -88,6 +91,37 @@ async fn people_find_their_way() {
     assert!(page.text().await.unwrap().starts_with("# Too many requests"));
     assert_eq!(problem(get("/problems/README").await).await.0, 404);
     assert_eq!(problem(get("/problems/..%2FREADME").await).await.0, 404);
+}
+
+/// Every `Kind::new(…, "slug", …)` of any service has a page, and every page is in the index.
+#[test]
+fn every_type_of_problem_is_explained() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let pages = root.join("docs/problems");
+    let index = std::fs::read_to_string(pages.join("README.md")).unwrap();
+    let mut slugs = BTreeSet::new();
+    let mut folders = vec![root.join("services")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = std::fs::read_to_string(path).unwrap();
+                let made = source.split("Kind::new(").skip(1);
+                let status =
+                    |kind: &&str| kind.trim_start().starts_with(|c: char| c.is_ascii_digit());
+                let kinds = made.filter(status).filter_map(|kind| kind.split('"').nth(1));
+                slugs.extend(kinds.map(str::to_owned));
+            }
+        }
+    }
+    assert!(slugs.contains("not-found") && slugs.contains("service-disabled"), "{slugs:?}");
+    for slug in slugs {
+        let page = format!("{slug}.md");
+        assert!(pages.join(&page).exists(), "docs/problems/{page} is missing");
+        assert!(index.contains(&format!("({page})")), "docs/problems/README.md lacks {page}");
+    }
 }
 
 #[test]

@@ -82,7 +82,8 @@ async fn each_request_leaves_one_line_without_secrets() {
 async fn a_redis_that_is_away_limits_nobody_and_is_told_once() {
     let log = Log::default();
     let _guard = log.record();
-    let redis = format!("redis://{}", nowhere().await);
+    let (redis, _socket) = nowhere();
+    let redis = format!("redis://{redis}");
     let cart = echo("cart").await;
     let variables =
         [("REDIS_URL", redis.as_str()), ("CART_HTTP_URL", &cart), ("RATE_LIMIT_PER_MINUTE", "1")];

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kit::testing::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use crate::support::{Echo, echo, gateway, listener, metric, nowhere, problem, url_of};
 
@@ -27,7 +26,7 @@ async fn a_pod_that_comes_in_time_gets_the_whole_request() {
     let retries = "gateway_upstream_retries_total{upstream=\"inventory\"}";
     // On a busy machine the pod may come too late for one request; never for all.
     eventually("a request that began before the pod did succeeds", async || {
-        let address = nowhere().await;
+        let (address, socket) = nowhere();
         let gateway = gateway(&[("INVENTORY_HTTP_URL", format!("http://{address}"))]).await;
         let before = metric(retries);
         let post = gateway.request("POST", "/api/v1/stock").body("five bytes").send();
@@ -35,7 +34,7 @@ async fn a_pod_that_comes_in_time_gets_the_whole_request() {
         while metric(retries) - before < 0.5 && !post.is_finished() {
             tokio::task::yield_now().await;
         }
-        let listener = TcpListener::bind(address).await.ok()?;
+        let listener = socket.listen(1).unwrap();
         let serving =
             axum::serve(listener, axum::Router::new().fallback(async |body: String| body));
         tokio::spawn(async { serving.await });

@@ -11,7 +11,7 @@ use gateway::Gateway;
 use gateway::routes::Upstream;
 use kit::testing::Running;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use uuid::Uuid;
 
 /// What a service inside the test has got.
@@ -72,14 +72,19 @@ pub(crate) fn url_of(listener: &TcpListener) -> String {
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// An address where nobody listens.
-pub(crate) async fn nowhere() -> SocketAddr {
-    listener().await.local_addr().unwrap()
+/// An address where nobody listens, nor will for as long as the socket lives.
+pub(crate) fn nowhere() -> (SocketAddr, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    (socket.local_addr().unwrap(), socket)
 }
 
 /// A gateway whose services are nowhere, except for these variables.
 pub(crate) async fn gateway<V: AsRef<str>>(further: &[(&str, V)]) -> Running {
-    let nowhere = format!("http://{}", nowhere().await);
+    let (nowhere, socket) = nowhere();
+    // Otherwise another test could be given the port.
+    std::mem::forget(socket);
+    let nowhere = format!("http://{nowhere}");
     let mut variables = BTreeMap::new();
     for upstream in Upstream::ALL {
         variables.insert(contracts::env::http_url(upstream.name()), nowhere.clone());
@@ -87,6 +92,8 @@ pub(crate) async fn gateway<V: AsRef<str>>(further: &[(&str, V)]) -> Running {
     }
     // Counters in Redis belong to a shop.
     variables.insert("SHOP_NAME".to_owned(), format!("t{}", Uuid::now_v7().simple()));
+    // It has nothing to do with events.
+    variables.insert("KAFKA_BROKERS".to_owned(), String::new());
     for (name, value) in further {
         variables.insert((*name).to_owned(), value.as_ref().to_owned());
     }
