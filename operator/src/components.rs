@@ -1,6 +1,6 @@
 //! The table of components: one row per service. A tenth service is a tenth row.
 
-use contracts::{ports, topics::Aggregate};
+use contracts::ports;
 
 use crate::crd::ServiceName;
 
@@ -38,8 +38,6 @@ pub struct Component {
     pub http_peers: &'static [ServiceName],
     /// Services whose gRPC port it calls.
     pub grpc_peers: &'static [ServiceName],
-    /// Topics it consumes.
-    pub consumes: &'static [Aggregate],
     /// Whether it can fill itself with demo data (`seed`).
     pub seeds: bool,
 }
@@ -98,7 +96,6 @@ pub static COMPONENTS: [Component; 9] = [
             ServiceName::Inventory,
             ServiceName::Review,
         ],
-        consumes: &[],
         seeds: false,
     },
     Component {
@@ -108,8 +105,7 @@ pub static COMPONENTS: [Component; 9] = [
         needs: &[Database, Events, SigningKey, AdminAccount],
         http_peers: &[],
         grpc_peers: &[],
-        consumes: &[],
-        seeds: false,
+        seeds: true,
     },
     Component {
         name: ServiceName::Catalog,
@@ -118,7 +114,6 @@ pub static COMPONENTS: [Component; 9] = [
         needs: &[Database, Cache, Events],
         http_peers: &[],
         grpc_peers: &[],
-        consumes: &[Aggregate::Stock, Aggregate::Review],
         seeds: true,
     },
     Component {
@@ -128,7 +123,6 @@ pub static COMPONENTS: [Component; 9] = [
         needs: &[Cache, Events],
         http_peers: &[],
         grpc_peers: &[ServiceName::Catalog, ServiceName::Inventory],
-        consumes: &[Aggregate::Order, Aggregate::Product],
         seeds: false,
     },
     Component {
@@ -138,7 +132,6 @@ pub static COMPONENTS: [Component; 9] = [
         needs: &[Database, Events],
         http_peers: &[ServiceName::Cart],
         grpc_peers: &[ServiceName::Catalog],
-        consumes: &[Aggregate::Stock, Aggregate::Payment],
         seeds: false,
     },
     Component {
@@ -148,7 +141,6 @@ pub static COMPONENTS: [Component; 9] = [
         needs: &[Database, Events],
         http_peers: &[],
         grpc_peers: &[],
-        consumes: &[Aggregate::Order, Aggregate::Stock],
         seeds: false,
     },
     Component {
@@ -158,7 +150,6 @@ pub static COMPONENTS: [Component; 9] = [
         needs: &[Database, Events],
         http_peers: &[],
         grpc_peers: &[],
-        consumes: &[Aggregate::Order, Aggregate::Product],
         seeds: true,
     },
     Component {
@@ -168,7 +159,6 @@ pub static COMPONENTS: [Component; 9] = [
         needs: &[Database, Events],
         http_peers: &[],
         grpc_peers: &[ServiceName::Order],
-        consumes: &[Aggregate::Product],
         seeds: false,
     },
     Component {
@@ -178,7 +168,6 @@ pub static COMPONENTS: [Component; 9] = [
         needs: &[Database, Events, Mail],
         http_peers: &[],
         grpc_peers: &[],
-        consumes: &[Aggregate::User, Aggregate::Order, Aggregate::Stock, Aggregate::Payment],
         seeds: false,
     },
 ];

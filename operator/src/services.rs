@@ -15,7 +15,7 @@ use crate::names::{COMPONENT_LABEL, SERVICE_LABEL};
 use crate::object::{Desired, Object, Stage};
 use crate::observe::job_ended;
 use crate::status::{Migration, Rollout, ServiceFacts};
-use crate::validate::{Observed, ServiceInstance, ValidatedShop};
+use crate::validate::{Observed, Scaling, ServiceInstance, ValidatedShop};
 
 /// Applies what belongs to the services and collects what becomes of them.
 pub struct Services<'a> {
@@ -164,7 +164,11 @@ fn facts(service: &ServiceInstance, observed: &Observed) -> ServiceFacts {
         name,
         optional: service.component.optional,
         image: service.image.clone(),
-        replicas: service.scaling.min(),
+        replicas: match service.scaling {
+            Scaling::Fixed(replicas) => replicas,
+            // How many there should be is the autoscaler's to say; one can serve.
+            Scaling::Auto { .. } => 1,
+        },
         migrated_image: observed.migrated.get(&name).cloned(),
         migration,
         seeded: observed.seeded.contains(&name),

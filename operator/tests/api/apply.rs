@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::world::{NAME, World, condition};
+use crate::world::{NAME, Operator, World, condition, merge};
 
 const CATALOG: &str = "demo-catalog";
 
@@ -21,18 +21,53 @@ async fn a_second_reconciliation_writes_nothing() {
     assert_eq!(condition(&shop, "MigrationsApplied").0, "True");
     assert_eq!(condition(&shop, "MonitoringReady"), ("False", "ApiMissing"));
     assert_eq!(condition(&shop, "Degraded").0, "False");
-    operator.settle(&world).await;
-    let shop = world.shop().await;
-    for _ in 0..5 {
-        assert_eq!(operator.reconcile(&shop).await, 0);
-    }
+    comes_to_rest(&world, operator).await;
+}
+
+/// Everything that a spec can ask for, in notations that the API server rewrites.
+#[tokio::test]
+async fn a_full_shop_comes_to_rest() {
+    let world = World::new().await;
+    let mut spec = full();
+    // The test's engines instead of bundled ones.
+    merge(
+        &mut spec,
+        json!({ "database": { "bundled": null }, "cache": { "bundled": null },
+                "events": { "bundled": null }, "topics": { "prefix": null, "partitions": 2, "replicationFactor": 1 } }),
+    );
+    let odd = json!({ "requests": { "cpu": "0.5", "memory": "1024Mi" } });
+    spec["services"].as_array_mut().unwrap().push(json!({ "name": "user", "resources": odd }));
+    world.create(spec).await;
+    let operator = world.operator().await;
+    world.until_ready().await;
+    comes_to_rest(&world, operator).await;
+}
+
+#[tokio::test]
+async fn bundled_engines_come_to_rest() {
+    let world = World::new().await;
+    world.create_exactly(full()).await;
+    let operator = world.operator().await;
+    world.until("waiting", |shop| condition(shop, "DatabaseReady") == ("False", "Starting")).await;
+    comes_to_rest(&world, operator).await;
+}
+
+/// The sample that names every field.
+fn full() -> serde_json::Value {
+    let sample = include_str!("../../../manifests/shop-full.yaml");
+    let shop: serde_json::Value = serde_yaml_ng::from_str(sample).unwrap();
+    shop["spec"].clone()
+}
+
+async fn comes_to_rest(world: &World, operator: Operator) {
+    operator.settle(world).await;
     operator.stop().await;
-    // A new process knows nothing, reads everything and still has nothing to write.
     let fresh = world.operator().await;
+    let shop = world.shop().await;
     for _ in 0..3 {
         assert_eq!(fresh.reconcile(&shop).await, 0);
     }
-    assert_eq!(fresh.writes(), 0, "not even in the reconciliation that the start brings");
+    assert_eq!(fresh.writes(), 0, "a new process has nothing to write either");
 }
 
 #[tokio::test]
@@ -61,7 +96,7 @@ async fn drift_is_repaired_and_foreign_fields_stay() {
         kube::runtime::wait::await_condition(api.clone(), CATALOG, |now: Option<&Deployment>| {
             now.is_some_and(|now| image(now) == image(&before))
         });
-    let repaired = timeout(std::time::Duration::from_secs(60), repaired).await;
+    let repaired = timeout(std::time::Duration::from_mins(1), repaired).await;
     let repaired = repaired.expect("drift is repaired in time").unwrap().unwrap();
     let annotations = repaired.metadata.annotations.unwrap();
     assert_eq!(annotations["example.com/theirs"], "kept");

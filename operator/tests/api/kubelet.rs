@@ -19,7 +19,7 @@ pub(crate) const BROKEN: &str = "broken";
 pub(crate) async fn run(client: Client, namespace: String) {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
     let jobs: Api<Job> = Api::namespaced(client, &namespace);
-    join(follow(deployments, available), follow(jobs, ended)).await;
+    Box::pin(join(follow(deployments, available), follow(jobs, ended))).await;
 }
 
 /// Writes the status that an object lacks, whenever it lacks one.

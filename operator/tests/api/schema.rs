@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use kube::api::{PostParams, ResourceExt as _};
+use kube::api::{DeleteParams, PostParams, ResourceExt as _};
 use serde::Deserialize as _;
 use shop_operator::crd::Shop;
 
@@ -61,7 +61,7 @@ async fn judge(world: &World, text: &str) -> Result<(), String> {
         }
     }
     if let Some(stored) = last {
-        api.delete(&stored.name_any(), &Default::default()).await.unwrap();
+        api.delete(&stored.name_any(), &DeleteParams::default()).await.unwrap();
     }
     verdict
 }

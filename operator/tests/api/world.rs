@@ -76,8 +76,13 @@ impl World {
 
     /// A Shop with external engines and this on top of its spec.
     pub(crate) async fn create(&self, more: Value) -> Shop {
-        let mut spec = self.external();
+        let mut spec = Self::external();
         merge(&mut spec, more);
+        self.create_exactly(spec).await
+    }
+
+    /// A Shop with this spec.
+    pub(crate) async fn create_exactly(&self, spec: Value) -> Shop {
         let shop = json!({
             "apiVersion": "shop-operator.io/v1alpha1", "kind": "Shop",
             "metadata": { "name": NAME }, "spec": spec,
@@ -86,7 +91,7 @@ impl World {
         self.shops().create(&PostParams::default(), &shop).await.unwrap()
     }
 
-    fn external(&self) -> Value {
+    fn external() -> Value {
         let database = Url::parse(&server::variable("TEST_DATABASE_URL")).unwrap();
         let redis = Url::parse(&server::variable("TEST_REDIS_URL")).unwrap();
         json!({
@@ -116,7 +121,7 @@ impl World {
         let condition = |shop: Option<&Shop>| shop.is_some_and(&holds);
         match timeout(PATIENCE, await_condition(self.shops(), NAME, condition)).await {
             Ok(shop) => shop.unwrap().unwrap(),
-            Err(_) => panic!("{what}: not in time: {:#?}", self.shop().await.status),
+            Err(late) => panic!("{what}: {late}: {:#?}", self.shop().await.status),
         }
     }
 
@@ -223,7 +228,7 @@ impl Operator {
     /// Reconciles a Shop here and now; returns the number of writes that took.
     pub(crate) async fn reconcile(&self, shop: &Shop) -> u64 {
         let before = self.writes();
-        let _ = reconcile::reconcile(shop, &self.context).await;
+        let _ = Box::pin(reconcile::reconcile(shop, &self.context)).await;
         self.writes() - before
     }
 
