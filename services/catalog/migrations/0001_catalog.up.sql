@@ -34,4 +34,3 @@ CREATE INDEX products_search ON products USING gin (search);
 CREATE INDEX products_newest ON products (created_at, id) WHERE on_sale;
 CREATE INDEX products_by_price ON products (price, id) WHERE on_sale;
 CREATE INDEX products_by_name ON products (name, id) WHERE on_sale;
-CREATE INDEX products_in_category ON products (category, created_at, id) WHERE on_sale;

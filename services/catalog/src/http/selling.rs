@@ -176,7 +176,7 @@ pub(super) async fn change(
 }
 
 /// Takes a product off sale. It stays known by its id: carts and orders refer to it, and its seller
-/// can put it back on sale.
+/// can put it back on sale. Deleting it for good, agreed with stock, carts and reviews, is to come.
 #[utoipa::path(
     delete, path = "/api/v1/products/{id}", tag = "products",
     params(("id" = ProductId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),

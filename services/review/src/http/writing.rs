@@ -1,5 +1,7 @@
 //! What shoppers do with their own reviews, and administrators with all.
 
+use std::sync::LazyLock;
+
 use axum::extract::State;
 use axum::response::IntoResponse;
 use chrono::Utc;
@@ -8,8 +10,9 @@ use contracts::{ProductId, ReviewId, UserId};
 use http::{HeaderValue, StatusCode, header};
 use kit::auth::{Caller, Role};
 use kit::extract::{IfMatch, Json, Path, etag, present};
-use kit::postgres;
 use kit::problem::{Body, FORBIDDEN, Kind, Problem, Result, STALE};
+use kit::{metric, postgres};
+use prometheus::IntCounter;
 use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -24,6 +27,9 @@ pub(crate) const NOT_RECEIVED: Kind =
 /// One review per user and product.
 pub(crate) const REVIEW_EXISTS: Kind =
     Kind::new(409, "review-exists", "You have reviewed this product already");
+
+static POSTED: LazyLock<IntCounter> =
+    metric!(counter, "reviews_posted_total", "Reviews that shoppers have written.");
 
 /// A review to be written.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -116,6 +122,7 @@ pub(super) async fn post(
     let tally = db::tally(&mut tx, product, 1, review.rating.into()).await?;
     api.outbox.append(&mut tx, &review.posted(tally)).await?;
     tx.commit().await?;
+    POSTED.inc();
     let location = format!("/api/v1/reviews/{}", review.id);
     let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
     let headers = [(header::LOCATION, location)];

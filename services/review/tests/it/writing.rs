@@ -29,6 +29,7 @@ async fn a_review_is_shown_and_told() {
     let event: ReviewPosted = shop.published(product.uuid()).await;
     assert_eq!(event.review_id.to_string(), review["id"]);
     assert_eq!((event.count, event.sum), (1, 4));
+    assert!(shop.metrics().await.contains("\nreviews_posted_total "));
 }
 
 #[tokio::test]
