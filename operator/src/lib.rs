@@ -5,6 +5,7 @@ pub mod app;
 pub mod apply;
 pub mod build;
 pub mod cache;
+pub mod check;
 pub mod cleanup;
 pub mod components;
 pub mod context;

@@ -17,13 +17,21 @@ pub struct Cli {
 }
 
 /// What the program can do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Reconcile Shops until told to stop.
     #[default]
     Run,
     /// Print the definition of the resource as YAML.
     Crd,
+    /// Wait until a replica leads; fail if none does.
+    Check {
+        /// `host:port` of the admin ports; a name may stand for several replicas.
+        address: String,
+        /// How long to wait, in seconds.
+        #[arg(long, default_value_t = 60)]
+        patience: u64,
+    },
 }
 
 /// Everything that is configured from outside.
