@@ -24,6 +24,7 @@ use crate::databases::{Admin, Owned};
 use crate::engines::Engines;
 use crate::error::Error;
 use crate::observe::{Observation, observe};
+use crate::status::Reason;
 use crate::validate::{DatabaseEngine, EventsEngine, ValidatedShop, validate};
 use crate::watches::workloads;
 use crate::{names, topics};
@@ -62,7 +63,7 @@ pub async fn finish(shop: &Shop, context: &Context) -> Result<Action, Error> {
                 return Err(error);
             }
             let note = format!("databases and topics are left behind: {}", error.message());
-            context.events.warn(shop, "ExternalDataLeft", "Delete", &note).await;
+            context.events.warn(shop, Reason::ExternalDataLeft, "Delete", &note).await;
         }
         set_finalizer(shop, &context.client, false).await?;
     }

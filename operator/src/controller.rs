@@ -50,7 +50,7 @@ pub async fn run(
             // Shops that are gone are still named by children that go after them.
             Err(controller::Error::ObjectNotFound(gone)) => debug!(shop = %gone, "is gone"),
             Err(controller::Error::ReconcilerFailed(error, failed)) => {
-                warn!(shop = %failed, reason = error.reason(), error = chain(&error), "reconciliation failed");
+                warn!(shop = %failed, reason = error.reason().as_str(), error = chain(&error), "reconciliation failed");
             }
             Err(error) => error!(error = chain(&error), "the queue failed"),
         }
@@ -78,7 +78,7 @@ fn attempt(
                 "success"
             }
             Err(error) => {
-                metrics.reconcile_errors.with_label_values(&[error.reason()]).inc();
+                metrics.reconcile_errors.with_label_values(&[error.reason().as_str()]).inc();
                 "error"
             }
         };

@@ -9,17 +9,19 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, raw_sql};
 use tokio::time::timeout;
 
+use crate::status::Reason;
+
 /// Bounds each connection and statement; a server that is slower counts as not there yet.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Error {
     /// The word for conditions and metric labels.
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Unreachable(_) => "DatabaseUnreachable",
-            Self::LoginRefused(_) => "DatabaseLoginRefused",
-            Self::Taken { .. } => "DatabaseTaken",
-            Self::Statement(_) => "DatabaseStatementFailed",
+            Self::Unreachable(_) => Reason::DatabaseUnreachable,
+            Self::LoginRefused(_) => Reason::DatabaseLoginRefused,
+            Self::Taken { .. } => Reason::DatabaseTaken,
+            Self::Statement(_) => Reason::DatabaseStatementFailed,
         }
     }
 }

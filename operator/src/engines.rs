@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::names;
 use crate::object::Object;
 use crate::observe::has_ready_pod;
-use crate::status::Part;
+use crate::status::{Part, Reason};
 use crate::topics::{self, Login};
 use crate::validate::{CacheEngine, DatabaseEngine, EventsEngine, ValidatedShop};
 
@@ -53,7 +53,7 @@ impl Engines<'_> {
         match self.ensure_databases(plan).await {
             Ok(()) => {
                 let text = format!("{} databases are there", plan.databases.len());
-                self.remember(Engine::Database, wish, Part::Ready("DatabasesReady", text))
+                self.remember(Engine::Database, wish, Part::Ready(Reason::DatabasesReady, text))
             }
             Err(databases::Error::Unreachable(_)) if bundled => starting("Postgres"),
             Err(error) => failed(error.into()),
@@ -72,7 +72,7 @@ impl Engines<'_> {
         if let Some(known) = self.known(Engine::Cache, bundled.then_some(names::REDIS), &wish) {
             return (known, None);
         }
-        let ready = Part::Ready("CacheReady", "Redis answers".to_owned());
+        let ready = Part::Ready(Reason::CacheReady, "Redis answers".to_owned());
         if bundled {
             return (ready, None);
         }
@@ -84,7 +84,7 @@ impl Engines<'_> {
         {
             return self.remember(Engine::Cache, wish, ready);
         }
-        (Part::Waiting("CacheUnreachable", "Redis does not answer".to_owned()), None)
+        (Part::Waiting(Reason::CacheUnreachable, "Redis does not answer".to_owned()), None)
     }
 
     /// Makes the topics, as far as that is safe.
@@ -106,12 +106,18 @@ impl Engines<'_> {
                         "{} have more partitions now; events with the same key may be out of order once",
                         report.grown.join(", ")
                     );
-                    self.context.events.warn(self.shop, "PartitionsGrown", "Events", &note).await;
+                    self.context
+                        .events
+                        .warn(self.shop, Reason::PartitionsGrown, "Events", &note)
+                        .await;
                 }
                 let part = if report.refused.is_empty() {
-                    Part::Ready("TopicsReady", format!("{} topics are there", plan.topics.len()))
+                    Part::Ready(
+                        Reason::TopicsReady,
+                        format!("{} topics are there", plan.topics.len()),
+                    )
                 } else {
-                    Part::Failed("TopicChangeRefused", report.refused.join("; "))
+                    Part::Failed(Reason::TopicChangeRefused, report.refused.join("; "))
                 };
                 self.remember(Engine::Events, wish, part)
             }
@@ -170,12 +176,20 @@ impl Engines<'_> {
         if let Some(component) = bundled
             && !self.has_ready_pod(component)
         {
-            return Some(Part::Waiting("Starting", format!("{component} has no ready pod yet")));
+            return Some(Part::Waiting(
+                Reason::Starting,
+                format!("{component} has no ready pod yet"),
+            ));
         }
         if let Some(part) = self.context.checks.recall(&self.applier.shop, engine, wish) {
             return Some(part);
         }
-        let paused = || Part::Waiting("Paused", "not checked while writes are stopped".to_owned());
+        let paused = || {
+            Part::Waiting(
+                Reason::PausedByAnnotation,
+                "not checked while writes are stopped".to_owned(),
+            )
+        };
         self.applier.paused.then(paused)
     }
 
@@ -200,7 +214,7 @@ impl Engines<'_> {
 }
 
 fn starting(engine: &str) -> Step {
-    (Part::Waiting("Starting", format!("{engine} does not accept connections yet")), None)
+    (Part::Waiting(Reason::Starting, format!("{engine} does not accept connections yet")), None)
 }
 
 fn failed(error: Error) -> Step {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::status::Reason;
 use crate::validate::{FieldError, FieldErrorReason};
 use crate::{apply, credentials, databases, topics};
 
@@ -41,23 +42,19 @@ pub enum Error {
 
 impl Error {
     /// The word for conditions and metric labels.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Observe { .. } => "ObserveFailed",
+            Self::Observe { .. } => Reason::ObserveFailed,
             Self::Invalid(errors) => {
                 let missing = |e: &FieldError| e.reason == FieldErrorReason::SecretMissing;
-                if errors.iter().all(missing) {
-                    FieldErrorReason::SecretMissing.as_str()
-                } else {
-                    FieldErrorReason::InvalidSpec.as_str()
-                }
+                if errors.iter().all(missing) { Reason::SecretMissing } else { Reason::InvalidSpec }
             }
             Self::Credentials(error) => error.reason(),
             Self::Apply(error) => error.reason(),
             Self::Databases(error) => error.reason(),
             Self::Topics(error) => error.reason(),
-            Self::Finalizer(_) => "FinalizerFailed",
-            Self::Status(_) => "StatusFailed",
+            Self::Finalizer(_) => Reason::FinalizerFailed,
+            Self::Status(_) => Reason::StatusFailed,
         }
     }
 

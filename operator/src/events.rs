@@ -6,6 +6,7 @@ use tracing::warn;
 
 use crate::crd::{Shop, ShopStatus};
 use crate::names::OPERATOR;
+use crate::status::Reason;
 
 /// Longest note that the API takes.
 const NOTE_LIMIT: usize = 1024;
@@ -47,8 +48,8 @@ impl Events {
     }
 
     /// Records a warning.
-    pub async fn warn(&self, shop: &Shop, reason: &str, action: &str, note: &str) {
-        self.record(shop, EventType::Warning, reason, action, note).await;
+    pub async fn warn(&self, shop: &Shop, reason: Reason, action: &str, note: &str) {
+        self.record(shop, EventType::Warning, reason.as_str(), action, note).await;
     }
 
     async fn record(&self, shop: &Shop, type_: EventType, reason: &str, action: &str, note: &str) {

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::object::{Desired, Stage};
 use crate::observe::{Observation, observe};
 use crate::services::Services;
-use crate::status::{self, Facts, Part};
+use crate::status::{self, Facts, Part, Reason};
 use crate::validate::{MissingApi, ValidatedShop, validate};
 use crate::watches::prunable;
 use crate::{cleanup, credentials, names};
@@ -176,21 +176,25 @@ fn settle(steps: [Step; 3], errors: &mut Vec<Error>) -> (Part, Part, Part) {
 
 fn monitoring(shop: &ValidatedShop) -> Part {
     if shop.service_monitors {
-        return Part::Ready("ServiceMonitorsApplied", "Prometheus finds every service".to_owned());
+        return Part::Ready(
+            Reason::ServiceMonitorsApplied,
+            "Prometheus finds every service".to_owned(),
+        );
     }
     if shop.missing_apis.contains(&MissingApi::ServiceMonitor) {
         let message = format!("the cluster has no {}", MissingApi::ServiceMonitor.as_str());
-        return Part::Missing("ApiMissing", message);
+        return Part::Missing(Reason::ApiMissing, message);
     }
-    Part::Missing("NotWanted", "spec.observability.serviceMonitors is false".to_owned())
+    Part::Missing(Reason::NotWanted, "spec.observability.serviceMonitors is false".to_owned())
 }
 
-fn complaints(shop: &ValidatedShop, failed_seeds: Vec<String>) -> Vec<(&'static str, String)> {
+fn complaints(shop: &ValidatedShop, failed_seeds: Vec<String>) -> Vec<(Reason, String)> {
     let missing = shop.missing_apis.iter().filter(|api| **api != MissingApi::ServiceMonitor);
-    let missing = missing.map(|api| ("ApiMissing", format!("the cluster has no {}", api.as_str())));
+    let missing =
+        missing.map(|api| (Reason::ApiMissing, format!("the cluster has no {}", api.as_str())));
     let seeds = failed_seeds
         .into_iter()
-        .map(|job| ("DemoDataFailed", format!("Job {job} failed; delete it to try again")));
+        .map(|job| (Reason::DemoDataFailed, format!("Job {job} failed; delete it to try again")));
     missing.chain(seeds).collect()
 }
 

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::build::{TopicPlan, TopicSpec};
 use crate::names::OPERATOR;
+use crate::status::Reason;
 
 /// Bounds each request; brokers that are slower count as not there yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -65,12 +66,12 @@ pub enum Error {
 
 impl Error {
     /// The word for conditions and metric labels.
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Unreachable(_) => "BrokersUnreachable",
-            Self::LoginRefused(_) => "BrokersLoginRefused",
-            Self::Request(_) | Self::Panicked(_) => "BrokersRequestFailed",
-            Self::Topic { .. } => "TopicFailed",
+            Self::Unreachable(_) => Reason::BrokersUnreachable,
+            Self::LoginRefused(_) => Reason::BrokersLoginRefused,
+            Self::Request(_) | Self::Panicked(_) => Reason::BrokersRequestFailed,
+            Self::Topic { .. } => Reason::TopicFailed,
         }
     }
 }

@@ -4,22 +4,25 @@
 //! and written only if the comparison says so. See `docs/decisions/0020-apply.md`.
 
 pub mod drift;
+mod handover;
+mod prune;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::fmt::{self, Debug};
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::api::{Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject, Status};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::cache::{Cache, ChildKey, Seen, fingerprint, resource_name};
+use crate::cache::{Cache, ChildKey, Seen, fingerprint};
 use crate::crd::Shop;
 use crate::names::{INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR};
 use crate::object::Object;
+use crate::status::Reason;
 
 /// Requests of one Shop that are under way at the same time.
 const CONCURRENCY: usize = 8;
@@ -75,12 +78,12 @@ pub enum Error {
 
 impl Error {
     /// The word for conditions and metric labels.
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Foreign { .. } => "NameTaken",
-            Self::Predecessor { .. } => "PredecessorNotGone",
-            Self::Terminating { .. } => "ObjectTerminating",
-            Self::Api { .. } => "ApplyFailed",
+            Self::Foreign { .. } => Reason::NameTaken,
+            Self::Predecessor { .. } => Reason::PredecessorNotGone,
+            Self::Terminating { .. } => Reason::ObjectTerminating,
+            Self::Api { .. } => Reason::ApplyFailed,
         }
     }
 
@@ -204,38 +207,18 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Deletes what is the Shop's own and no longer wanted. A version that changed since it was
-    /// seen, or another object of that name, is left for the next time.
-    pub async fn prune(
-        &self,
-        kinds: &[ApiResource],
-        wanted: &BTreeSet<ChildKey>,
-        keep: impl Fn(&ChildKey, &Seen) -> bool,
-    ) -> Result<(), Error> {
-        if self.paused {
-            return Ok(());
-        }
-        let kinds: BTreeMap<_, _> = kinds.iter().map(|kind| (resource_name(kind), kind)).collect();
-        for (key, seen) in self.cache.children(&self.shop) {
-            let ours = seen.owner.as_deref() == Some(self.uid.as_str()) && !seen.deleting;
-            let Some(kind) = kinds.get(&key.resource) else { continue };
-            if ours && !wanted.contains(&key) && !keep(&key, &seen) {
-                let precise = Preconditions {
-                    uid: Some(seen.uid.clone()),
-                    resource_version: Some(seen.version.clone()),
-                };
-                self.delete(kind, &key.name, PropagationPolicy::Background, precise).await?;
-            }
-        }
-        Ok(())
-    }
-
     async fn write(
         &self,
         object: &Object,
         live: Option<DynamicObject>,
     ) -> Result<DynamicObject, Error> {
-        match self.patch(object).await {
+        if let Some(live) = &live {
+            let live = serde_json::to_value(live).unwrap_or_default();
+            if let Some(handover) = handover::replicas(&value(object), &live, OPERATOR) {
+                self.patch(object, handover::HANDOVER, &handover).await?;
+            }
+        }
+        match self.patch(object, OPERATOR, &object.body).await {
             // Some fields of Jobs and StatefulSets cannot change. Their pods are not to be lost
             // with a StatefulSet; those of a Job belong to what it did before.
             Err(Error::Api { source: kube::Error::Api(status), .. }) if is_immutable(&status) => {
@@ -249,42 +232,25 @@ impl Applier<'_> {
                     resource_version: live.metadata.resource_version,
                 };
                 self.delete(&object.resource, object.name(), policy, precise).await?;
-                self.patch(object).await
+                self.patch(object, OPERATOR, &object.body).await
             }
             result => result,
         }
     }
 
-    async fn patch(&self, object: &Object) -> Result<DynamicObject, Error> {
-        let params = PatchParams::apply(OPERATOR).force();
+    async fn patch(
+        &self,
+        object: &Object,
+        manager: &str,
+        body: &(impl Serialize + Debug),
+    ) -> Result<DynamicObject, Error> {
+        let params = PatchParams::apply(manager).force();
         let api = self.api(&object.resource);
-        let patched = api.patch(object.name(), &params, &Patch::Apply(&object.body)).await;
+        let patched = api.patch(object.name(), &params, &Patch::Apply(body)).await;
         patched.map_err(|source| {
             let object = Id::new(&object.resource, object.name());
             Error::Api { verb: "apply", object, source }
         })
-    }
-
-    /// Deletes an object if it is still the one that was seen.
-    async fn delete(
-        &self,
-        resource: &ApiResource,
-        name: &str,
-        policy: PropagationPolicy,
-        preconditions: Preconditions,
-    ) -> Result<(), Error> {
-        let params = DeleteParams {
-            propagation_policy: Some(policy),
-            preconditions: Some(preconditions),
-            ..DeleteParams::default()
-        };
-        match self.api(resource).delete(name, &params).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(source) => {
-                Err(Error::Api { verb: "delete", object: Id::new(resource, name), source })
-            }
-        }
     }
 
     fn api(&self, resource: &ApiResource) -> Api<DynamicObject> {

@@ -20,6 +20,7 @@ use crate::apply::{self, Applier};
 use crate::build::{CredentialKind, CredentialSpec, SecretHashes, SecretKey};
 use crate::names;
 use crate::object::Object;
+use crate::status::Reason;
 
 /// The decoded content of a Secret.
 pub type Content = BTreeMap<String, String>;
@@ -51,12 +52,12 @@ pub enum Error {
 
 impl Error {
     /// The word for conditions and metric labels.
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::List(_) => "CredentialsUnreadable",
+            Self::List(_) => Reason::CredentialsUnreadable,
             Self::Apply(error) => error.reason(),
-            Self::Key { .. } => "SigningKeyInvalid",
-            Self::Url { .. } => "UrlInvalid",
+            Self::Key { .. } => Reason::SigningKeyInvalid,
+            Self::Url { .. } => Reason::UrlInvalid,
         }
     }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::facts::{Facts, Migration, Part, ServiceFacts};
+use super::reason::Reason;
 
 /// Most characters that the API takes in a condition's message.
 const MESSAGE_LIMIT: usize = 32_768;
@@ -12,12 +13,12 @@ const MESSAGE_LIMIT: usize = 32_768;
 struct Verdict {
     type_: &'static str,
     status: &'static str,
-    reason: &'static str,
+    reason: Reason,
     message: String,
 }
 
 impl Verdict {
-    fn new(type_: &'static str, holds: bool, reason: &'static str, message: String) -> Self {
+    fn new(type_: &'static str, holds: bool, reason: Reason, message: String) -> Self {
         Self { type_, status: if holds { "True" } else { "False" }, reason, message }
     }
 
@@ -66,7 +67,7 @@ fn condition(
     Condition {
         type_: verdict.type_.to_owned(),
         status: verdict.status.to_owned(),
-        reason: verdict.reason.to_owned(),
+        reason: verdict.reason.as_str().to_owned(),
         message: verdict.message.chars().take(MESSAGE_LIMIT).collect(),
         observed_generation: generation,
         last_transition_time: same.map_or(Time(now), |same| same.last_transition_time.clone()),
@@ -82,10 +83,10 @@ fn ready(facts: &Facts, services: &Part, parts: &[(&'static str, &Part)]) -> Ver
         && required().next().is_some()
         && required().all(ServiceFacts::can_serve)
     {
-        return Verdict::new(type_, true, "Available", "a shopper can buy".to_owned());
+        return Verdict::new(type_, true, Reason::Available, "a shopper can buy".to_owned());
     }
     if let Some((reason, message)) = &facts.error {
-        return Verdict::new(type_, false, reason, message.clone());
+        return Verdict::new(type_, false, *reason, message.clone());
     }
     let blocking = |part: &&Part| matches!(part, Part::Waiting(..) | Part::Failed(..));
     let first = parts.iter().map(|(_, part)| *part).find(blocking).unwrap_or(services);
@@ -96,30 +97,30 @@ fn progressing(parts: &[(&'static str, &Part)]) -> Verdict {
     let type_ = "Progressing";
     match parts.iter().find(|(_, part)| matches!(part, Part::Waiting(..))) {
         Some((_, part)) => Verdict::new(type_, true, part.reason(), part.message().to_owned()),
-        None => Verdict::new(type_, false, "Settled", "nothing is under way".to_owned()),
+        None => Verdict::new(type_, false, Reason::Settled, "nothing is under way".to_owned()),
     }
 }
 
 fn degraded(facts: &Facts, parts: &[(&'static str, &Part)]) -> Verdict {
     let type_ = "Degraded";
     if let Some((reason, message)) = &facts.error {
-        return Verdict::new(type_, true, reason, message.clone());
+        return Verdict::new(type_, true, *reason, message.clone());
     }
     if let Some((_, part)) = parts.iter().find(|(_, part)| matches!(part, Part::Failed(..))) {
         return Verdict::new(type_, true, part.reason(), part.message().to_owned());
     }
     match facts.complaints.first() {
-        Some((reason, message)) => Verdict::new(type_, true, reason, message.clone()),
-        None => Verdict::new(type_, false, "AsDesired", "nothing needs help".to_owned()),
+        Some((reason, message)) => Verdict::new(type_, true, *reason, message.clone()),
+        None => Verdict::new(type_, false, Reason::AsDesired, "nothing needs help".to_owned()),
     }
 }
 
 fn paused(paused: bool) -> Verdict {
     if paused {
         let message = "the annotation shop-operator.io/paused stops all writes".to_owned();
-        Verdict::new("Paused", true, "PausedByAnnotation", message)
+        Verdict::new("Paused", true, Reason::PausedByAnnotation, message)
     } else {
-        Verdict::new("Paused", false, "NotPaused", "changes are applied".to_owned())
+        Verdict::new("Paused", false, Reason::NotPaused, "changes are applied".to_owned())
     }
 }
 
@@ -134,7 +135,7 @@ fn migrations(services: &[ServiceFacts]) -> Part {
                 let name = service.name;
                 let message =
                     format!("{name}: Job {job} failed: {line}; delete the Job to try again");
-                return Part::Failed("MigrationFailed", message);
+                return Part::Failed(Reason::MigrationFailed, message);
             }
             Some(Migration::WaitsForDatabase | Migration::Running) => {
                 waiting.push(service.name.as_str());
@@ -143,9 +144,12 @@ fn migrations(services: &[ServiceFacts]) -> Part {
         }
     }
     if waiting.is_empty() {
-        return Part::Ready("Applied", "every database has the schema of its service".to_owned());
+        return Part::Ready(
+            Reason::Applied,
+            "every database has the schema of its service".to_owned(),
+        );
     }
-    Part::Waiting("MigrationsRunning", format!("waiting for {}", waiting.join(", ")))
+    Part::Waiting(Reason::MigrationsRunning, format!("waiting for {}", waiting.join(", ")))
 }
 
 fn services(services: &[ServiceFacts]) -> Part {
@@ -154,14 +158,14 @@ fn services(services: &[ServiceFacts]) -> Part {
     }
     let missing: Vec<&ServiceFacts> = services.iter().filter(|s| !s.can_serve()).collect();
     if missing.is_empty() {
-        return Part::Ready("Available", "every service answers".to_owned());
+        return Part::Ready(Reason::Available, "every service answers".to_owned());
     }
     let words: Vec<String> = missing.iter().map(|service| describe(service)).collect();
     let stuck = missing.iter().any(|s| s.rollout.as_ref().is_some_and(|r| r.stuck));
     if stuck {
-        Part::Failed("RolloutStuck", words.join(", "))
+        Part::Failed(Reason::RolloutStuck, words.join(", "))
     } else {
-        Part::Waiting("RollingOut", format!("waiting for {}", words.join(", ")))
+        Part::Waiting(Reason::RollingOut, format!("waiting for {}", words.join(", ")))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::reason::Reason;
 use crate::cache::Seen;
 use crate::crd::ServiceName;
 use crate::validate::ValidatedShop;
@@ -13,13 +14,13 @@ pub enum Part {
     #[default]
     Unknown,
     /// As it should be.
-    Ready(&'static str, String),
+    Ready(Reason, String),
     /// On its way.
-    Waiting(&'static str, String),
+    Waiting(Reason, String),
     /// It needs somebody's help.
-    Failed(&'static str, String),
+    Failed(Reason, String),
     /// The cluster cannot have it, and the shop sells without it.
-    Missing(&'static str, String),
+    Missing(Reason, String),
 }
 
 impl Part {
@@ -29,13 +30,13 @@ impl Part {
     }
 
     /// The word for its state.
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::Unknown => "NotReached",
+            Self::Unknown => Reason::NotReached,
             Self::Ready(reason, _)
             | Self::Waiting(reason, _)
             | Self::Failed(reason, _)
-            | Self::Missing(reason, _) => reason,
+            | Self::Missing(reason, _) => *reason,
         }
     }
 
@@ -157,7 +158,7 @@ pub struct Facts {
     /// The services.
     pub services: Vec<ServiceFacts>,
     /// The first error: its reason and message.
-    pub error: Option<(&'static str, String)>,
+    pub error: Option<(Reason, String)>,
     /// What keeps no shopper from buying and yet needs help: reasons and messages.
-    pub complaints: Vec<(&'static str, String)>,
+    pub complaints: Vec<(Reason, String)>,
 }

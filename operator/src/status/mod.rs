@@ -2,8 +2,10 @@
 
 mod conditions;
 mod facts;
+mod reason;
 
 pub use facts::{Facts, Migration, Part, Rollout, ServiceFacts};
+pub use reason::Reason;
 
 use crate::crd::{ServiceStatus, Shop, ShopStatus};
 use crate::names;
@@ -26,8 +28,8 @@ pub fn status(shop: &Shop, facts: &Facts, now: Timestamp) -> ShopStatus {
         url: Some(valid.url.clone()),
         admin_secret: Some(names::admin_secret(&valid.name)),
         ready_services: Some(ratio(&facts.services, ServiceFacts::can_serve)),
-        database: Some(format!("{} {}", database_kind(valid), facts.database.reason())),
-        events: Some(format!("{} {}", events_kind(valid), facts.events.reason())),
+        database: Some(format!("{} {}", database_kind(valid), facts.database.reason().as_str())),
+        events: Some(format!("{} {}", events_kind(valid), facts.events.reason().as_str())),
         migrations: Some(migrations(&facts.services)),
         services: facts.services.iter().map(service_status).collect(),
         conditions,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::{ApiResource, NamespaceResourceScope, PartialObjectMeta};
+use kube::core::{ApiResource, NamespaceResourceScope, ObjectMeta, PartialObjectMeta};
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt as _, reflector};
@@ -197,20 +197,26 @@ fn intent(shop: &Shop) -> u64 {
 async fn follow_references(api: Api<PartialObjectMeta<Secret>>, shops: Store<Shop>, wake: Wake) {
     let foreign = format!("{}!={}", names::MANAGED_BY_LABEL, names::OPERATOR);
     let config = watcher::Config::default().labels(&foreign);
-    let events = watcher(api, config).default_backoff().touched_objects();
+    let events = watcher(api, config).default_backoff();
     pin_mut!(events);
+    let mut listed = false;
     while let Some(event) = events.next().await {
         match event {
-            Ok(secret) => {
-                let (namespace, name) = (secret.namespace(), secret.name_any());
-                let refers = |shop: &Arc<Shop>| {
-                    shop.namespace() == namespace && referenced_secrets(&shop.spec).contains(&name)
-                };
-                for shop in shops.state().iter().filter(|shop| refers(shop)) {
+            // Every Shop is looked at once all lists are complete.
+            Ok(Event::InitApply(_)) if !listed => {}
+            Ok(Event::Init) => {}
+            Ok(Event::InitDone) => listed = true,
+            Ok(Event::Apply(secret) | Event::InitApply(secret) | Event::Delete(secret)) => {
+                for shop in shops.state().iter().filter(|shop| refers(shop, &secret.metadata)) {
                     let _ = wake.send(ObjectRef::from_obj(&**shop));
                 }
             }
             Err(error) => warn!(%error, "the watch on foreign Secrets failed, it begins anew"),
         }
     }
+}
+
+fn refers(shop: &Shop, secret: &ObjectMeta) -> bool {
+    let name = secret.name.as_deref().unwrap_or_default();
+    shop.metadata.namespace == secret.namespace && referenced_secrets(&shop.spec).contains(name)
 }

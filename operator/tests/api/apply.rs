@@ -167,3 +167,29 @@ async fn a_missing_secret_is_said_and_its_creation_helps() {
     world.secret("later", &[("url", &crate::server::variable("TEST_REDIS_URL"))]).await;
     world.until_ready().await;
 }
+
+/// Without a handover the API server would fill in one replica, however many there are.
+#[tokio::test]
+async fn autoscaling_takes_over_without_losing_a_replica() {
+    let world = World::new().await;
+    world.create(json!({ "services": [{ "name": "cart", "replicas": 3 }] })).await;
+    let operator = world.operator().await;
+    world.until_ready().await;
+    let scaled = json!({ "name": "cart", "autoscaling": { "minReplicas": 2, "maxReplicas": 9 } });
+    world.change(json!({ "spec": { "services": [scaled] } })).await;
+    world.until_ready().await;
+    operator.settle(&world).await;
+    let cart = world.api::<Deployment>().get("demo-cart").await.unwrap();
+    assert_eq!(cart.spec.as_ref().unwrap().replicas, Some(3));
+    let ours = cart.metadata.managed_fields.unwrap().into_iter().filter(|entry| {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0["f:spec"]["f:replicas"]);
+        fields.is_some_and(|replicas| !replicas.is_null())
+    });
+    let ours: Vec<_> = ours.filter_map(|entry| entry.manager).collect();
+    assert_eq!(ours, ["shop-operator-handover"]);
+
+    world.change(json!({ "spec": { "services": [{ "name": "cart", "replicas": 4 }] } })).await;
+    world.until_ready().await;
+    let cart = world.api::<Deployment>().get("demo-cart").await.unwrap();
+    assert_eq!(cart.spec.unwrap().replicas, Some(4));
+}

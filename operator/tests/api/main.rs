@@ -11,6 +11,7 @@ mod apply;
 mod crash;
 mod deletion;
 mod election;
+mod engines;
 mod kubelet;
 mod migrations;
 mod optional;

@@ -1,0 +1,116 @@
+//! Every reason that a condition, an event or the metric of errors can have.
+
+/// An enum whose variants are named as they are written.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Why a condition is as it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// The word in conditions, events and metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Every required service answers.
+    Available,
+    /// Services are not all in their desired state yet.
+    RollingOut,
+    /// A rollout has passed its deadline.
+    RolloutStuck,
+    /// Nothing is under way.
+    Settled,
+    /// Nothing needs help.
+    AsDesired,
+    /// A step before this one failed.
+    NotReached,
+    /// An engine does not accept connections yet.
+    Starting,
+    /// Every database is there.
+    DatabasesReady,
+    /// Redis answers.
+    CacheReady,
+    /// Redis does not answer.
+    CacheUnreachable,
+    /// Every topic is there.
+    TopicsReady,
+    /// A topic cannot be made what the spec asks for.
+    TopicChangeRefused,
+    /// Topics have more partitions than before.
+    PartitionsGrown,
+    /// Every database has the schema of its service.
+    Applied,
+    /// Migrations are under way.
+    MigrationsRunning,
+    /// A migration has failed.
+    MigrationFailed,
+    /// A Job for demo data has failed.
+    DemoDataFailed,
+    /// ServiceMonitors are applied.
+    ServiceMonitorsApplied,
+    /// The cluster lacks an API that the spec asks for.
+    ApiMissing,
+    /// The spec does not ask for it.
+    NotWanted,
+    /// Writes are stopped.
+    PausedByAnnotation,
+    /// Writes are not stopped.
+    NotPaused,
+    /// The spec is wrong in itself.
+    InvalidSpec,
+    /// The spec names a Secret, or a key of one, that does not exist.
+    SecretMissing,
+    /// What the spec refers to could not be read.
+    ObserveFailed,
+    /// The Shop's own Secrets could not be read.
+    CredentialsUnreadable,
+    /// A Secret has no usable private key.
+    SigningKeyInvalid,
+    /// No URL can be made of an engine's address.
+    UrlInvalid,
+    /// An object of a child's name belongs to somebody else.
+    NameTaken,
+    /// A child of a deleted Shop of the same name is left.
+    PredecessorNotGone,
+    /// A child is being deleted.
+    ObjectTerminating,
+    /// The API server did not take an object.
+    ApplyFailed,
+    /// Postgres does not answer.
+    DatabaseUnreachable,
+    /// Postgres refuses the administrator.
+    DatabaseLoginRefused,
+    /// A database of that name belongs to somebody else.
+    DatabaseTaken,
+    /// A statement failed.
+    DatabaseStatementFailed,
+    /// Kafka does not answer.
+    BrokersUnreachable,
+    /// Kafka refuses the login.
+    BrokersLoginRefused,
+    /// A request to Kafka failed.
+    BrokersRequestFailed,
+    /// A topic could not be created or changed.
+    TopicFailed,
+    /// The finalizer could not be changed.
+    FinalizerFailed,
+    /// The status could not be written.
+    StatusFailed,
+    /// Data in external engines could not be dropped with its Shop.
+    ExternalDataLeft,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_reads_as_it_is_named() {
+        assert_eq!(Reason::MigrationFailed.as_str(), "MigrationFailed");
+    }
+}
