@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, MatchedPath, OptionalFromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::header;
 use kit::auth::Caller;
 use kit::http::Route;
 use kit::problem::Result;
@@ -29,6 +30,7 @@ pub async fn log(
     mut request: Request,
     next: Next,
 ) -> Response {
+    name_host(&mut request);
     let client = Client::of(peer.ip(), request.headers(), &edge.trusted_proxies);
     let mut line = Line::begin(request.method().clone(), client.address);
     request.extensions_mut().insert(client);
@@ -42,6 +44,14 @@ pub async fn log(
     }
     line.status = response.status().as_u16();
     response.map(|body| line.follow(body))
+}
+
+/// HTTP/2 says in the URI what HTTP/1.1 says in a header.
+fn name_host(request: &mut Request) {
+    let authority = request.uri().authority().and_then(|host| host.as_str().parse().ok());
+    if let Some(host) = authority {
+        request.headers_mut().entry(header::HOST).or_insert(host);
+    }
 }
 
 /// Lets a request in unless its token is not valid or its client has sent too many.

@@ -113,6 +113,19 @@ async fn what_ends_at_a_hop_ends_also_on_the_way_back() {
 }
 
 #[tokio::test]
+async fn clients_may_speak_http_2() {
+    let cart = echo("cart").await;
+    let gateway = gateway(&[("CART_HTTP_URL", &cart)]).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let url = format!("http://{}/api/v1/cart", gateway.bound.http);
+    let answer = client.get(url).send().await.unwrap();
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    let echo: Echo = answer.json().await.unwrap();
+    assert_eq!(echo.header("x-forwarded-host"), Some(gateway.bound.http.to_string()));
+    assert_eq!(echo.header("host").as_deref(), cart.strip_prefix("http://"));
+}
+
+#[tokio::test]
 async fn answers_stream() {
     let go_on = Arc::new(Notify::new());
     let answer = async |State(go_on): State<Arc<Notify>>| {
