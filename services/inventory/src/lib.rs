@@ -8,6 +8,7 @@ mod http;
 pub mod stock;
 pub mod sweeper;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use contracts::env;
@@ -20,8 +21,8 @@ use sqlx::migrate::Migrator;
 
 use crate::events::Orders;
 
-/// How long stock is held for an order unless configured otherwise.
-const RESERVATION_TTL: Duration = Duration::from_mins(30);
+/// How long stock is held for an order unless configured otherwise: half an hour.
+const RESERVATION_TTL_SECONDS: NonZeroU32 = NonZeroU32::new(30 * 60).expect("it is not 0");
 
 /// The service.
 #[derive(Debug)]
@@ -39,8 +40,9 @@ impl FromEnv for Config {
     fn from_env(env: &mut Env) -> Option<Self> {
         let database = postgres::Settings::from_env(env);
         let kafka = kafka::Settings::from_env(env);
-        let ttl = env.or(env::RESERVATION_TTL_SECONDS, RESERVATION_TTL.as_secs());
-        let reservation_ttl = Duration::from_secs(ttl?);
+        // Nothing shorter than a second, nothing longer than Postgres can add to a time.
+        let ttl = env.or(env::RESERVATION_TTL_SECONDS, RESERVATION_TTL_SECONDS);
+        let reservation_ttl = Duration::from_secs(ttl?.get().into());
         Some(Self { database: database?, kafka: kafka?, reservation_ttl })
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use inventory::Inventory;
 use inventory::db;
 use inventory::stock::{Demand, Kind, Levels, State};
-use kit::testing::Running;
+use kit::testing::{Running, eventually};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 
 use crate::world::{Order, levels, processed, supply, told};
@@ -21,17 +22,32 @@ async fn reserve(pool: PgPool, order: Order) -> bool {
     shortages.is_empty()
 }
 
+/// All fifty have begun, and wait for the same row with a snapshot in which there are ten units.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_orders_for_ten_units() {
     let running = Running::start::<Inventory>(&[]).await;
     supply(running.pool(), "A", 10).await;
+    let options = running.pool().connect_options().as_ref().clone();
+    let pool = PgPoolOptions::new().min_connections(50).max_connections(50);
+    let pool = pool.connect_with(options).await.unwrap();
+    eventually("all are connected", async || (pool.size() == 50).then_some(())).await;
+    let mut gate = running.pool().begin().await.unwrap();
+    sqlx::query("SELECT FROM stock WHERE sku = 'A' FOR UPDATE").execute(&mut *gate).await.unwrap();
     let mut tasks = JoinSet::new();
     for _ in 0..50 {
-        tasks.spawn(reserve(running.pool().clone(), Order::of(&[("A", 1)])));
+        tasks.spawn(reserve(pool.clone(), Order::of(&[("A", 1)])));
     }
+    eventually("all wait", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(running.pool()).await.ok()?;
+        (waiting == 50).then_some(())
+    })
+    .await;
+    gate.commit().await.unwrap();
     let reserved = tasks.join_all().await.into_iter().filter(|reserved| *reserved).count();
     assert_eq!(reserved, 10);
-    assert_eq!(levels(running.pool(), "A").await, Levels { available: 0, reserved: 10 });
+    assert_eq!(levels(&pool, "A").await, Levels { available: 0, reserved: 10 });
 }
 
 #[tokio::test]
