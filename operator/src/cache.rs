@@ -255,3 +255,59 @@ pub fn fingerprint(desired: &Value) -> u64 {
     desired.to_string().hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+
+    use super::*;
+
+    fn metadata(name: &str, version: &str) -> (ObjectMeta, Value) {
+        let labels = BTreeMap::from([(INSTANCE_LABEL.to_owned(), "demo".to_owned())]);
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some("n".to_owned()),
+            resource_version: Some(version.to_owned()),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        };
+        (metadata, Value::Null)
+    }
+
+    fn filler(cache: &Arc<Cache>) -> Filler {
+        Filler::new(cache.clone(), &ApiResource::erase::<Secret>(&()), None)
+    }
+
+    fn shop() -> ObjectRef<Shop> {
+        ObjectRef::new("demo").within("n")
+    }
+
+    #[test]
+    fn what_was_checked_holds_until_the_watch_sees_another_version() {
+        let cache = Arc::new(Cache::default());
+        let mut filler = filler(&cache);
+        let key = ChildKey::secret("a");
+        filler.take(Event::Apply(metadata("a", "1")));
+        assert!(cache.unchanged(&shop(), &key, 7).is_none());
+        cache.note(&shop(), &key, "1", 7);
+        assert!(cache.unchanged(&shop(), &key, 7).is_some());
+        assert!(cache.unchanged(&shop(), &key, 8).is_none(), "the wish changed");
+        filler.take(Event::Apply(metadata("a", "2")));
+        assert!(cache.unchanged(&shop(), &key, 7).is_none(), "the object changed");
+    }
+
+    #[test]
+    fn a_new_list_replaces_the_old_one_and_wakes_only_for_changes() {
+        let cache = Arc::new(Cache::default());
+        let mut filler = filler(&cache);
+        filler.take(Event::Apply(metadata("a", "1")));
+        filler.take(Event::Apply(metadata("b", "1")));
+        assert!(filler.take(Event::Init).is_empty());
+        assert!(filler.take(Event::InitApply(metadata("a", "1"))).is_empty(), "nothing is new");
+        assert_eq!(filler.take(Event::InitDone), [shop()], "b is gone");
+        let left: Vec<String> = cache.children(&shop()).into_keys().map(|key| key.name).collect();
+        assert_eq!(left, ["a"]);
+        assert_eq!(filler.take(Event::Delete(metadata("a", "3"))), [shop()]);
+        assert!(cache.children(&shop()).is_empty());
+    }
+}

@@ -177,3 +177,86 @@ fn describe(service: &ServiceFacts) -> String {
         (None, None) => format!("{name} (not applied)"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crd::ServiceName;
+    use crate::status::Rollout;
+
+    fn service(name: ServiceName, optional: bool, ready: i32) -> ServiceFacts {
+        ServiceFacts {
+            name,
+            optional,
+            image: "i:1".to_owned(),
+            replicas: 1,
+            migrated_image: None,
+            migration: Some(Migration::Applied),
+            seeded: false,
+            rollout: Some(Rollout { desired: 1, ready, complete: true, stuck: false }),
+            held: None,
+        }
+    }
+
+    fn conditions_of(facts: &Facts, old: &[Condition], second: i64) -> Vec<Condition> {
+        conditions(facts, old, Some(3), Timestamp::from_second(second).unwrap())
+    }
+
+    fn of<'c>(conditions: &'c [Condition], type_: &str) -> &'c Condition {
+        conditions.iter().find(|condition| condition.type_ == type_).unwrap()
+    }
+
+    #[test]
+    fn times_move_only_when_a_status_flips() {
+        let mut facts =
+            Facts { database: Part::Waiting(Reason::Starting, "a".to_owned()), ..Facts::default() };
+        let first = conditions_of(&facts, &[], 1);
+        facts.database = Part::Failed(Reason::DatabaseUnreachable, "b".to_owned());
+        let second = conditions_of(&facts, &first, 2);
+        assert_eq!(of(&second, "DatabaseReady").reason, "DatabaseUnreachable");
+        assert_eq!(
+            of(&second, "DatabaseReady").last_transition_time,
+            of(&first, "DatabaseReady").last_transition_time
+        );
+        facts.database = Part::Ready(Reason::DatabasesReady, "c".to_owned());
+        let third = conditions_of(&facts, &second, 3);
+        let moved = &of(&third, "DatabaseReady").last_transition_time;
+        assert_eq!(moved.0, Timestamp::from_second(3).unwrap());
+        assert!(third.iter().all(|condition| condition.observed_generation == Some(3)));
+    }
+
+    #[test]
+    fn a_failed_migration_is_named_and_degrades() {
+        let mut order = service(ServiceName::Order, false, 0);
+        let (job, line) = ("demo-order-migrate-1".to_owned(), "no such column".to_owned());
+        order.migration = Some(Migration::Failed { job, line });
+        order.rollout = None;
+        let facts = Facts { services: vec![order], ..Facts::default() };
+        let conditions = conditions_of(&facts, &[], 1);
+        let migrations = of(&conditions, "MigrationsApplied");
+        assert_eq!(migrations.reason, "MigrationFailed");
+        assert!(migrations.message.contains("no such column"), "{}", migrations.message);
+        assert_eq!(of(&conditions, "Degraded").status, "True");
+        assert_eq!(of(&conditions, "Ready").reason, "MigrationFailed");
+    }
+
+    #[test]
+    fn what_is_missing_neither_degrades_nor_progresses() {
+        let monitoring = Part::Missing(Reason::ApiMissing, "no API".to_owned());
+        let facts = Facts { monitoring, ..Facts::default() };
+        let conditions = conditions_of(&facts, &[], 1);
+        assert_eq!(of(&conditions, "MonitoringReady").status, "False");
+        assert_eq!(of(&conditions, "Degraded").status, "False");
+        assert_eq!(of(&conditions, "Progressing").status, "False");
+    }
+
+    #[test]
+    fn a_service_without_a_ready_pod_is_waited_for() {
+        let services =
+            vec![service(ServiceName::Order, false, 1), service(ServiceName::Review, true, 0)];
+        let facts = Facts { services, ..Facts::default() };
+        let conditions = conditions_of(&facts, &[], 1);
+        assert_eq!(of(&conditions, "ServicesReady").message, "waiting for review (0/1 ready)");
+        assert_eq!(of(&conditions, "Progressing").status, "True");
+    }
+}
