@@ -4,10 +4,13 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use kit::testing::eventually;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 
-use crate::support::{echo, gateway, nowhere};
+use crate::support::{Echo, echo, gateway, nowhere};
 
 /// What this thread logs. A test of Tokio is one thread, the gateway inside it included.
 #[derive(Clone, Default)]
@@ -76,6 +79,21 @@ async fn each_request_leaves_one_line_without_secrets() {
     for secret in ["eyJhbGciOi", "hunter2", "not.a.token"] {
         assert!(!text.contains(secret), "{secret} is in the log");
     }
+}
+
+#[tokio::test]
+async fn services_continue_the_trace_of_the_client() {
+    let tracer = SdkTracerProvider::builder().build().tracer("test");
+    let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let gateway = gateway(&[("CART_HTTP_URL", echo("cart").await)]).await;
+    let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let request = gateway.request("GET", "/api/v1/cart");
+    let request = request.header("traceparent", format!("00-{trace}-{span}-01"));
+    let echo: Echo = request.send().await.unwrap().json().await.unwrap();
+    let passed_on = echo.header("traceparent").unwrap();
+    assert!(passed_on.starts_with(&format!("00-{trace}-")), "{passed_on}");
+    assert!(!passed_on.contains(span), "it is a span of ours that the service continues");
 }
 
 #[tokio::test]
