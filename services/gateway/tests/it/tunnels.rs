@@ -1,5 +1,7 @@
 //! WebSocket through the gateway.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::ws::{Message as Inside, WebSocketUpgrade};
 use axum::http::HeaderMap;
@@ -41,7 +43,8 @@ async fn messages_go_both_ways_until_the_gateway_ends() {
         assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(text));
     }
     gateway.stop().await.unwrap();
-    let end = socket.next().await;
+    let end = tokio::time::timeout(Duration::from_secs(20), socket.next()).await;
+    let end = end.expect("the tunnel ends with the gateway");
     assert!(matches!(end, None | Some(Err(_))), "{end:?}");
 }
 
