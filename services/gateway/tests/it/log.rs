@@ -2,11 +2,14 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use kit::testing::eventually;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::Value;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -100,13 +103,14 @@ async fn services_continue_the_trace_of_the_client() {
 async fn a_redis_that_is_away_limits_nobody_and_is_told_once() {
     let log = Log::default();
     let _guard = log.record();
-    let (redis, _socket) = nowhere();
-    let redis = format!("redis://{redis}");
-    let cart = echo("cart").await;
+    let (address, socket) = nowhere();
+    let (redis, cart) = (format!("redis://{address}"), echo("cart").await);
     let variables =
         [("REDIS_URL", redis.as_str()), ("CART_HTTP_URL", &cart), ("RATE_LIMIT_PER_MINUTE", "1")];
     let gateway = gateway(&variables).await;
-    for _ in 0..10 {
+    let begun = Instant::now();
+    // It is asked anew every second.
+    while begun.elapsed() < Duration::from_millis(2500) {
         let answer = gateway.request("GET", "/api/v1/cart").send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert!(!answer.headers().contains_key("ratelimit"));
@@ -114,4 +118,24 @@ async fn a_redis_that_is_away_limits_nobody_and_is_told_once() {
     assert_eq!(log.lines("gateway::limit").len(), 1);
     let figures = gateway.metrics().await;
     assert!(figures.contains("gateway_rate_limit_unavailable_total"), "{figures}");
+
+    tokio::spawn(lead_to_redis(socket.listen(8).unwrap()));
+    eventually("clients are limited again", async || {
+        let answer = gateway.request("GET", "/api/v1/cart").send().await.unwrap();
+        (answer.status() == 429).then_some(())
+    })
+    .await;
+    let lines = log.lines("gateway::limit");
+    assert_eq!(lines.len(), 2);
+    assert!(lines[1]["message"].as_str().unwrap().starts_with("Redis is back"), "{lines:?}");
+}
+
+/// Passes connections on to the real Redis.
+async fn lead_to_redis(listener: TcpListener) {
+    let redis = kit::testing::engine("TEST_REDIS_URL");
+    let redis = redis.trim_start_matches("redis://").to_owned();
+    while let Ok((mut near, _)) = listener.accept().await {
+        let mut far = TcpStream::connect(&redis).await.unwrap();
+        tokio::spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+    }
 }
