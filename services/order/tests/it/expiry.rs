@@ -1,9 +1,7 @@
 //! Orders whose time is over.
 
 use chrono::{DateTime, Utc};
-use contracts::OrderId;
 use contracts::events::OrderExpired;
-use futures_util::future::join_all;
 use kit::outbox::Outbox;
 use order::saga::Saga;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +17,10 @@ async fn an_unpaid_order_expires_once_however_many_replicas_sweep() {
         let pool = world.service.pool().clone();
         tokio::spawn(order::sweeper::run(pool, saga, stop.clone()));
     }
-    let orders: Vec<OrderId> = join_all((0..20).map(|_| world.place())).await;
+    let mut orders = Vec::new();
+    for _ in 0..20 {
+        orders.push(world.place().await);
+    }
     for id in orders {
         let order = world.reaches(id, "expired").await;
         assert_eq!(order["reason"], "not_paid_in_time");
