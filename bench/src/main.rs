@@ -101,7 +101,10 @@ async fn saga(kubectl: &Kubectl, shop: &str, buyers: u32, orders: u32) -> Result
     let seconds = begun.elapsed().as_secs_f64();
     took.sort_unstable();
     let rate = f64::from(u32::try_from(took.len())?) / seconds;
-    row(&format!("orders paid a second, {buyers} buyers, {} orders", took.len()), &format!("{rate:.1}"));
+    row(
+        &format!("orders paid a second, {buyers} buyers, {} orders", took.len()),
+        &format!("{rate:.1}"),
+    );
     for (name, part) in [("median", 0.5), ("p99", 0.99)] {
         let millis = quantile(&took, part).as_millis();
         row(&format!("order to paid, {name}"), &format!("{millis} ms"));

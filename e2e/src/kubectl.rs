@@ -98,7 +98,8 @@ impl Kubectl {
             .with_context(|| format!("kubectl port-forward says {line:?}"))?;
         let url = format!("http://{address}");
         // kubectl stops forwarding when nobody reads what it says.
-        let reader = tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let reader =
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Forward { url, _child: child, reader })
     }
 

@@ -67,8 +67,7 @@ impl Shopper {
             access_token: String::new(),
             refresh_token: String::new(),
         };
-        let account =
-            json!({"email": shopper.email, "password": shopper.password, "name": "Ada"});
+        let account = json!({"email": shopper.email, "password": shopper.password, "name": "Ada"});
         shopper.post("/auth/register", &account).await?.ok()?;
         shopper.login().await?;
         Ok(shopper)
@@ -222,9 +221,7 @@ impl Shopper {
 /// Live updates of a shopper's orders.
 #[derive(Debug)]
 pub struct Live(
-    tokio_tungstenite::WebSocketStream<
-        tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>,
-    >,
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
 );
 
 impl Live {

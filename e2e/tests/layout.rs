@@ -78,7 +78,8 @@ fn third_party_versions_stand_once() {
 fn services_have_the_same_rooms() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("services");
     for service in SERVICES {
-        for file in ["src/main.rs", "src/lib.rs", "src/http.rs", "openapi.json", "tests/it/main.rs"] {
+        for file in ["src/main.rs", "src/lib.rs", "src/http.rs", "openapi.json", "tests/it/main.rs"]
+        {
             assert!(root.join(service).join(file).exists(), "services/{service}/{file} is missing");
         }
         let main = std::fs::read_to_string(root.join(service).join("src/main.rs")).unwrap();

@@ -42,7 +42,10 @@ pub async fn bad_shops(world: World) -> Result<()> {
 async fn make_namespace(world: &World) -> Result<()> {
     let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
     let metadata = json!({"name": NAMESPACE, "labels": labels});
-    world.kubectl.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await
+    world
+        .kubectl
+        .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
+        .await
 }
 
 /// Five lines become a store.

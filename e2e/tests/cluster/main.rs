@@ -25,7 +25,9 @@ where
 {
     let runtime = Arc::clone(runtime);
     Trial::test(name, move || {
-        runtime.block_on(async { run(World::new()).await }).map_err(|error| format!("{error:?}").into())
+        runtime
+            .block_on(async { run(World::new()).await })
+            .map_err(|error| format!("{error:?}").into())
     })
 }
 
