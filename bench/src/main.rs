@@ -1,5 +1,5 @@
 //! Measures a shop: orders through the whole saga, product reads, memory. Prints table rows in
-//! Markdown. Bounded in time and count; reaches the shop only where `kubectl` says it is.
+//! Markdown. Bounded in time and count; all load goes to a port that `kubectl` forwards on 127.0.0.1.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -72,10 +72,11 @@ fn quantile(sorted: &[Duration], part: f64) -> Duration {
 }
 
 async fn saga(kubectl: &Kubectl, shop: &str, buyers: u32, orders: u32) -> Result<()> {
-    let (url, _forward) = kubectl.reach(&format!("{shop}-gateway"), 80).await?;
-    let scout = Shopper::register(&url).await?;
+    let forward = kubectl.forward(&format!("service/{shop}-gateway"), 80).await?;
+    let url = &forward.url;
+    let scout = Shopper::register(url).await?;
     let product = Arc::new(scout.find_product(i64::from(orders.min(100))).await?);
-    let shoppers = try_join_all((0..buyers).map(|_| Shopper::register(&url))).await?;
+    let shoppers = try_join_all((0..buyers).map(|_| Shopper::register(url))).await?;
     let left = Arc::new(AtomicU32::new(orders));
     let begun = Instant::now();
     let buyers_at_work = shoppers.into_iter().map(|shopper| {
@@ -113,8 +114,9 @@ async fn saga(kubectl: &Kubectl, shop: &str, buyers: u32, orders: u32) -> Result
 }
 
 async fn reads(kubectl: &Kubectl, shop: &str, readers: u32, time: Duration) -> Result<()> {
-    let (url, _forward) = kubectl.reach(&format!("{shop}-gateway"), 80).await?;
-    let scout = Shopper::register(&url).await?;
+    let forward = kubectl.forward(&format!("service/{shop}-gateway"), 80).await?;
+    let url = &forward.url;
+    let scout = Shopper::register(url).await?;
     let product = scout.find_product(1).await?;
     let id = product["id"].as_str().context("a product has an id")?.to_owned();
     let deadline = Instant::now() + time;

@@ -27,7 +27,7 @@ where
     Trial::test(name, move || {
         runtime
             .block_on(async { run(World::new()).await })
-            .map_err(|error| format!("{error:?}").into())
+            .map_err(|error| format!("{error:#}").into())
     })
 }
 
@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         scenario(&runtime, "a_declined_payment_releases_the_stock", purchase::declined),
         scenario(&runtime, "a_repeated_request_orders_once", purchase::repeated),
         scenario(&runtime, "a_client_cannot_cheat", purchase::cheats),
+        scenario(&runtime, "staff_corrects_the_stock", purchase::restocked),
         scenario(&runtime, "every_service_may_be_killed_during_a_purchase", faults::kill_services),
         scenario(&runtime, "every_engine_may_lose_its_pod", faults::delete_engines),
         scenario(&runtime, "the_operator_may_be_killed", faults::kill_operator),

@@ -15,7 +15,7 @@ fn id(thing: &Value) -> Result<&str> {
 }
 
 /// Register, log in, refresh, search, look, order, watch it live, get mail.
-pub async fn buys(world: World) -> Result<()> {
+pub(crate) async fn buys(world: World) -> Result<()> {
     let mut shopper = world.shopper().await?;
     shopper.refresh().await?;
     let found = shopper.get("/products?q=mug&limit=5").await?.ok()?;
@@ -60,7 +60,7 @@ pub async fn buys(world: World) -> Result<()> {
 }
 
 /// From the cart, which then forgets what was bought.
-pub async fn buys_a_cart(world: World) -> Result<()> {
+pub(crate) async fn buys_a_cart(world: World) -> Result<()> {
     let shopper = world.shopper().await?;
     let page = shopper.find_product(3).await?;
     let item = json!({"product_id": id(&page)?, "quantity": 3});
@@ -69,14 +69,14 @@ pub async fn buys_a_cart(world: World) -> Result<()> {
     shopper.wait_for(&order, "paid").await?;
     eventually("the cart is empty", SAGA_PATIENCE, async || {
         let cart = shopper.get("/cart").await?.ok()?;
-        ensure!(cart.to_string().contains(id(&page)?) == false, "{cart}");
+        ensure!(!cart.to_string().contains(id(&page)?), "{cart}");
         Ok(())
     })
     .await
 }
 
 /// More than there is: rejected, and nothing is held.
-pub async fn sold_out(world: World) -> Result<()> {
+pub(crate) async fn sold_out(world: World) -> Result<()> {
     let shopper = world.shopper().await?;
     let page = shopper.find_product(1).await?;
     let product = id(&page)?;
@@ -88,7 +88,7 @@ pub async fn sold_out(world: World) -> Result<()> {
 }
 
 /// Declined: cancelled, and what was held can be sold again.
-pub async fn declined(world: World) -> Result<()> {
+pub(crate) async fn declined(world: World) -> Result<()> {
     let shopper = world.shopper().await?;
     let page = shopper.find_product(1).await?;
     let product = id(&page)?;
@@ -104,7 +104,7 @@ pub async fn declined(world: World) -> Result<()> {
 }
 
 /// The same key twice is one order; the same key for something else is refused; none is refused.
-pub async fn repeated(world: World) -> Result<()> {
+pub(crate) async fn repeated(world: World) -> Result<()> {
     let shopper = world.shopper().await?;
     let page = shopper.find_product(2).await?;
     let product = id(&page)?;
@@ -122,7 +122,7 @@ pub async fn repeated(world: World) -> Result<()> {
 }
 
 /// The client names no price, sees nobody else's order, sells nothing, and is nobody else.
-pub async fn cheats(world: World) -> Result<()> {
+pub(crate) async fn cheats(world: World) -> Result<()> {
     let (shopper, other) = (world.shopper().await?, world.shopper().await?);
     let page = shopper.find_product(1).await?;
     let product = id(&page)?;
@@ -146,5 +146,22 @@ pub async fn cheats(world: World) -> Result<()> {
     tokio::time::timeout(Duration::from_secs(5), shopper.get("/products?limit=1000000000"))
         .await??
         .problem(400, "malformed-request")?;
+    Ok(())
+}
+
+/// The administrator that the operator has made corrects the stock; nobody else may.
+pub(crate) async fn restocked(world: World) -> Result<()> {
+    let (admin, shopper) = (world.admin().await?, world.shopper().await?);
+    let page = shopper.find_product(1).await?;
+    let (product, sku) = (id(&page)?, page["sku"].as_str().context("no sku")?);
+    let before = shopper.available(product).await?;
+    let path = format!("/stock/{sku}/adjustments");
+    let adjustment = json!({"delta": 7, "note": "found behind the shelf"});
+    let key = Uuid::new_v4().to_string();
+    shopper.post_once(&path, &key, &adjustment).await?.problem(403, "forbidden")?;
+    admin.post_once(&path, &key, &adjustment).await?.ok()?;
+    admin.post_once(&path, &key, &adjustment).await?.ok()?;
+    let after = shopper.available(product).await?;
+    ensure!(after == before + 7, "{before} before, {after} after the same request came twice");
     Ok(())
 }

@@ -9,10 +9,10 @@ use e2e::shopper::Shopper;
 use serde_json::{Value, json};
 
 /// Namespace and name of the shop.
-pub const NAMESPACE: &str = "e2e";
-pub const SHOP: &str = "store";
+pub(crate) const NAMESPACE: &str = "e2e";
+pub(crate) const SHOP: &str = "store";
 /// Services of a shop, and whether each may be absent.
-pub const SERVICES: [&str; 9] = [
+pub(crate) const SERVICES: [&str; 9] = [
     "gateway",
     "user",
     "catalog",
@@ -25,21 +25,21 @@ pub const SERVICES: [&str; 9] = [
 ];
 /// How long a shop may take to become ready, or ready again. The aim is a minute; a machine that
 /// also compiles gets more.
-pub const READY_PATIENCE: Duration = Duration::from_mins(5);
+pub(crate) const READY_PATIENCE: Duration = Duration::from_mins(5);
 
 /// Hands to work with.
 #[derive(Clone, Debug)]
-pub struct World {
-    pub kubectl: Kubectl,
+pub(crate) struct World {
+    pub(crate) kubectl: Kubectl,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { kubectl: Kubectl::new(NAMESPACE) }
     }
 
     /// The manifest of the shop with this spec.
-    pub fn shop(spec: &Value) -> Value {
+    pub(crate) fn shop(spec: &Value) -> Value {
         json!({
             "apiVersion": "shop-operator.io/v1alpha1",
             "kind": "Shop",
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// Waits until the shop is ready and the operator has seen its newest spec.
-    pub async fn ready(&self) -> Result<()> {
+    pub(crate) async fn ready(&self) -> Result<()> {
         eventually("the shop is ready", READY_PATIENCE, async || {
             let shop = self.kubectl.get(&["shop", SHOP]).await?;
             let generation = &shop["metadata"]["generation"];
@@ -66,12 +66,12 @@ impl World {
     }
 
     /// Where shoppers go.
-    pub async fn gateway(&self) -> Result<(String, Option<Forward>)> {
+    pub(crate) async fn gateway(&self) -> Result<(String, Option<Forward>)> {
         self.kubectl.reach(&format!("{SHOP}-gateway"), 80).await
     }
 
     /// A new customer.
-    pub async fn shopper(&self) -> Result<Shopper> {
+    pub(crate) async fn shopper(&self) -> Result<Shopper> {
         let (url, forward) = self.gateway().await?;
         // The scenarios need an address that outlives this function.
         if let Some(forward) = forward {
@@ -81,7 +81,7 @@ impl World {
     }
 
     /// The administrator that the operator has made.
-    pub async fn admin(&self) -> Result<Shopper> {
+    pub(crate) async fn admin(&self) -> Result<Shopper> {
         let secret = format!("{SHOP}-admin");
         let read = async |key: &str| {
             let template = format!("go-template={{{{index .data \"{key}\" | base64decode}}}}");
@@ -96,24 +96,24 @@ impl World {
     }
 
     /// The mail sink's web API.
-    pub async fn mail(&self) -> Result<Forward> {
+    pub(crate) async fn mail(&self) -> Result<Forward> {
         self.kubectl.forward(&format!("service/{SHOP}-mail"), 1080).await
     }
 
     /// Selects the pods of a component.
-    pub fn selector(component: &str) -> String {
+    pub(crate) fn selector(component: &str) -> String {
         format!("app.kubernetes.io/instance={SHOP},app.kubernetes.io/component={component}")
     }
 
     /// Names of a component's pods.
-    pub async fn pods(&self, component: &str) -> Result<Vec<String>> {
+    pub(crate) async fn pods(&self, component: &str) -> Result<Vec<String>> {
         let pods = self.kubectl.pods(&Self::selector(component)).await?;
         let names = pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str());
         Ok(names.map(str::to_owned).collect())
     }
 
     /// Proves that the shop sells: a new customer buys something.
-    pub async fn sells(&self) -> Result<()> {
+    pub(crate) async fn sells(&self) -> Result<()> {
         eventually("the shop sells again", READY_PATIENCE, async || {
             let shopper = self.shopper().await?;
             let product = shopper.find_product(1).await?;
@@ -127,7 +127,7 @@ impl World {
 }
 
 /// A condition of an object; null when it has none of that type.
-pub fn condition(object: &Value, kind: &str) -> Value {
+pub(crate) fn condition(object: &Value, kind: &str) -> Value {
     let conditions = object["status"]["conditions"].as_array();
     conditions
         .and_then(|all| all.iter().find(|condition| condition["type"] == kind))
