@@ -25,7 +25,7 @@ pub(crate) async fn kill_services(world: World) -> Result<()> {
             let order_now = shopper.get(&format!("/orders/{order}")).await?.ok()?;
             ensure!(order_now["state"] == "paid", "it is {}", order_now["state"]);
             let payment = shopper.get(&format!("/payments/{order}")).await?.ok()?;
-            ensure!(payment["state"] == "captured", "{payment}");
+            ensure!(payment["status"] == "captured", "{payment}");
             Ok(())
         })
         .await?;
