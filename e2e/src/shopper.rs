@@ -131,9 +131,27 @@ impl Shopper {
         Ok(Answer { status, body })
     }
 
-    /// GET below `/api/v1`.
+    /// GET below `/api/v1`, again while the shop says that it is not available right now.
     pub async fn get(&self, path: &str) -> Result<Answer> {
+        self.patiently(|| self.request(Method::GET, path)).await
+    }
+
+    /// GET below `/api/v1`, whatever the answer.
+    pub async fn get_once(&self, path: &str) -> Result<Answer> {
         Self::send(self.request(Method::GET, path)).await
+    }
+
+    /// Does what every client does about 503 with Retry-After. Only for what may be repeated.
+    async fn patiently(&self, request: impl Fn() -> RequestBuilder) -> Result<Answer> {
+        eventually("the shop is available", SAGA_PATIENCE, || {
+            let request = request();
+            async move {
+                let answer = Self::send(request).await?;
+                ensure!(answer.status != StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+                Ok(answer)
+            }
+        })
+        .await
     }
 
     /// POST below `/api/v1`.
@@ -143,8 +161,10 @@ impl Shopper {
 
     /// POST with an `Idempotency-Key`.
     pub async fn post_once(&self, path: &str, key: &str, body: &Value) -> Result<Answer> {
-        let request = self.request(Method::POST, path).header("Idempotency-Key", key);
-        Self::send(request.json(body)).await
+        self.patiently(|| {
+            self.request(Method::POST, path).header("Idempotency-Key", key).json(body)
+        })
+        .await
     }
 
     /// A product of the catalog that has at least so many units in stock.

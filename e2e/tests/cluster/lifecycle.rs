@@ -122,7 +122,7 @@ pub(crate) async fn roll_out(world: World) -> Result<()> {
     world.kubectl.patch(&format!("shop/{SHOP}"), &patch).await?;
     let browse = async {
         loop {
-            let answer = shopper.get("/products?limit=1").await?;
+            let answer = shopper.get_once("/products?limit=1").await?;
             ensure!(answer.status.is_success(), "a shopper has noticed: {answer:?}");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
@@ -227,7 +227,12 @@ pub(crate) async fn adopt(world: World) -> Result<()> {
     world.ready().await?;
     let (url, forward) = world.gateway().await?;
     shopper.at(&url);
-    shopper.login().await.context("the account has survived")?;
+    eventually("the account has survived", READY_PATIENCE, async || {
+        let mut again = shopper.clone();
+        again.login().await.map(|()| again)
+    })
+    .await
+    .map(|again| shopper = again)?;
     let kept = shopper.get(&format!("/orders/{order}")).await?.ok()?;
     ensure!(kept["state"] == "paid", "{kept}");
     drop(forward);

@@ -77,7 +77,10 @@ impl World {
         if let Some(forward) = forward {
             std::mem::forget(forward);
         }
-        Shopper::register(&url).await
+        eventually("an account can be opened", READY_PATIENCE, async || {
+            Shopper::register(&url).await
+        })
+        .await
     }
 
     /// The administrator that the operator has made.
@@ -92,7 +95,10 @@ impl World {
         if let Some(forward) = forward {
             std::mem::forget(forward);
         }
-        Shopper::with_account(&url, &email, &password).await
+        eventually("the administrator can log in", READY_PATIENCE, async || {
+            Shopper::with_account(&url, &email, &password).await
+        })
+        .await
     }
 
     /// The mail sink's web API.
