@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// Namespace and name of the shop.
 pub(crate) const NAMESPACE: &str = "e2e";
 pub(crate) const SHOP: &str = "store";
-/// Services of a shop, and whether each may be absent.
+/// Services of a shop.
 pub(crate) const SERVICES: [&str; 9] = [
     "gateway",
     "user",
