@@ -88,6 +88,31 @@ build() { # TOOL...
   done
 }
 
+# ---- definitions of APIs that are not ours, as their projects publish them ----
+
+DEFINITIONS=$CACHE/definitions-$(digest lib/build.sh versions)
+
+definitions() { # fills that folder once: a file for each, named as its CustomResourceDefinition is
+  make_once "$DEFINITIONS" "$PROMETHEUS_OPERATOR $GATEWAY_API" "definitions of optional APIs" collect_definitions
+}
+
+collect_definitions() {
+  need_go
+  mkdir -p "$DEFINITIONS"
+  copy_definitions "github.com/prometheus-operator/prometheus-operator@$PROMETHEUS_OPERATOR" example/prometheus-operator-crd \
+    monitoring.coreos.com servicemonitors
+  copy_definitions "sigs.k8s.io/gateway-api@$GATEWAY_API" config/crd/standard gateway.networking.k8s.io gateways httproutes
+}
+
+copy_definitions() { # MODULE@VERSION DIRECTORY GROUP PLURAL...
+  local from group=$3 plural
+  # Go compares the module with its checksum database.
+  (cd / && go mod download "$1")
+  from=$(cd / && go list -m -f '{{.Dir}}' "$1")/$2
+  shift 3
+  for plural; do install -m 644 "$from/${group}_$plural.yaml" "$DEFINITIONS/$plural.$group.yaml"; done
+}
+
 # ---- engines that are not Debian packages: the image and the tests use the same files ----
 
 kafka_home() { # prints a folder with libs/ and log4j2.properties, filled once
