@@ -60,6 +60,8 @@ choose_cluster() {
         cluster/cluster up
         cluster/cluster build helm >/dev/null
         KUBECONFIG=$(cluster/cluster kubeconfig)
+        AUDIT_LOG=$(cluster/cluster audit-log)
+        export AUDIT_LOG
     else
         command -v kubectl >/dev/null || die "kubectl is missing"
         command -v helm >/dev/null || cluster/cluster build helm >/dev/null

@@ -1,5 +1,5 @@
 //! Measures a shop: orders through the whole saga, product reads, memory. Prints table rows in
-//! Markdown. Bounded in time and count; all load goes to a port that `kubectl` forwards on 127.0.0.1.
+//! Markdown. Bounded in time and count.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use e2e::kubectl::Kubectl;
 use e2e::shopper::Shopper;
 use futures_util::future::try_join_all;
+use serde_json::Value;
 
 #[derive(Parser)]
 struct Cli {
@@ -37,8 +38,11 @@ enum Command {
         #[arg(long, default_value_t = 15)]
         seconds: u64,
     },
-    /// Resident memory of each service, from its own metrics.
-    Memory,
+    /// Memory and start of each process, and the operator's writes while there is nothing to do.
+    Rest {
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
 }
 
 #[tokio::main]
@@ -50,7 +54,7 @@ async fn main() -> Result<()> {
         Command::Reads { readers, seconds } => {
             reads(&kubectl, &cli.shop, readers, Duration::from_secs(seconds)).await
         }
-        Command::Memory => memory(&kubectl, &cli.shop).await,
+        Command::Rest { seconds } => rest(&kubectl, &cli.shop, Duration::from_secs(seconds)).await,
     }
 }
 
@@ -72,11 +76,10 @@ fn quantile(sorted: &[Duration], part: f64) -> Duration {
 }
 
 async fn saga(kubectl: &Kubectl, shop: &str, buyers: u32, orders: u32) -> Result<()> {
-    let forward = kubectl.forward(&format!("service/{shop}-gateway"), 80).await?;
-    let url = &forward.url;
-    let scout = Shopper::register(url).await?;
+    let at = kubectl.reach(&format!("{shop}-gateway"), 80).await?;
+    let scout = Shopper::register(&at).await?;
     let product = Arc::new(scout.find_product(i64::from(orders.min(100))).await?);
-    let shoppers = try_join_all((0..buyers).map(|_| Shopper::register(url))).await?;
+    let shoppers = try_join_all((0..buyers).map(|_| Shopper::register(&at))).await?;
     let left = Arc::new(AtomicU32::new(orders));
     let begun = Instant::now();
     let buyers_at_work = shoppers.into_iter().map(|shopper| {
@@ -89,7 +92,7 @@ async fn saga(kubectl: &Kubectl, shop: &str, buyers: u32, orders: u32) -> Result
                 let begun = Instant::now();
                 let order = shopper.order(id, 1, "tok_visa").await?;
                 let end = shopper.wait_for_end(&order).await?;
-                anyhow::ensure!(end["state"] == "paid", "{end}");
+                anyhow::ensure!(end["status"] == "paid", "{end}");
                 took.push(begun.elapsed());
             }
             anyhow::Ok(took)
@@ -114,9 +117,8 @@ async fn saga(kubectl: &Kubectl, shop: &str, buyers: u32, orders: u32) -> Result
 }
 
 async fn reads(kubectl: &Kubectl, shop: &str, readers: u32, time: Duration) -> Result<()> {
-    let forward = kubectl.forward(&format!("service/{shop}-gateway"), 80).await?;
-    let url = &forward.url;
-    let scout = Shopper::register(url).await?;
+    let at = kubectl.reach(&format!("{shop}-gateway"), 80).await?;
+    let scout = Shopper::register(&at).await?;
     let product = scout.find_product(1).await?;
     let id = product["id"].as_str().context("a product has an id")?.to_owned();
     let deadline = Instant::now() + time;
@@ -144,20 +146,58 @@ async fn reads(kubectl: &Kubectl, shop: &str, readers: u32, time: Duration) -> R
     Ok(())
 }
 
-async fn memory(kubectl: &Kubectl, shop: &str) -> Result<()> {
-    let selector = format!("app.kubernetes.io/instance={shop},shop-operator.io/metrics=true");
-    for pod in kubectl.pods(&selector).await? {
-        let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
-        let component = pod["metadata"]["labels"]["app.kubernetes.io/component"].as_str();
-        let forward = kubectl.forward(&format!("pod/{name}"), 9091).await?;
-        let text = reqwest::get(format!("{}/metrics", forward.url)).await?.text().await?;
-        let bytes: f64 = text
-            .lines()
-            .find_map(|line| line.strip_prefix("process_resident_memory_bytes "))
-            .context("the pod does not say how much memory it has")?
-            .parse()?;
-        let mebibytes = bytes / f64::from(1 << 20);
-        row(&format!("idle RSS of {}", component.unwrap_or(name)), &format!("{mebibytes:.1} MiB"));
+/// What each process says of itself while nobody shops, and what the operator writes meanwhile.
+async fn rest(kubectl: &Kubectl, shop: &str, time: Duration) -> Result<()> {
+    let services = format!("app.kubernetes.io/instance={shop},shop-operator.io/metrics=true");
+    for pod in kubectl.pods(&services).await? {
+        let (name, component) = named(&pod)?;
+        let metrics = kubectl.metrics(name).await?;
+        row(&format!("{component}: RSS at rest"), &mebibytes(&metrics)?);
+        let started = sum(&metrics, "service_start_duration_seconds")? * 1000.0;
+        row(&format!("{component}: start to ready"), &format!("{started:.0} ms"));
     }
+    let operator = Kubectl::new("shop-system");
+    let pods = operator.pods("app.kubernetes.io/name=shop-operator").await?;
+    let written = async || {
+        let mut writes = 0.0;
+        for pod in &pods {
+            let metrics = operator.metrics(named(pod)?.0).await?;
+            let lines = metrics.lines().filter(|line| !line.contains("resource=\"leases\""));
+            writes += sum(&lines.collect::<Vec<_>>().join("\n"), "shop_operator_writes_total")?;
+        }
+        anyhow::Ok(writes)
+    };
+    for pod in &pods {
+        let metrics = operator.metrics(named(pod)?.0).await?;
+        row("operator: RSS of a replica at rest", &mebibytes(&metrics)?);
+    }
+    let before = written().await?;
+    tokio::time::sleep(time).await;
+    let what = format!("operator: writes within {} s at rest, without its Lease", time.as_secs());
+    row(&what, &(written().await? - before).to_string());
     Ok(())
+}
+
+/// Name and component of a pod.
+fn named(pod: &Value) -> Result<(&str, &str)> {
+    let metadata = &pod["metadata"];
+    let component = metadata["labels"]["app.kubernetes.io/component"].as_str();
+    let name = metadata["name"].as_str().context("a pod has a name")?;
+    Ok((name, component.unwrap_or(name)))
+}
+
+fn mebibytes(metrics: &str) -> Result<String> {
+    let bytes = sum(metrics, "process_resident_memory_bytes")?;
+    Ok(format!("{:.1} MiB", bytes / f64::from(1 << 20)))
+}
+
+/// Sum of all series of a metric.
+fn sum(metrics: &str, name: &str) -> Result<f64> {
+    let series = metrics.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()).flatten()
+    });
+    let values = series.map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+    anyhow::ensure!(!values.is_empty(), "{name} is not measured");
+    Ok(values.iter().sum())
 }

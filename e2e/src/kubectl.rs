@@ -1,12 +1,16 @@
 //! The cluster, through the `kubectl` that everybody has.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
+
+/// Port of probes and metrics, of services and the operator alike.
+const ADMIN: u16 = 9091;
 
 /// A namespace of a cluster.
 #[derive(Clone, Debug)]
@@ -103,21 +107,36 @@ impl Kubectl {
         Ok(Forward { url, _child: child, reader })
     }
 
-    /// An URL that reaches a Service from here: its own address where that is routed to, as on the
+    /// What a pod measures of itself, from its admin port, in the text format of Prometheus.
+    pub async fn metrics(&self, pod: &str) -> Result<String> {
+        let forward = self.forward(&format!("pod/{pod}"), ADMIN).await?;
+        let answer = reqwest::get(format!("{}/metrics", forward.url)).await?.error_for_status()?;
+        Ok(answer.text().await?)
+    }
+
+    /// Finds a way to a Service from here: its own address where that is routed to, as on the
     /// cluster of `cluster/`, else a forwarded port.
-    pub async fn reach(&self, service: &str, port: u16) -> Result<(String, Option<Forward>)> {
+    pub async fn reach(&self, service: &str, port: u16) -> Result<Address> {
         let object = self.get(&["service", service]).await?;
         if let Some(address) = object["spec"]["clusterIP"].as_str() {
             let ports = object["spec"]["ports"].as_array().cloned().unwrap_or_default();
             let exposed = ports.iter().find_map(|p| p["port"].as_u64()).unwrap_or(u64::from(port));
             let connect = tokio::net::TcpStream::connect(format!("{address}:{exposed}"));
             if matches!(tokio::time::timeout(Duration::from_secs(1), connect).await, Ok(Ok(_))) {
-                return Ok((format!("http://{address}:{exposed}"), None));
+                return Ok(Address { url: format!("http://{address}:{exposed}"), _forward: None });
             }
         }
         let forward = self.forward(&format!("service/{service}"), port).await?;
-        Ok((forward.url.clone(), Some(forward)))
+        Ok(Address { url: forward.url.clone(), _forward: Some(Arc::new(forward)) })
     }
+}
+
+/// Where a Service is reached from here. A forwarded port ends with the last clone.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// Scheme, host and port.
+    pub url: String,
+    _forward: Option<Arc<Forward>>,
 }
 
 /// A forwarded port. Ends when dropped.

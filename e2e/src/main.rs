@@ -21,13 +21,13 @@ struct Cli {
 async fn main() -> Result<()> {
     let cli = Cli::parse();
     let kubectl = Kubectl::new(&cli.namespace);
-    let (url, _forward) = kubectl.reach(&format!("{}-gateway", cli.shop), 80).await?;
-    let shopper = Shopper::register(&url).await?;
+    let at = kubectl.reach(&format!("{}-gateway", cli.shop), 80).await?;
+    let shopper = Shopper::register(&at).await?;
     let product = shopper.find_product(1).await?;
     let id = product["id"].as_str().unwrap_or_default();
     let order = shopper.order(id, 1, "tok_visa").await?;
     shopper.wait_for(&order, "paid").await?;
     println!("{} bought {} (order {order}, paid)", shopper.email, product["name"]);
-    println!("{url}");
+    println!("{}", at.url);
     Ok(())
 }

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
 use crate::eventually;
+use crate::kubectl::Address;
 
 /// How long an order may take to reach its end.
 pub const SAGA_PATIENCE: Duration = Duration::from_mins(1);
@@ -46,27 +47,21 @@ impl Answer {
 /// A shopper with an account.
 #[derive(Clone, Debug)]
 pub struct Shopper {
-    base: String,
+    at: Address,
     client: Client,
     /// E-mail address.
     pub email: String,
     password: String,
     access_token: String,
     refresh_token: String,
+    traceparent: Option<String>,
 }
 
 impl Shopper {
     /// Opens an account at the shop and logs in.
-    pub async fn register(base: &str) -> Result<Self> {
-        let client = Client::builder().timeout(Duration::from_secs(30)).build()?;
-        let mut shopper = Self {
-            base: base.to_owned(),
-            client,
-            email: format!("shopper-{}@example.com", Uuid::new_v4().simple()),
-            password: format!("correct horse {}", Uuid::new_v4()),
-            access_token: String::new(),
-            refresh_token: String::new(),
-        };
+    pub async fn register(at: &Address) -> Result<Self> {
+        let email = format!("shopper-{}@example.com", Uuid::new_v4().simple());
+        let mut shopper = Self::new(at, email, format!("correct horse {}", Uuid::new_v4()))?;
         let account = json!({"email": shopper.email, "password": shopper.password, "name": "Ada"});
         shopper.post("/auth/register", &account).await?.ok()?;
         shopper.login().await?;
@@ -74,22 +69,40 @@ impl Shopper {
     }
 
     /// Logs somebody in who has an account already.
-    pub async fn with_account(base: &str, email: &str, password: &str) -> Result<Self> {
-        let mut shopper = Self {
-            base: base.to_owned(),
-            client: Client::builder().timeout(Duration::from_secs(30)).build()?,
-            email: email.to_owned(),
-            password: password.to_owned(),
-            access_token: String::new(),
-            refresh_token: String::new(),
-        };
+    pub async fn with_account(at: &Address, email: &str, password: &str) -> Result<Self> {
+        let mut shopper = Self::new(at, email.to_owned(), password.to_owned())?;
         shopper.login().await?;
         Ok(shopper)
     }
 
+    fn new(at: &Address, email: String, password: String) -> Result<Self> {
+        Ok(Self {
+            at: at.clone(),
+            client: Client::builder().timeout(Duration::from_secs(30)).build()?,
+            email,
+            password,
+            access_token: String::new(),
+            refresh_token: String::new(),
+            traceparent: None,
+        })
+    }
+
     /// The same shopper at another address of the shop.
-    pub fn at(&mut self, base: &str) {
-        base.clone_into(&mut self.base);
+    #[must_use]
+    pub fn moved(mut self, at: &Address) -> Self {
+        self.at = at.clone();
+        self
+    }
+
+    /// The same shopper, whose requests belong to this span (W3C Trace Context).
+    pub fn tracing(mut self, traceparent: &str) -> Self {
+        self.traceparent = Some(traceparent.to_owned());
+        self
+    }
+
+    /// What nobody else may get to know.
+    pub fn secrets(&self) -> [&str; 4] {
+        [&self.email, &self.password, &self.access_token, &self.refresh_token]
     }
 
     /// Logs in with the password.
@@ -119,7 +132,9 @@ impl Shopper {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.client.request(method, format!("{}/api/v1{path}", self.base));
+        let request = self.client.request(method, format!("{}/api/v1{path}", self.at.url));
+        let request =
+            self.traceparent.iter().fold(request, |r, span| r.header("traceparent", span));
         if self.access_token.is_empty() { request } else { request.bearer_auth(&self.access_token) }
     }
 
@@ -212,7 +227,7 @@ impl Shopper {
     pub async fn wait_for(&self, order: &str, state: &str) -> Result<Value> {
         eventually(&format!("order {order} is {state}"), SAGA_PATIENCE, async || {
             let order = self.get(&format!("/orders/{order}")).await?.ok()?;
-            ensure!(order["state"] == state, "it is {}", order["state"]);
+            ensure!(order["status"] == state, "it is {}", order["status"]);
             Ok(order)
         })
         .await
@@ -222,8 +237,8 @@ impl Shopper {
     pub async fn wait_for_end(&self, order: &str) -> Result<Value> {
         eventually(&format!("order {order} has ended"), SAGA_PATIENCE, async || {
             let order = self.get(&format!("/orders/{order}")).await?.ok()?;
-            let open = order["state"] == "pending" || order["state"] == "reserved";
-            ensure!(!open, "it is {}", order["state"]);
+            let open = order["status"] == "pending" || order["status"] == "reserved";
+            ensure!(!open, "it is {}", order["status"]);
             Ok(order)
         })
         .await
@@ -231,7 +246,7 @@ impl Shopper {
 
     /// Opens the live updates.
     pub async fn live(&self) -> Result<Live> {
-        let url = self.base.replacen("http", "ws", 1);
+        let url = self.at.url.replacen("http", "ws", 1);
         let url = format!("{url}/api/v1/live?access_token={}", self.access_token);
         let (socket, _) = tokio_tungstenite::connect_async(url).await?;
         Ok(Live(socket))

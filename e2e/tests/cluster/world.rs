@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::eventually;
-use e2e::kubectl::{Forward, Kubectl};
+use e2e::kubectl::{Address, Forward, Kubectl};
 use e2e::shopper::Shopper;
 use serde_json::{Value, json};
 
@@ -66,19 +66,14 @@ impl World {
     }
 
     /// Where shoppers go.
-    pub(crate) async fn gateway(&self) -> Result<(String, Option<Forward>)> {
+    pub(crate) async fn gateway(&self) -> Result<Address> {
         self.kubectl.reach(&format!("{SHOP}-gateway"), 80).await
     }
 
     /// A new customer.
     pub(crate) async fn shopper(&self) -> Result<Shopper> {
-        let (url, forward) = self.gateway().await?;
-        // The scenarios need an address that outlives this function.
-        if let Some(forward) = forward {
-            std::mem::forget(forward);
-        }
         eventually("an account can be opened", READY_PATIENCE, async || {
-            Shopper::register(&url).await
+            Shopper::register(&self.gateway().await?).await
         })
         .await
     }
@@ -91,12 +86,8 @@ impl World {
             self.kubectl.run(&["get", "secret", &secret, "-o", &template]).await
         };
         let (email, password) = (read("email").await?, read("password").await?);
-        let (url, forward) = self.gateway().await?;
-        if let Some(forward) = forward {
-            std::mem::forget(forward);
-        }
         eventually("the administrator can log in", READY_PATIENCE, async || {
-            Shopper::with_account(&url, &email, &password).await
+            Shopper::with_account(&self.gateway().await?, &email, &password).await
         })
         .await
     }

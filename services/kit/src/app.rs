@@ -6,12 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router, middleware};
 use contracts::{env, ports};
 use futures_util::future::BoxFuture;
-use http::{StatusCode, header};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -21,10 +19,11 @@ use tonic::service::Routes;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
+use crate::admin::{self, Readiness};
 use crate::config::{Env, FromEnv};
 use crate::service::{Common, Service, StartError, verifier};
 use crate::telemetry::chain;
-use crate::{grpc, http as edge, metrics, postgres};
+use crate::{grpc, http as edge, postgres};
 
 /// How long a request may take.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
@@ -32,8 +31,6 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 const BODY_LIMIT: usize = 1 << 20;
 /// How long requests and tasks that are under way may still take after the listeners have closed.
 const FINISH: Duration = Duration::from_secs(20);
-/// How long a readiness check may take.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long clients keep a gRPC connection: a new one finds new pods.
 const GRPC_CONNECTION_AGE: Duration = Duration::from_mins(1);
 
@@ -74,7 +71,6 @@ pub struct Bound {
 }
 
 type Task = BoxFuture<'static, Result<(), StartError>>;
-type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), StartError>> + Send + Sync>;
 
 /// A service that is being put together.
 pub struct App {
@@ -88,7 +84,7 @@ pub struct App {
     http: Router,
     grpc: Option<Routes>,
     tasks: Vec<(&'static str, Task)>,
-    checks: Vec<(&'static str, Check)>,
+    readiness: Readiness,
     pools: Vec<PgPool>,
     verifier: Arc<crate::auth::Verifier>,
     listeners: [TcpListener; 3],
@@ -100,15 +96,16 @@ impl App {
         let listen = &common.listen;
         let listeners =
             [bind(listen.http).await?, bind(listen.grpc).await?, bind(listen.admin).await?];
+        let draining = Arc::default();
         Ok(Self {
             stop: CancellationToken::new(),
             name: S::NAME,
             openapi: Some(S::openapi()),
-            draining: Arc::default(),
             http: Router::new(),
             grpc: None,
             tasks: Vec::new(),
-            checks: Vec::new(),
+            readiness: Readiness::new(Arc::clone(&draining)),
+            draining,
             pools: Vec::new(),
             verifier: verifier(&common)?,
             listeners,
@@ -169,11 +166,10 @@ impl App {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<StartError>,
     {
-        let check: Check = Arc::new(move || {
+        self.readiness.add(name, move || {
             let check = check();
             Box::pin(async move { check.await.map_err(Into::into) })
         });
-        self.checks.push((name, check));
         self
     }
 
@@ -218,7 +214,7 @@ impl App {
         let draining = self.draining();
         let admin_stop = CancellationToken::new();
         let mut tasks = self.spawn(&admin_stop);
-        tracing::info!(service = name, "ready to serve");
+        tracing::info!(service = name, "listening");
         let failed = tokio::select! {
             failed = first_end(&mut tasks) => Some(failed),
             () = end => None,
@@ -241,7 +237,7 @@ impl App {
         self,
         admin_stop: &CancellationToken,
     ) -> JoinSet<(&'static str, Result<(), StartError>)> {
-        let Self { stop, http, grpc, tasks, checks, pools, verifier, listeners, .. } = self;
+        let Self { stop, http, grpc, tasks, readiness, pools, verifier, listeners, .. } = self;
         let [http_listener, grpc_listener, admin_listener] = listeners;
         let mut set = JoinSet::new();
         let routes =
@@ -268,7 +264,7 @@ impl App {
         for (name, task) in tasks {
             set.spawn(async move { (name, task.await) });
         }
-        let admin = admin(checks, pools, self.draining);
+        let admin = admin::routes(Arc::new(readiness), pools);
         let stopped = admin_stop.clone().cancelled_owned();
         // Answers to the very end, so it is no part of the set that is waited for.
         tokio::spawn(async move {
@@ -317,37 +313,4 @@ fn docs(openapi: &OpenApi) -> Router {
     let swagger = utoipa_swagger_ui::SwaggerUi::new("/swagger-ui")
         .external_url_unchecked("/openapi.json", document);
     Router::new().merge(swagger)
-}
-
-fn admin(
-    checks: Vec<(&'static str, Check)>,
-    pools: Vec<PgPool>,
-    draining: Arc<AtomicBool>,
-) -> Router {
-    let checks = Arc::new(checks);
-    let ready = async move || {
-        if draining.load(Ordering::Relaxed) {
-            return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
-        }
-        for (name, check) in checks.iter() {
-            let outcome = tokio::time::timeout(CHECK_TIMEOUT, check()).await;
-            let reason = match outcome {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => chain(&*error),
-                Err(_) => "no answer in time".to_owned(),
-            };
-            tracing::warn!(check = name, reason, "not ready");
-            return (StatusCode::SERVICE_UNAVAILABLE, format!("{name}: {reason}\n"));
-        }
-        (StatusCode::OK, "ready\n".to_owned())
-    };
-    let metrics = async move || {
-        pools.iter().for_each(postgres::observe);
-        ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text())
-    };
-    Router::new()
-        .route("/live", get(async || "live\n"))
-        .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .fallback(async |_: Request| StatusCode::NOT_FOUND)
 }

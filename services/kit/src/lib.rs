@@ -7,6 +7,7 @@ pub mod secret;
 pub mod telemetry;
 
 #[cfg(feature = "service")]
+mod admin;
 pub mod app;
 #[cfg(feature = "service")]
 pub mod auth;

@@ -8,10 +8,10 @@ use contracts::{Currency, env};
 use sqlx::migrate::Migrator;
 
 use crate::app::{App, Listen};
-use crate::auth;
 use crate::config::{ConfigError, Env, FromEnv};
 use crate::postgres;
 use crate::telemetry::{self, Telemetry, chain};
+use crate::{admin, auth};
 
 /// Whatever keeps a service from starting.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -132,6 +132,7 @@ impl<C: FromEnv> FromEnv for Both<C> {
 
 /// The whole of a service's `main`.
 pub fn run<S: Service>() -> ExitCode {
+    admin::begin();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         // More threads than this only cost memory in a pod with a fraction of a core.

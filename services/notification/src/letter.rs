@@ -103,7 +103,9 @@ impl Letter {
                 ]
             }
             Self::Rejected { shortages, .. } => vec![
-                say("There is too little in stock for your order. Nothing was charged."),
+                say(
+                    "There is too little in stock for your order. What you may have paid goes back to you.",
+                ),
                 Part::Table(shortages.iter().map(shortage).collect()),
             ],
             Self::Cancelled { reason, .. } => vec![say(match reason {

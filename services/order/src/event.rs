@@ -50,7 +50,7 @@ words! {
         Captured,
         /// The provider has refused.
         Declined,
-        /// It was taken after the order had ended, and is to go back.
+        /// It was taken for an order that has ended, and is to go back.
         RefundRequested,
         /// It went back.
         Refunded,

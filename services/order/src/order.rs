@@ -82,7 +82,8 @@ fn step(order: Option<&Order>, event: &Event) -> Result<Step, Illegal> {
         (Some(Shipped), E::Delivered {}) => To(Delivered),
         (Some(Delivered), E::Delivered {}) => Repeated,
 
-        (Some(Pending | Reserved), E::Rejected { .. }) => To(Rejected),
+        // A paid one too: its reservation had run out, and the units are sold.
+        (Some(Pending | Reserved | Paid), E::Rejected { .. }) => To(Rejected),
         (Some(Rejected), E::Rejected { .. }) => Repeated,
         (Some(Pending | Reserved), E::Cancelled { .. }) => To(Cancelled),
         (Some(Cancelled), E::Cancelled { .. }) => Repeated,
@@ -170,6 +171,9 @@ impl Order {
             Event::Rejected { shortages } => {
                 self.end(Reason::OutOfStock);
                 self.reason_detail = Some(missing(shortages));
+                if self.payment == Payment::Captured {
+                    self.payment = Payment::RefundRequested;
+                }
             }
             Event::Paid { payment_id } => {
                 self.payment = Payment::Captured;

@@ -7,10 +7,10 @@ use contracts::proto::catalog::catalog_client::CatalogClient;
 use contracts::proto::catalog::{GetProductsRequest, Product};
 use contracts::{Money, ProductId};
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use kit::grpc::{Client, Peer};
+use kit::http::{call, propagate_trace};
 use kit::problem::{Problem, Result, UNAUTHENTICATED};
-use kit::telemetry::propagate_trace;
 use reqwest::Url;
 use serde::Deserialize;
 
@@ -58,7 +58,7 @@ fn offer(product: Product) -> Result<(ProductId, Offer), BoxError> {
 #[derive(Clone, Debug)]
 pub struct Carts {
     client: reqwest::Client,
-    url: Url,
+    url: Uri,
 }
 
 /// What an order needs of a cart.
@@ -77,24 +77,20 @@ impl Carts {
     /// The cart service at this address.
     pub fn new(base: &Url) -> Result<Self, BoxError> {
         let client = reqwest::Client::builder().timeout(CART_DEADLINE).build()?;
-        Ok(Self { client, url: base.join("/api/v1/cart")? })
+        Ok(Self { client, url: base.join("/api/v1/cart")?.as_str().parse()? })
     }
 
     /// What is in the cart of whoever sends a request with these headers.
     pub async fn items(&self, headers: &HeaderMap) -> Result<Vec<Item>> {
-        let mut trace = HashMap::new();
-        propagate_trace(&mut trace);
-        // The cart service verifies the caller itself.
-        let request = headers
-            .get_all(AUTHORIZATION)
-            .iter()
-            .fold(self.client.get(self.url.clone()), |request, value| {
-                request.header(AUTHORIZATION, value)
-            });
-        let request = trace
-            .iter()
-            .fold(request, |request, (name, value)| request.header(name.as_str(), value.as_str()));
-        let answer = request.send().await.map_err(Problem::unavailable)?;
+        let send = async {
+            // The cart service verifies the caller itself.
+            let tokens = headers.get_all(AUTHORIZATION).iter().cloned();
+            let mut headers: HeaderMap = tokens.map(|token| (AUTHORIZATION, token)).collect();
+            propagate_trace(&mut headers);
+            self.client.get(self.url.to_string()).headers(headers).send().await
+        };
+        let answer = call(&Method::GET, &self.url, reqwest::Response::status, send).await;
+        let answer = answer.map_err(Problem::unavailable)?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             // The token has ended between two looks at the clock.
             return Err(Problem::new(UNAUTHENTICATED, "the access token is not valid"));

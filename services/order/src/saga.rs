@@ -17,7 +17,7 @@ use prometheus::{HistogramVec, IntCounterVec};
 use sqlx::PgConnection;
 
 use crate::db;
-use crate::event::{Event, State};
+use crate::event::{Event, Payment, State};
 use crate::order::{Illegal, Order};
 
 static ORDERS: LazyLock<IntCounterVec> =
@@ -112,6 +112,10 @@ impl Saga {
             Event::Rejected { shortages } => {
                 let shortages = shortages.clone();
                 outbox.append(tx, &OrderRejected { order_id, user_id, shortages }).await?;
+                if order.payment == Payment::RefundRequested {
+                    let refund = OrderRefundRequested { order_id, user_id, amount: total };
+                    outbox.append(tx, &refund).await?;
+                }
             }
             Event::Paid { .. } => {
                 let lines = order.lines.clone();

@@ -33,7 +33,7 @@ pub struct OrderView {
     /// Whose it is.
     pub user_id: UserId,
     /// How far it has come.
-    pub state: State,
+    pub status: State,
     /// Where the money is.
     pub payment: Payment,
     /// Where the goods are.
@@ -61,7 +61,7 @@ impl From<Order> for OrderView {
         Self {
             id: order.id,
             user_id: order.user_id,
-            state: order.state,
+            status: order.state,
             payment: order.payment,
             fulfilment: order.fulfilment,
             reason: order.reason,
@@ -87,7 +87,7 @@ pub struct HistoryEntry {
     /// When.
     pub created_at: DateTime<Utc>,
     /// How far the order had come.
-    pub state: State,
+    pub status: State,
     /// Where the money was.
     pub payment: Payment,
     /// Where the goods were.
@@ -116,7 +116,7 @@ pub fn entries(history: &[(Event, DateTime<Utc>)]) -> Result<Vec<HistoryEntry>, 
             seq: after.version,
             r#type: event.name(),
             created_at: *at,
-            state: after.state,
+            status: after.state,
             payment: after.payment,
             fulfilment: after.fulfilment,
             reason: after.reason,

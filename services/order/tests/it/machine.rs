@@ -67,6 +67,10 @@ fn is_legal(history: &[&str]) -> bool {
     if way.starts_with(rest) {
         return true;
     }
+    // Paid, but the stock was gone: to reject it is to ask for the refund.
+    if let Some(money) = rest.strip_prefix(&["reserved", "paid", "rejected"]) {
+        return ["refunded"].starts_with(money);
+    }
     let rest = rest.strip_prefix(&["reserved"]).unwrap_or(rest);
     let ends = ["rejected", "cancelled", "expired"];
     let [end, money @ ..] = rest else {

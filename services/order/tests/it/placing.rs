@@ -10,7 +10,7 @@ use crate::world::{World, json_of, pointers, total};
 async fn an_order_is_taken_with_the_names_and_prices_of_the_catalog() {
     let world = World::start().await;
     let order = json_of(world.try_place("k", &world.wish()).await, 202).await;
-    assert_eq!(order["state"], "pending");
+    assert_eq!(order["status"], "pending");
     assert_eq!(order["payment"], "unpaid");
     assert_eq!(order["fulfilment"], "none");
     assert_eq!(order["user_id"], json!(world.user));

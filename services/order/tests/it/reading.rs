@@ -87,7 +87,7 @@ async fn staff_ship_and_deliver_and_then_it_was_received() {
     }
     for _ in 0..2 {
         let order = json_of(world.post_as_staff(&deliver).await, 200).await;
-        assert_eq!((&order["state"], &order["version"]), (&"delivered".into(), &5.into()));
+        assert_eq!((&order["status"], &order["version"]), (&"delivered".into(), &5.into()));
     }
     assert!(received(user.clone(), thing.clone()).await.unwrap());
     assert!(!received(user.clone(), ProductId::new().to_string()).await.unwrap());

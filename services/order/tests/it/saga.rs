@@ -96,6 +96,29 @@ async fn money_for_an_ended_order_goes_back() {
     assert_eq!(world.told(id).await, wanted[..4]);
 }
 
+/// The reservation has run out while the provider was charging, and others have bought the units.
+#[tokio::test]
+async fn a_paid_order_whose_stock_is_gone_is_rejected_and_its_money_goes_back() {
+    let world = World::start().await;
+    let id = world.reserved().await;
+    let capture = captured(id);
+    world.tell_thrice(&capture).await;
+    world.tell_thrice(&stock_rejected(id)).await;
+    let order = world.reaches(id, "rejected").await;
+    assert_eq!(order["reason"], "out_of_stock");
+    let axes = (&order["payment"], &order["fulfilment"]);
+    assert_eq!(axes, (&"refund_requested".into(), &"released".into()));
+    let told = world.service.published::<OrderRefundRequested>(id.uuid()).await;
+    assert_eq!((told.user_id, told.amount), (world.user, total()));
+
+    let (order_id, payment_id, amount) = (id, capture.payment_id, total());
+    world.tell_thrice(&PaymentRefunded { order_id, payment_id, amount }).await;
+    assert_eq!(world.reaches(id, "rejected").await["payment"], "refunded");
+    assert_eq!(world.history(id).await, ["placed", "reserved", "paid", "rejected", "refunded"]);
+    let told = ["placed", "reserved", "paid", "rejected", "refund_requested"];
+    assert_eq!(world.told(id).await, told);
+}
+
 /// Inventory reads the order's topic in order: it hears of the end after the placing that it has
 /// answered, so whatever it holds by then it gives back. Nothing is left for the order to do.
 #[tokio::test]
@@ -146,7 +169,6 @@ async fn contradictions_are_refused_and_leave_no_trace() {
         .await;
     refused(&world, captured(paid)).await;
     refused(&world, failed(paid)).await;
-    refused(&world, stock_rejected(paid)).await;
     refused(&world, stock_reserved(OrderId::new())).await;
     assert_eq!(world.history(pending).await, ["placed"]);
     assert_eq!(world.history(reserved).await, ["placed", "reserved"]);

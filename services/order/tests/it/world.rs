@@ -84,7 +84,7 @@ impl World {
     pub(crate) async fn reaches(&self, order: OrderId, state: &str) -> Value {
         eventually(&format!("{order} is {state}"), async || {
             let order = self.get(&format!("/api/v1/orders/{order}")).await;
-            (order["state"] == state).then_some(order)
+            (order["status"] == state).then_some(order)
         })
         .await
     }
