@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header;
 use kit::auth::Caller;
-use kit::http::Route;
+use kit::http::{Route, UNMATCHED};
 use kit::problem::Result;
 
 use crate::Edge;
@@ -36,7 +36,7 @@ pub async fn log(
     request.extensions_mut().insert(client);
     let matched = request.extensions().get::<MatchedPath>();
     let own = matched.map(MatchedPath::as_str).filter(|path| *path != REST).map(str::to_owned);
-    let found = routes::find(request.uri().path()).map_or("unmatched", |(route, _)| route);
+    let found = routes::find(request.uri().path()).map_or(UNMATCHED, |(route, _)| route);
     line.route = own.clone().unwrap_or_else(|| found.to_owned());
     let mut response = next.run(request).await;
     if own.is_none() {

@@ -40,7 +40,8 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Makes a client's headers fit to be sent to a service: says who the client is, and lets nothing
-/// else say it. The trace of the current span replaces that of the client, whose child it is.
+/// else say it. The client's trace context goes too: the service continues a span of ours, which
+/// the proxy names with each attempt.
 pub fn to_upstream(headers: &mut HeaderMap, client: &Client) {
     strip_hop_by_hop(headers);
     let spoofed: Vec<HeaderName> = headers.keys().filter(|name| claims(name)).cloned().collect();
@@ -60,7 +61,6 @@ pub fn to_upstream(headers: &mut HeaderMap, client: &Client) {
     headers.remove(header::HOST);
     headers.remove("traceparent");
     headers.remove("tracestate");
-    kit::http::propagate_trace(headers);
 }
 
 fn claims(name: &HeaderName) -> bool {

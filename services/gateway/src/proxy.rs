@@ -170,7 +170,9 @@ impl Proxy {
     ) -> Result<http::Response<Incoming>, legacy::Error> {
         let mut pauses = PAUSES.into_iter();
         loop {
-            let error = match self.client.request(build(parts, body.clone())).await {
+            let attempt = async { self.client.request(build(parts, body.clone())).await };
+            let status = http::Response::status;
+            let error = match kit::http::call(&parts.method, &parts.uri, status, attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -227,8 +229,7 @@ impl Proxy {
         let base = self.bases.get(&upstream).ok_or_else(|| Problem::not_found("service"))?;
         let uri = base.uri(PathAndQuery::from_static(path));
         let request = http::Request::get(uri).body(()).map_err(Problem::internal)?;
-        let (mut parts, ()) = request.into_parts();
-        kit::http::propagate_trace(&mut parts.headers);
+        let (parts, ()) = request.into_parts();
         let answer = self.measured(upstream, &parts, Replay::new(Body::empty(), 0)).await?;
         if !answer.status().is_success() {
             return Err(Problem::unavailable(format!("{path}: {}", answer.status())));
@@ -238,11 +239,13 @@ impl Proxy {
     }
 }
 
+/// A request of the current span.
 fn build(parts: &Parts, body: Replay) -> http::Request<Replay> {
     let mut request = http::Request::new(body);
     request.method_mut().clone_from(&parts.method);
     request.uri_mut().clone_from(&parts.uri);
     request.headers_mut().clone_from(&parts.headers);
+    kit::http::propagate_trace(request.headers_mut());
     request
 }
 

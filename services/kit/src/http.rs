@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use opentelemetry::propagation::{Extractor, Injector};
 use prometheus::{Gauge, HistogramVec};
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::metric;
 use crate::problem::{DEADLINE, METHOD, NOT_FOUND, Problem};
@@ -59,6 +61,9 @@ pub fn propagate_trace(headers: &mut HeaderMap) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route(pub &'static str);
 
+/// The route of whatever has none.
+pub const UNMATCHED: &str = "unmatched";
+
 /// Counts a request among the active ones for as long as it lives, even if it is dropped.
 struct Active;
 
@@ -75,41 +80,91 @@ impl Drop for Active {
     }
 }
 
-/// Traces and measures a request.
+/// Traces and measures a request. The span is as OpenTelemetry's conventions for HTTP servers want
+/// it, but without the query and the headers: they hold tokens.
 pub async fn observe(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let mut route = route.unwrap_or_else(|| "unmatched".to_owned());
-    let method = method(request.method());
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let method = known(request.method());
     let span = tracing::info_span!(
         "http",
         otel.kind = "server",
-        otel.name = format!("{method} {route}"),
-        trace_id = tracing::field::Empty,
+        otel.name = method,
+        otel.status_code = Empty,
+        error.type = Empty,
+        http.request.method = method,
+        http.response.status_code = Empty,
+        http.route = Empty,
+        url.path = request.uri().path(),
+        url.scheme = "http",
+        trace_id = Empty,
     );
     telemetry::continue_trace(&span, &HeaderCarrier(request.headers()));
     let active = Active::begin();
     let begun = Instant::now();
-    let response = async move {
-        if let Some(id) = telemetry::trace_id() {
-            tracing::Span::current().record("trace_id", id);
-        }
-        next.run(request).await
-    }
-    .instrument(span.clone())
-    .await;
+    let response = next.run(request).instrument(span.clone()).await;
     drop(active);
-    if let Some(&Route(own)) = response.extensions().get() {
-        own.clone_into(&mut route);
+    let route = match response.extensions().get() {
+        Some(&Route(own)) => Some(own.to_owned()).filter(|own| own != UNMATCHED),
+        None => matched,
+    };
+    if let Some(route) = &route {
         span.record("otel.name", format!("{method} {route}"));
+        span.record("http.route", route);
     }
+    let status = response.status();
+    tell(&span, status, status.is_server_error());
     SERVED
-        .with_label_values(&[method, &route, response.status().as_str()])
+        .with_label_values(&[method, route.as_deref().unwrap_or(UNMATCHED), status.as_str()])
         .observe(begun.elapsed().as_secs_f64());
     response
 }
 
+/// Sends a request to another server as a span of the current trace. The span is the current one
+/// while `send` runs, which must tell it to the server by [`propagate_trace`].
+pub async fn call<T, E>(
+    method: &Method,
+    url: &Uri,
+    status: impl FnOnce(&T) -> StatusCode,
+    send: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let method = known(method);
+    let (scheme, authority) = (url.scheme_str(), url.authority().map(Authority::as_str));
+    let origin = scheme.zip(authority).map(|(scheme, authority)| format!("{scheme}://{authority}"));
+    let span = tracing::info_span!(
+        "call",
+        otel.kind = "client",
+        otel.name = method,
+        otel.status_code = Empty,
+        error.type = Empty,
+        http.request.method = method,
+        http.response.status_code = Empty,
+        server.address = url.host(),
+        server.port = url.port_u16(),
+        // The query may hold a token.
+        url.full = origin.map(|origin| origin + url.path()),
+    );
+    let answer = send.instrument(span.clone()).await;
+    if let Ok(answer) = &answer {
+        let status = status(answer);
+        tell(&span, status, status.is_client_error() || status.is_server_error());
+    } else {
+        span.record("otel.status_code", "error");
+        span.record("error.type", "no_answer");
+    }
+    answer
+}
+
+/// Notes in a span how its request was answered.
+fn tell(span: &Span, status: StatusCode, is_error: bool) {
+    span.record("http.response.status_code", status.as_u16());
+    if is_error {
+        span.record("otel.status_code", "error");
+        span.record("error.type", status.as_str());
+    }
+}
+
 /// Methods are whatever a client invents; labels are not.
-fn method(method: &http::Method) -> &'static str {
+fn known(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

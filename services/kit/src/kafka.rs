@@ -9,10 +9,13 @@ use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::config::{Env, FromEnv};
 use crate::secret::Secret;
+use crate::telemetry::{continue_traceparent, traceparent};
 
 /// How long a record may wait for its acknowledgement.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -113,7 +116,7 @@ impl Record {
         })
     }
 
-    fn headers(&self, source: &str) -> OwnedHeaders {
+    fn headers(&self, source: &str, traceparent: Option<&str>) -> OwnedHeaders {
         let (id, subject, time) =
             (self.id.to_string(), self.subject.to_string(), self.time.to_rfc3339());
         let fields = [
@@ -127,7 +130,7 @@ impl Record {
         ];
         fields
             .into_iter()
-            .chain(self.traceparent.as_deref().map(|value| ("traceparent", value)))
+            .chain(traceparent.map(|value| ("traceparent", value)))
             .fold(OwnedHeaders::new(), |headers, (key, value)| {
                 headers.insert(Header { key, value: Some(value) })
             })
@@ -157,12 +160,36 @@ impl Producer {
         Ok(Self { inner, prefix: settings.topic_prefix.clone(), source })
     }
 
-    /// Sends an event and waits until it is stored.
+    /// Sends an event and waits until it is stored. Whoever gets it continues a span of this
+    /// sending, which belongs to the trace that has caused the event.
     pub async fn send(&self, aggregate: Aggregate, record: &Record) -> Result<(), KafkaError> {
         let topic = aggregate.topic(&self.prefix);
-        let key = record.subject.to_string();
-        let headers = record.headers(&self.source);
-        self.deliver(&topic, key.as_bytes(), &record.payload, headers).await
+        // OpenTelemetry, semantic conventions for Kafka and CloudEvents.
+        let span = tracing::info_span!(
+            "send",
+            otel.kind = "producer",
+            otel.name = format!("send {topic}"),
+            otel.status_code = Empty,
+            messaging.system = "kafka",
+            messaging.operation.type = "send",
+            messaging.operation.name = "send",
+            messaging.destination.name = topic,
+            messaging.kafka.message.key = %record.subject,
+            messaging.message.id = %record.id,
+            cloudevents.event_type = record.r#type,
+        );
+        continue_traceparent(&span, record.traceparent.as_deref());
+        let send = async {
+            let traceparent = traceparent().or_else(|| record.traceparent.clone());
+            let headers = record.headers(&self.source, traceparent.as_deref());
+            let key = record.subject.to_string();
+            self.deliver(&topic, key.as_bytes(), &record.payload, headers).await
+        };
+        let sent = send.instrument(span.clone()).await;
+        if sent.is_err() {
+            span.record("otel.status_code", "error");
+        }
+        sent
     }
 
     /// Passes a record on to another topic, as it is, with further headers.

@@ -187,9 +187,10 @@ pub struct Body {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let kind = self.kind();
+        let (kind, trace_id) = (self.kind(), telemetry::trace_id());
         if kind.status >= 500 {
-            tracing::error!(problem = kind.slug, error = telemetry::chain(&self), "failed");
+            let error = telemetry::chain(&self);
+            tracing::error!(problem = kind.slug, error, trace_id, "failed");
         }
         let Inner { detail, errors, headers, .. } = *self.0;
         let body = Body {
@@ -198,7 +199,7 @@ impl IntoResponse for Problem {
             status: kind.status,
             detail,
             errors,
-            trace_id: telemetry::trace_id(),
+            trace_id,
         };
         let status = StatusCode::from_u16(kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, headers, Json(body)).into_response();

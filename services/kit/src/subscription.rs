@@ -14,10 +14,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::kafka::{Producer, Record, Settings};
 use crate::metric;
-use crate::telemetry::{chain, continue_trace};
+use crate::telemetry::{chain, continue_traceparent};
 
 /// How often a record is tried that fails by its own fault, before it becomes a dead letter.
 const TRIES: u32 = 5;
@@ -215,17 +216,24 @@ impl<P: Process> Lane<P> {
         if !self.process.wants(&record.r#type) {
             return true;
         }
+        // OpenTelemetry, semantic conventions for Kafka and CloudEvents.
         let span = tracing::info_span!(
-            "consume",
+            "process",
             otel.kind = "consumer",
-            event_type = record.r#type,
-            event_id = %record.id,
-            subject = %record.subject,
+            otel.name = format!("process {}", message.topic()),
+            otel.status_code = Empty,
+            messaging.system = "kafka",
+            messaging.operation.type = "process",
+            messaging.operation.name = "process",
+            messaging.destination.name = message.topic(),
+            messaging.destination.partition.id = %message.partition(),
+            messaging.kafka.offset = message.offset(),
+            messaging.kafka.message.key = %record.subject,
+            messaging.message.id = %record.id,
+            cloudevents.event_type = record.r#type,
+            trace_id = Empty,
         );
-        if let Some(traceparent) = &record.traceparent {
-            let carrier = HashMap::from([("traceparent".to_owned(), traceparent.clone())]);
-            continue_trace(&span, &carrier);
-        }
+        continue_traceparent(&span, record.traceparent.as_deref());
         self.try_until_done(message, &record).instrument(span).await
     }
 
@@ -242,6 +250,7 @@ impl<P: Process> Lane<P> {
                 }
                 Err(HandlerError::Permanent(error)) if tries + 1 >= TRIES => {
                     count("dead");
+                    tracing::Span::current().record("otel.status_code", "error");
                     let reason = chain(&*error);
                     tracing::error!(error = reason, "the event is now a dead letter");
                     return self.bury(message, &reason).await;

@@ -1,21 +1,27 @@
 //! Logs and traces. Logs are JSON lines on standard output. Traces carry W3C ids from the first
 //! request on, and leave the process only when an OTLP endpoint is set.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write as _;
 
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use tracing::Span;
+use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+/// Header by which a span is named to others (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
 
 /// What to tell, and to whom.
 #[derive(Clone, Debug)]
@@ -40,7 +46,7 @@ pub enum TelemetryError {
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// The OTLP exporter could not be made.
     #[error("the trace exporter cannot be built")]
-    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    Exporter(#[from] ExporterBuildError),
     /// Somebody else has installed a subscriber.
     #[error("telemetry is already set up")]
     Installed(#[from] tracing_subscriber::util::TryInitError),
@@ -62,19 +68,24 @@ impl Telemetry {
             .build();
         let provider = SdkTracerProvider::builder().with_resource(resource);
         let provider = match &settings.otlp_endpoint {
-            Some(endpoint) => provider.with_batch_exporter(
-                SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?,
-            ),
+            Some(endpoint) => provider.with_batch_exporter(exporter(endpoint)?),
             // Ids are still made and passed on, so that logs and problems can show them.
             None => provider.with_sampler(Sampler::AlwaysOff),
         }
         .build();
-        let tracer = provider.tracer("kit");
-        tracing_subscriber::registry()
-            .with(filter)
-            .with(tracing_subscriber::fmt::layer().json().flatten_event(true))
-            .with(tracing_opentelemetry::layer().with_tracer(tracer))
-            .try_init()?;
+        let log = tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter);
+        // Traces have a filter of their own: a quiet log must not end them, and a verbose one must
+        // not fill them with the inside of libraries. Events are the log's, which shows the ids.
+        let spans = filter_fn(|metadata| metadata.is_span() && *metadata.level() <= Level::INFO)
+            .with_max_level_hint(LevelFilter::INFO);
+        let traces = tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("kit"))
+            .with_location(false)
+            .with_target(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_filter(spans);
+        tracing_subscriber::registry().with(log).with(traces).try_init()?;
         Ok(Self(provider))
     }
 
@@ -83,6 +94,16 @@ impl Telemetry {
         if let Err(error) = self.0.shutdown() {
             tracing::warn!(error = chain(&error), "spans were lost at the end");
         }
+    }
+}
+
+fn exporter(endpoint: &str) -> Result<SpanExporter, ExporterBuildError> {
+    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+    if endpoint.starts_with("https:") {
+        // The authorities that the image trusts; none is the default.
+        exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots()).build()
+    } else {
+        exporter.build()
     }
 }
 
@@ -105,13 +126,31 @@ pub fn trace_id() -> Option<String> {
     span.is_valid().then(|| span.trace_id().to_string())
 }
 
-/// Makes a span the child of the one that a remote caller has named (W3C Trace Context).
+/// The current span as a `traceparent` header names it (W3C Trace Context), or none outside a trace.
+pub fn traceparent() -> Option<String> {
+    let mut headers = HashMap::new();
+    propagate_trace(&mut headers);
+    headers.remove(TRACEPARENT)
+}
+
+/// Makes a span the child of the one that a remote caller has named (W3C Trace Context). Must come
+/// before the span is entered. Notes the id of the trace in the span's field `trace_id`, if it has
+/// one, for the log.
 pub fn continue_trace(span: &Span, carrier: &dyn Extractor) {
     let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), carrier);
     if parent.span().span_context().is_valid() {
         // Fails only when no subscriber is installed, as in some tests.
         let _ = span.set_parent(parent);
     }
+    if let Some(id) = span.in_scope(trace_id) {
+        span.record("trace_id", id);
+    }
+}
+
+/// Same, for a caller that was named by a `traceparent` header alone.
+pub fn continue_traceparent(span: &Span, traceparent: Option<&str>) {
+    let headers = traceparent.map(|value| (TRACEPARENT.to_owned(), value.to_owned()));
+    continue_trace(span, &headers.into_iter().collect::<HashMap<_, _>>());
 }
 
 /// Tells a remote callee of the current span (W3C Trace Context).
