@@ -57,6 +57,8 @@ pub struct New {
     pub amount: Money,
     /// Who charges.
     pub provider: &'static str,
+    /// W3C trace context of whatever asks for the payment.
+    pub traceparent: Option<String>,
 }
 
 /// Stores a payment that is to be charged, or one that has failed before it began; none when the
@@ -72,8 +74,9 @@ pub async fn insert(
     };
     let id = sqlx::query_scalar!(
         "INSERT INTO payments
-             (id, order_id, user_id, amount, currency, provider, token, status, failure_reason)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             (id, order_id, user_id, amount, currency, provider, token, status, failure_reason,
+              traceparent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (order_id) DO NOTHING RETURNING id",
         PaymentId::new().uuid(),
         new.order.uuid(),
@@ -84,6 +87,7 @@ pub async fn insert(
         token.ok().map(Token::as_str),
         status as Status,
         reason,
+        new.traceparent,
     )
     .fetch_optional(connection)
     .await?;
@@ -105,6 +109,8 @@ pub struct DueCharge {
     pub token: Token,
     /// How often it was tried, this time included.
     pub attempts: i32,
+    /// W3C trace context of whatever has asked for it.
+    pub traceparent: Option<String>,
 }
 
 fn decode<E: std::error::Error + Send + Sync + 'static>(error: E) -> sqlx::Error {
@@ -126,7 +132,8 @@ pub async fn lease_charge(
            WHERE id = (
                SELECT id FROM payments WHERE status = 'pending' AND next_attempt_at <= now()
                ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-           RETURNING id, order_id, amount, currency, provider, token AS "token!", attempts"#,
+           RETURNING id, order_id, amount, currency, provider, token AS "token!", attempts,
+               traceparent"#,
         lease.as_secs_f64(),
     )
     .fetch_optional(connection)
@@ -139,6 +146,7 @@ pub async fn lease_charge(
             provider: row.provider,
             token: row.token.try_into().map_err(decode)?,
             attempts: row.attempts,
+            traceparent: row.traceparent,
         })
     })
     .transpose()

@@ -5,6 +5,7 @@ use contracts::events::{OrderRefundRequested, OrderReserved, PaymentFailed};
 use kit::inbox::{Delivery, Handle, Inbox};
 use kit::outbox::Outbox;
 use kit::subscription::HandlerError;
+use kit::telemetry::traceparent;
 use kit::worker::Wake;
 use sqlx::{PgConnection, PgPool};
 
@@ -51,6 +52,7 @@ impl Handle<OrderReserved> for Orders {
             user: event.user_id,
             amount: event.total,
             provider: TestProvider::NAME,
+            traceparent: traceparent(),
         };
         // What may be a card number is not stored, not even to say that it was refused.
         let token = Token::try_from(event.payment_token.clone());
@@ -75,7 +77,8 @@ impl Handle<OrderRefundRequested> for Orders {
         delivery: &Delivery<OrderRefundRequested>,
     ) -> Result<(), HandlerError> {
         let event = &delivery.event;
-        if !db::insert_refund(tx, delivery.id, event.order_id, event.amount).await? {
+        let (id, order, traceparent) = (delivery.id, event.order_id, traceparent());
+        if !db::insert_refund(tx, id, order, event.amount, traceparent.as_deref()).await? {
             return Err(HandlerError::permanent(NotRefundable));
         }
         self.wake.wake();

@@ -9,11 +9,13 @@ use contracts::events::{Event, PaymentCaptured, PaymentFailed, PaymentRefunded};
 use futures_util::future::join_all;
 use kit::metric;
 use kit::outbox::Outbox;
-use kit::telemetry::chain;
+use kit::telemetry::{chain, continue_traceparent};
 use kit::worker::Wake;
 use prometheus::{HistogramVec, IntCounterVec};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::db::{self, DueCharge, DueRefund};
 use crate::provider::{Charge, PaymentProvider, Providers, Refund, Unknown};
@@ -88,11 +90,13 @@ impl Worker {
     pub async fn round(&self) -> Result<usize, sqlx::Error> {
         let charge = db::lease_charge(&mut *self.pool.acquire().await?, LEASE).await?;
         if let Some(due) = &charge {
-            self.charge(due).await?;
+            let span = span("charge", &due.provider, due.traceparent.as_deref());
+            self.charge(due).instrument(span).await?;
         }
         let refund = db::lease_refund(&mut *self.pool.acquire().await?, LEASE).await?;
         if let Some(due) = &refund {
-            self.refund(due).await?;
+            let span = span("refund", &due.provider, due.traceparent.as_deref());
+            self.refund(due).instrument(span).await?;
         }
         Ok(usize::from(charge.is_some()) + usize::from(refund.is_some()))
     }
@@ -179,6 +183,18 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// An attempt, as a part of the trace that the payment was asked for in.
+fn span(operation: &str, provider: &str, traceparent: Option<&str>) -> Span {
+    let span = tracing::info_span!(
+        "attempt",
+        otel.name = operation,
+        payment.provider = provider,
+        trace_id = Empty,
+    );
+    continue_traceparent(&span, traceparent);
+    span
 }
 
 /// Charges. An attempt that is not the first looks first for what became of those before: providers

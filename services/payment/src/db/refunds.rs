@@ -25,7 +25,7 @@ pub struct Refund {
     pub created_at: DateTime<Utc>,
 }
 
-/// Stores a refund of an order's payment. False when the payment has not so much left, or is not
+/// Stores a refund of an order's payment, and in whose trace (W3C) it is asked for. False when the payment has not so much left, or is not
 /// captured, or is in another currency, or is none at all. The update locks the row, so that two
 /// refunds cannot both take what is left.
 pub async fn insert_refund(
@@ -33,6 +33,7 @@ pub async fn insert_refund(
     id: EventId,
     order: OrderId,
     amount: Money,
+    traceparent: Option<&str>,
 ) -> Result<bool> {
     let stored = sqlx::query!(
         "WITH payment AS (
@@ -41,12 +42,13 @@ pub async fn insert_refund(
               AND $3::bigint BETWEEN 0 AND amount - refunded
             RETURNING id
         )
-        INSERT INTO refunds (id, payment_id, amount, status)
-        SELECT $1, id, $3, 'pending' FROM payment",
+        INSERT INTO refunds (id, payment_id, amount, status, traceparent)
+        SELECT $1, id, $3, 'pending', $5 FROM payment",
         id.uuid(),
         order.uuid(),
         amount.amount,
         amount.currency.as_str(),
+        traceparent,
     )
     .execute(connection)
     .await?;
@@ -70,6 +72,8 @@ pub struct DueRefund {
     pub reference: String,
     /// How often it was tried, this time included.
     pub attempts: i32,
+    /// W3C trace context of whatever has asked for it.
+    pub traceparent: Option<String>,
 }
 
 /// Takes a refund that is due; for as long as the lease lasts, nobody else does.
@@ -85,7 +89,8 @@ pub async fn lease_refund(
                SELECT id FROM refunds WHERE status = 'pending' AND next_attempt_at <= now()
                ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
            RETURNING refunds.id, payment_id, order_id, refunds.amount, currency, provider,
-               payments.provider_reference AS "reference!", refunds.attempts"#,
+               payments.provider_reference AS "reference!", refunds.attempts,
+               refunds.traceparent"#,
         lease.as_secs_f64(),
     )
     .fetch_optional(connection)
@@ -99,6 +104,7 @@ pub async fn lease_refund(
             provider: row.provider,
             reference: row.reference,
             attempts: row.attempts,
+            traceparent: row.traceparent,
         })
     })
     .transpose()

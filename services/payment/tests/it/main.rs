@@ -6,6 +6,7 @@ mod charges;
 mod crashes;
 mod http;
 mod refunds;
+mod traces;
 mod world;
 
 #[test]

@@ -1,0 +1,2 @@
+ALTER TABLE refunds DROP COLUMN traceparent;
+ALTER TABLE payments DROP COLUMN traceparent;
