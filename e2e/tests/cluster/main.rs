@@ -5,6 +5,8 @@
 mod faults;
 mod lifecycle;
 mod purchase;
+mod rest;
+mod traces;
 mod world;
 
 use std::future::Future;
@@ -52,7 +54,10 @@ fn main() -> ExitCode {
         scenario(&runtime, "drift_is_repaired", lifecycle::drift),
         scenario(&runtime, "replicas_and_images_change_without_a_gap", lifecycle::roll_out),
         scenario(&runtime, "a_bad_image_stops_before_it_harms", lifecycle::bad_image),
-        scenario(&runtime, "at_rest_nothing_is_written", lifecycle::rest),
+        scenario(&runtime, "a_purchase_is_one_trace", traces::traced),
+        // Another cluster than that of `cluster/` keeps its audit log to itself.
+        scenario(&runtime, "at_rest_nothing_is_written", rest::rest)
+            .with_ignored_flag(std::env::var_os(rest::AUDIT_LOG).is_none()),
         scenario(&runtime, "a_deleted_shop_is_adopted_again", lifecycle::adopt),
         scenario(&runtime, "a_shop_deleted_with_its_data_leaves_nothing", lifecycle::delete),
     ];
