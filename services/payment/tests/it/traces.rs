@@ -23,8 +23,10 @@ async fn publish_traced<E: Event>(running: &Running, event: &E) -> String {
 async fn what_is_paid_belongs_to_the_trace_of_whoever_wanted_it() {
     let tracer = SdkTracerProvider::builder().build().tracer("test");
     let layer = tracing_opentelemetry::layer().with_tracer(tracer);
-    // A test of Tokio is one thread, the service inside it included.
-    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    // For every thread: what a thread without a subscriber comes across first is off for all
+    // while there is only one subscriber.
+    let subscriber = tracing_subscriber::registry().with(layer);
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let running = Running::start::<Payment>(&[]).await;
     let order = reserved("tok_visa", 1000);
     let charged = publish_traced(&running, &order).await;
