@@ -34,26 +34,27 @@ pub enum Command {
     },
 }
 
-/// Everything that is configured from outside.
+/// Everything that is configured from outside. Images are by default those that this repository
+/// makes; images of engines from elsewhere do not run, see `docs/decisions/0012-engine-images.md`.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
     /// Repository of the services' images; the name of the service follows after a slash.
-    #[arg(long, env, default_value = "shop-operator")]
+    #[arg(long, env, default_value = "localhost/shop-operator")]
     pub service_image_repository: String,
     /// Version of the services of a Shop that names none.
     #[arg(long, env, default_value = env!("CARGO_PKG_VERSION"))]
     pub service_version: String,
     /// Image of bundled Postgres.
-    #[arg(long, env, default_value = "postgres:17")]
+    #[arg(long, env, default_value = "localhost/shop-operator/postgres:15")]
     pub postgres_image: String,
     /// Image of bundled Redis.
-    #[arg(long, env, default_value = "redis:7")]
+    #[arg(long, env, default_value = "localhost/shop-operator/redis:7")]
     pub redis_image: String,
     /// Image of bundled Kafka.
-    #[arg(long, env, default_value = "apache/kafka:4.1.0")]
+    #[arg(long, env, default_value = "localhost/shop-operator/kafka:4.1")]
     pub kafka_image: String,
     /// Image of the bundled mail catcher.
-    #[arg(long, env, default_value = "axllent/mailpit:v1.27")]
+    #[arg(long, env, default_value = "localhost/shop-operator/mail:2")]
     pub mail_image: String,
     /// Namespace of the operator, where its Lease lives.
     #[arg(long, env, default_value = "shop-operator")]
@@ -93,6 +94,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use serde_json::json;
 
     use super::*;
 
@@ -101,5 +103,18 @@ mod tests {
         Cli::command().debug_assert();
         let cli = Cli::parse_from(["shop-operator", "crd"]);
         assert_eq!(cli.command, Some(Command::Crd));
+    }
+
+    #[test]
+    fn the_chart_and_the_program_name_the_same_images() {
+        let values = include_str!("../../charts/shop-operator/values.yaml");
+        let values: serde_json::Value = serde_yaml_ng::from_str(values).unwrap();
+        let settings = Cli::parse_from(["shop-operator"]).settings;
+        assert_eq!(values["services"]["repository"], settings.service_image_repository);
+        let engines = json!({
+            "postgres": settings.postgres_image, "redis": settings.redis_image,
+            "kafka": settings.kafka_image, "mail": settings.mail_image,
+        });
+        assert_eq!(values["engines"], engines);
     }
 }
