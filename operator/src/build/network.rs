@@ -232,3 +232,15 @@ fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
 fn endpoint_port(endpoint: &str) -> u16 {
     url::Url::parse(endpoint).ok().and_then(|url| url.port_or_known_default()).unwrap_or(4317)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_without_a_port_has_that_of_its_scheme() {
+        assert_eq!(endpoint_port("http://collector.monitoring:4317"), 4317);
+        assert_eq!(endpoint_port("http://collector.monitoring"), 80);
+        assert_eq!(endpoint_port("https://traces.example.com/team"), 443);
+    }
+}
