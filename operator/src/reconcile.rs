@@ -18,7 +18,7 @@ use crate::context::{Context, RESYNC};
 use crate::crd::{Shop, ShopStatus};
 use crate::engines::{Engines, Step};
 use crate::error::Error;
-use crate::object::{Desired, Stage};
+use crate::object::{CustomKind, Desired, HTTP_ROUTE, SERVICE_MONITOR, Stage};
 use crate::observe::{Observation, observe};
 use crate::services::Services;
 use crate::status::{self, Facts, Part, Reason};
@@ -119,12 +119,15 @@ impl<'a> Run<'a> {
                 .await;
         services.roll_out(events.0.is_ready(), cache.0.is_ready()).await;
         errors.append(&mut services.errors);
-        errors.extend(self.apply_stage(&desired, Stage::Exposure).await);
+        let exposed = self.applier.apply_all(desired.stage(Stage::Exposure)).await;
+        let (exposed, failed) = partition(exposed);
+        errors.extend(failed);
 
         let held = services.held();
         facts.services = services.facts;
-        facts.complaints = complaints(&valid, services.failed_seeds);
-        facts.monitoring = monitoring(&valid);
+        facts.complaints = complaints(services.failed_seeds);
+        facts.monitoring = monitoring(&valid, &exposed);
+        facts.route = route(&valid, &exposed);
         (facts.database, facts.cache, facts.events) =
             settle([database, cache, events], &mut errors);
         let waits = [&facts.database, &facts.cache, &facts.events]
@@ -174,28 +177,54 @@ fn settle(steps: [Step; 3], errors: &mut Vec<Error>) -> (Part, Part, Part) {
     (database, cache, events)
 }
 
-fn monitoring(shop: &ValidatedShop) -> Part {
-    if shop.service_monitors {
-        return Part::Ready(
-            Reason::ServiceMonitorsApplied,
-            "Prometheus finds every service".to_owned(),
-        );
+fn monitoring(shop: &ValidatedShop, exposed: &[Done<'_>]) -> Part {
+    if !shop.service_monitors {
+        // The shop sells without it.
+        return if shop.missing_apis.contains(&MissingApi::ServiceMonitor) {
+            Part::Missing(Reason::ApiMissing, missing(MissingApi::ServiceMonitor))
+        } else {
+            let message = "spec.observability.serviceMonitors is false";
+            Part::Missing(Reason::NotWanted, message.to_owned())
+        };
     }
-    if shop.missing_apis.contains(&MissingApi::ServiceMonitor) {
-        let message = format!("the cluster has no {}", MissingApi::ServiceMonitor.as_str());
-        return Part::Missing(Reason::ApiMissing, message);
+    match current(exposed, SERVICE_MONITOR) {
+        Some(_) => {
+            let message = "Prometheus finds every service".to_owned();
+            Part::Ready(Reason::ServiceMonitorsApplied, message)
+        }
+        None => Part::Waiting(Reason::NotApplied, "the ServiceMonitor is not applied".to_owned()),
     }
-    Part::Missing(Reason::NotWanted, "spec.observability.serviceMonitors is false".to_owned())
 }
 
-fn complaints(shop: &ValidatedShop, failed_seeds: Vec<String>) -> Vec<(Reason, String)> {
-    let missing = shop.missing_apis.iter().filter(|api| **api != MissingApi::ServiceMonitor);
-    let missing =
-        missing.map(|api| (Reason::ApiMissing, format!("the cluster has no {}", api.as_str())));
-    let seeds = failed_seeds
-        .into_iter()
-        .map(|job| (Reason::DemoDataFailed, format!("Job {job} failed; delete it to try again")));
-    missing.chain(seeds).collect()
+fn route(shop: &ValidatedShop, exposed: &[Done<'_>]) -> Part {
+    let Some(spec) = &shop.gateway.http_route else {
+        let message = "spec.gateway.httpRoute is not set".to_owned();
+        return Part::Missing(Reason::NotWanted, message);
+    };
+    if !shop.http_route {
+        return Part::Failed(Reason::ApiMissing, missing(MissingApi::HttpRoute));
+    }
+    match current(exposed, HTTP_ROUTE) {
+        Some(live) => status::route(&shop.namespace, &spec.parent_refs, live),
+        None => Part::Waiting(Reason::NotApplied, "the HTTPRoute is not applied".to_owned()),
+    }
+}
+
+/// The object of a kind of which a shop has one, if it is as it should be.
+fn current<'d>(exposed: &'d [Done<'_>], kind: CustomKind) -> Option<&'d Seen> {
+    let (_, live) = exposed.iter().find(|(object, _)| object.kind() == kind.2)?;
+    live.seen.as_ref().filter(|_| live.current)
+}
+
+fn missing(api: MissingApi) -> String {
+    format!("the cluster has no {}", api.as_str())
+}
+
+fn complaints(failed_seeds: Vec<String>) -> Vec<(Reason, String)> {
+    let seeds = failed_seeds.into_iter();
+    seeds
+        .map(|job| (Reason::DemoDataFailed, format!("Job {job} failed; delete it to try again")))
+        .collect()
 }
 
 /// Writes the status if it changed; false if the Shop had changed meanwhile.

@@ -48,6 +48,7 @@ pub(super) fn conditions(
         ("MigrationsApplied", &migrations),
         ("ServicesReady", &services),
         ("MonitoringReady", &facts.monitoring),
+        ("RouteAccepted", &facts.route),
     ];
     let mut verdicts = vec![ready(facts, &services, &parts)];
     verdicts.push(progressing(&parts));

@@ -157,6 +157,8 @@ pub struct Facts {
     pub monitoring: Part,
     /// The services.
     pub services: Vec<ServiceFacts>,
+    /// The HTTPRoute.
+    pub route: Part,
     /// The first error: its reason and message.
     pub error: Option<(Reason, String)>,
     /// What keeps no shopper from buying and yet needs help: reasons and messages.

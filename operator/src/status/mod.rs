@@ -3,9 +3,11 @@
 mod conditions;
 mod facts;
 mod reason;
+mod route;
 
 pub use facts::{Facts, Migration, Part, Rollout, ServiceFacts};
 pub use reason::Reason;
+pub use route::route;
 
 use crate::crd::{ServiceStatus, Shop, ShopStatus};
 use crate::names;

@@ -55,6 +55,14 @@ reasons! {
     ServiceMonitorsApplied,
     /// The cluster lacks an API that the spec asks for.
     ApiMissing,
+    /// Every Gateway has taken the HTTPRoute.
+    RouteAccepted,
+    /// A Gateway has said nothing of the HTTPRoute as it is now.
+    RouteUnanswered,
+    /// A Gateway does not take the HTTPRoute, or not what it leads to.
+    RouteRefused,
+    /// The API server has not taken an object yet, or was not asked to.
+    NotApplied,
     /// The spec does not ask for it.
     NotWanted,
     /// Writes are stopped.

@@ -112,7 +112,8 @@ impl Watches {
         for (name, kind) in wanted {
             if !self.optional.contains_key(&name) {
                 let (done, _) = oneshot::channel();
-                let task = self.tasks.spawn(self.follower().follow_metadata(kind, done));
+                // What the Gateways make of a route stands in its status.
+                let task = self.tasks.spawn(self.follower().follow_status(kind, done));
                 self.optional.insert(name, task);
             }
         }
