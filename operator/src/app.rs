@@ -21,7 +21,7 @@ use crate::leader::{Elector, Timing};
 use crate::metrics::Metrics;
 use crate::names::{self, OPERATOR};
 use crate::settings::Settings;
-use crate::validate::{Config, EngineImages};
+use crate::validate::{Capabilities, Config, EngineImages};
 use crate::watches;
 
 /// How long reconciliations under way may take after SIGTERM.
@@ -107,7 +107,8 @@ async fn lead(
     phase: watch::Sender<Phase>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let (found, capabilities) = watch::channel(watches::capabilities(&client).await);
+    let now = watches::capabilities(&client, Capabilities::default()).await;
+    let (found, capabilities) = watch::channel(now);
     let pod = settings.pod_name.clone();
     let config = configuration(&settings);
     let context = Arc::new(Context::new(client.clone(), config, capabilities, metrics, pod));

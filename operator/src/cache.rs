@@ -137,6 +137,11 @@ impl Cache {
         }
     }
 
+    /// Forgets the children of one kind, in one namespace or all: nobody watches them any more.
+    pub fn forget_kind(&self, resource: &str, namespace: Option<&str>) {
+        self.retain(resource, namespace, &BTreeSet::new());
+    }
+
     /// Keeps what was seen; false if it was known.
     fn insert(&self, shop: &ObjectRef<Shop>, key: &ChildKey, seen: Seen) -> bool {
         let mut shops = self.lock();
@@ -294,6 +299,9 @@ mod tests {
         assert!(cache.unchanged(&shop(), &key, 8).is_none(), "the wish changed");
         filler.take(Event::Apply(metadata("a", "2")));
         assert!(cache.unchanged(&shop(), &key, 7).is_none(), "the object changed");
+        cache.note(&shop(), &key, "2", 7);
+        cache.forget_kind(&key.resource, Some("n"));
+        assert!(cache.unchanged(&shop(), &key, 7).is_none(), "nobody watches the object");
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub async fn discover(client: Client, found: &watch::Sender<Capabilities>) {
                 None => return,
             }
         }
-        let now = capabilities(&client).await;
+        let before = *found.borrow();
+        let now = capabilities(&client, before).await;
         found.send_if_modified(|before| {
             let changed = *before != now;
             if changed {
@@ -57,15 +58,56 @@ fn is_optional(metadata: &ObjectMeta) -> bool {
     optional(all).iter().any(|kind| name == format!("{}.{}", kind.plural, kind.group))
 }
 
-/// Which optional APIs the cluster has now.
-pub async fn capabilities(client: &Client) -> Capabilities {
-    let has = async |kind: CustomKind| {
+/// Which optional APIs the cluster has now. Without an answer it is what was known `before`: what
+/// leans on an API is not to go because the API server was busy.
+pub async fn capabilities(client: &Client, before: Capabilities) -> Capabilities {
+    let has = async |kind: CustomKind, before: bool| {
         let version = format!("{}/{}", kind.0, kind.1);
-        let list = client.list_api_group_resources(&version).await;
-        list.is_ok_and(|list| list.resources.iter().any(|resource| resource.kind == kind.2))
+        match client.list_api_group_resources(&version).await {
+            Ok(list) => list.resources.iter().any(|resource| resource.kind == kind.2),
+            Err(kube::Error::Api(answer)) if answer.code == 404 => false,
+            Err(error) => {
+                warn!(%error, version, "cannot ask for an optional API");
+                before
+            }
+        }
     };
     Capabilities {
-        service_monitors: has(SERVICE_MONITOR).await,
-        http_routes: has(HTTP_ROUTE).await,
+        service_monitors: has(SERVICE_MONITOR, before.service_monitors).await,
+        http_routes: has(HTTP_ROUTE, before.http_routes).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response, StatusCode};
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// A client whose server gives this answer to everything.
+    fn answered(code: StatusCode) -> Client {
+        let answer = move |_: Request<Body>| async move {
+            let status = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "no", "reason": "no", "code": code.as_u16(),
+            });
+            let response = Response::builder().status(code);
+            Ok::<_, std::convert::Infallible>(
+                response.body(Body::from(status.to_string().into_bytes())).unwrap(),
+            )
+        };
+        Client::new(service_fn(answer), "default")
+    }
+
+    #[tokio::test]
+    async fn an_api_is_gone_when_the_server_says_so_and_not_when_it_fails() {
+        let all = Capabilities { service_monitors: true, http_routes: true };
+        let none = Capabilities::default();
+        assert_eq!(capabilities(&answered(StatusCode::NOT_FOUND), all).await, none);
+        assert_eq!(capabilities(&answered(StatusCode::SERVICE_UNAVAILABLE), all).await, all);
+        assert_eq!(capabilities(&answered(StatusCode::SERVICE_UNAVAILABLE), none).await, none);
     }
 }

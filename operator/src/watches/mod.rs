@@ -102,10 +102,13 @@ impl Watches {
         let capabilities = *self.context.capabilities.borrow();
         let wanted: HashMap<Arc<str>, ApiResource> =
             optional(capabilities).into_iter().map(|kind| (resource_name(&kind), kind)).collect();
+        let (cache, namespace) = (&self.context.cache, self.namespace.as_deref());
         self.optional.retain(|name, task| {
             let keep = wanted.contains_key(name);
             if !keep {
                 task.abort();
+                // What was found true of them must not be believed when the kind comes back.
+                cache.forget_kind(name, namespace);
             }
             keep
         });

@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::world::{NAME, Operator, World, condition, merge};
+use crate::world::{NAME, World, condition, merge};
 
 const CATALOG: &str = "demo-catalog";
 
@@ -21,7 +21,7 @@ async fn a_second_reconciliation_writes_nothing() {
     assert_eq!(condition(&shop, "MigrationsApplied").0, "True");
     assert_eq!(condition(&shop, "MonitoringReady"), ("False", "ApiMissing"));
     assert_eq!(condition(&shop, "Degraded").0, "False");
-    comes_to_rest(&world, operator).await;
+    operator.comes_to_rest(&world, async || world.operator().await).await;
 }
 
 /// Everything that a spec can ask for, in notations that the API server rewrites.
@@ -40,7 +40,7 @@ async fn a_full_shop_comes_to_rest() {
     world.create(spec).await;
     let operator = world.operator().await;
     world.until_ready().await;
-    comes_to_rest(&world, operator).await;
+    operator.comes_to_rest(&world, async || world.operator().await).await;
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn bundled_engines_come_to_rest() {
     world.create_exactly(full()).await;
     let operator = world.operator().await;
     world.until("waiting", |shop| condition(shop, "DatabaseReady") == ("False", "Starting")).await;
-    comes_to_rest(&world, operator).await;
+    operator.comes_to_rest(&world, async || world.operator().await).await;
 }
 
 /// The sample that names every field.
@@ -57,17 +57,6 @@ fn full() -> serde_json::Value {
     let sample = include_str!("../../../manifests/shop-full.yaml");
     let shop: serde_json::Value = serde_yaml_ng::from_str(sample).unwrap();
     shop["spec"].clone()
-}
-
-async fn comes_to_rest(world: &World, operator: Operator) {
-    operator.settle(world).await;
-    operator.stop().await;
-    let fresh = world.operator().await;
-    let shop = world.shop().await;
-    for _ in 0..3 {
-        assert_eq!(fresh.reconcile(&shop).await, 0);
-    }
-    assert_eq!(fresh.writes(), 0, "a new process has nothing to write either");
 }
 
 #[tokio::test]

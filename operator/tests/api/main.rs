@@ -9,12 +9,14 @@
 mod adoption;
 mod apply;
 mod crash;
+mod definitions;
 mod deletion;
 mod election;
 mod engines;
 mod kubelet;
 mod migrations;
-mod optional;
+mod monitoring;
+mod routes;
 mod schema;
 mod server;
 mod world;

@@ -184,6 +184,20 @@ impl World {
         self.operator_with(client, metrics, found).await
     }
 
+    /// An operator for this namespace that looks for optional APIs, as the process does.
+    pub(crate) async fn discovering_operator(&self) -> Operator {
+        let metrics = Metrics::new().unwrap();
+        let client = app::client(server::operator_config().await, &metrics).unwrap();
+        let now = watches::capabilities(&client, Capabilities::default()).await;
+        let (found, _) = watch::channel(now);
+        let mut operator = self.operator_with(client.clone(), metrics, found).await;
+        let (found, stop) = (operator.found.clone(), operator.stop.clone());
+        operator.tasks.spawn(async move {
+            stop.run_until_cancelled(watches::discover(client, &found)).await;
+        });
+        operator
+    }
+
     pub(crate) async fn operator_with(
         &self,
         client: Client,
@@ -215,7 +229,7 @@ impl Drop for World {
 /// A running operator.
 pub(crate) struct Operator {
     pub(crate) context: Arc<Context>,
-    pub(crate) found: Arc<watch::Sender<Capabilities>>,
+    found: Arc<watch::Sender<Capabilities>>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -244,6 +258,18 @@ impl Operator {
             world.until("settled", |shop| shop.resource_version() == version).await;
         }
         panic!("reconciling never stops writing");
+    }
+
+    /// Stops when there is nothing left to write. A new process has nothing to write either.
+    pub(crate) async fn comes_to_rest(self, world: &World, anew: impl AsyncFnOnce() -> Self) {
+        self.settle(world).await;
+        self.stop().await;
+        let fresh = anew().await;
+        let shop = world.shop().await;
+        for _ in 0..3 {
+            assert_eq!(fresh.reconcile(&shop).await, 0);
+        }
+        assert_eq!(fresh.writes(), 0);
     }
 
     pub(crate) async fn stop(self) {
