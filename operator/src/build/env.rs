@@ -148,6 +148,9 @@ fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
 }
 
 /// Addresses of the services that this one calls, as far as the shop has them.
+    if !gateway.trusted_proxies.is_empty() {
+        vars.push(var(env::TRUSTED_PROXIES, gateway.trusted_proxies.join(",")));
+    }
 fn peers(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
     let url =
         |peer: ServiceName, port: u16| format!("http://{}:{port}", shop.host_of(peer.as_str()));

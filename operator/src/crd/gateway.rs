@@ -29,6 +29,17 @@ pub struct Gateway {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub rate_limit_per_minute: i32,
 
+    /// Addresses and networks of the proxies in front of the gateway, e.g. `10.244.0.0/16`: those of
+    /// the pods of an Ingress controller, or of a load balancer. From these alone `X-Forwarded-For` is
+    /// believed. Absent: nobody is, and all guests that come through one proxy share one rate limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 2, max = 49), regex(pattern = r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub trusted_proxies: Vec<String>,
+
     /// Origins whose pages may call the shop from a browser, e.g. `https://www.example.com`; `*` for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(

@@ -19,6 +19,7 @@ pub use model::{
 pub(crate) use quantity::memory_share;
 pub use references::referenced_secrets;
 
+use contracts::Network;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 
@@ -42,6 +43,7 @@ pub fn validate(
     let cache = engines::cache(&spec.cache, images, &mut errors);
     let events = engines::events(&spec.events, images, &mut errors);
     check_exposure(spec, &mut errors);
+    check_proxies(spec, &mut errors);
     references::check(spec, observed, &mut errors);
     let version = spec.version.as_ref().unwrap_or(&config.version);
     let services = services::resolve(spec, version, observed, config, &mut errors);
@@ -129,6 +131,16 @@ fn check_exposure(spec: &ShopSpec, errors: &mut Errors) {
 }
 
 /// Where shoppers reach the shop: its host if it has one, else the gateway's Service.
+/// The schema knows the characters of a network; whether they make one, the gateway's own reader says.
+fn check_proxies(spec: &ShopSpec, errors: &mut Errors) {
+    for (i, proxy) in spec.gateway.trusted_proxies.iter().enumerate() {
+        if let Err(error) = proxy.parse::<Network>() {
+            errors
+                .invalid(format!("spec.gateway.trustedProxies[{i}]"), format!("`{proxy}` {error}"));
+        }
+    }
+}
+
 fn url(spec: &ShopSpec, name: &str, namespace: &str) -> String {
     let Some(host) = &spec.host else {
         let gateway = names::child(name, crate::crd::ServiceName::Gateway.as_str());

@@ -16,7 +16,7 @@ use shop_operator::{
 
 use crate::support::{config, hashes, observed, shop, validated};
 
-fn objects(shop: &ValidatedShop) -> Vec<Object> {
+pub(crate) fn objects(shop: &ValidatedShop) -> Vec<Object> {
     desired(shop, &hashes(shop)).iter().map(|(_, object)| object.clone()).collect()
 }
 
@@ -30,7 +30,7 @@ fn get(shop: &ValidatedShop, kind: &str, name: &str) -> Value {
 }
 
 /// The pod templates among objects, with the name of each owner.
-fn templates(objects: &[Object]) -> Vec<(String, Value)> {
+pub(crate) fn templates(objects: &[Object]) -> Vec<(String, Value)> {
     let template = |object: &Object| {
         let template = object.body.data.pointer("/spec/template")?.clone();
         Some((format!("{} {}", object.kind(), object.name()), template))

@@ -7,3 +7,4 @@ mod manifests;
 mod names;
 mod support;
 mod validate;
+mod variables;

@@ -17,6 +17,10 @@ fn errors_name_the_field() {
         (json!({ "cache": {} }), "spec.cache"),
         (json!({ "events": {} }), "spec.events"),
         (json!({ "gateway": { "ingress": {} } }), "spec.host"),
+        (
+            json!({ "gateway": { "trustedProxies": ["10.0.0.0/8", "10.0.0.0/33"] } }),
+            "spec.gateway.trustedProxies[1]",
+        ),
         (json!({ "topics": { "replicationFactor": 3 } }), "spec.topics.replicationFactor"),
         (
             json!({ "events": { "external": { "bootstrapServers": ["a:1", "b:70000"] } } }),

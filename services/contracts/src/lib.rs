@@ -1,5 +1,5 @@
 //! What the services say to each other, and what the operator must know of it: ports, topics,
-//! environment variables, events, protos, money and ids. Nothing here does I/O.
+//! environment variables, networks, events, protos, money and ids. Nothing here does I/O.
 
 pub mod demo;
 pub mod env;
@@ -7,12 +7,14 @@ pub mod events;
 pub mod id;
 pub mod limits;
 pub mod money;
+pub mod network;
 pub mod ports;
 pub mod sku;
 pub mod topics;
 
 pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, UserId};
 pub use money::{Currency, Money, MoneyError};
+pub use network::{Network, NetworkError};
 pub use sku::Sku;
 
 /// Messages and stubs generated from `proto/` (`make generate`).
