@@ -121,6 +121,12 @@ pub fn topic_prefix(namespace: &str, shop: &str) -> String {
     format!("{namespace}.{shop}")
 }
 
+/// What stands before a shop's keys in a Redis that it may share, unless its spec says otherwise.
+/// No part has a full stop or a colon in it, hence no prefix is the beginning of another.
+pub fn key_prefix(namespace: &str, shop: &str) -> String {
+    format!("{namespace}.{shop}:")
+}
+
 /// DNS name of a child Service, as every pod of the cluster can resolve it.
 pub fn host(shop: &str, component: &str, namespace: &str, cluster_domain: &str) -> String {
     format!("{}.{namespace}.svc.{cluster_domain}", child(shop, component))

@@ -31,7 +31,7 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
         vars.push(var(env::DATABASE_MAX_CONNECTIONS, DATABASE_CONNECTIONS.to_string()));
     }
     if component.needs(Need::Cache) {
-        vars.push(cache(shop));
+        vars.extend(cache(shop));
     }
     if component.needs(Need::Events) {
         vars.extend(events(shop));
@@ -76,13 +76,20 @@ fn common(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
     vars
 }
 
-fn cache(shop: &ValidatedShop) -> EnvVar {
+/// A Redis of the shop's own needs no prefix; its keys are plain.
+fn cache(shop: &ValidatedShop) -> Vec<EnvVar> {
     match &shop.cache {
         CacheEngine::Bundled(_) => {
             let secret = names::child(&shop.name, names::REDIS);
-            secret_var(env::REDIS_URL, &secret, SecretKey::URL)
+            vec![secret_var(env::REDIS_URL, &secret, SecretKey::URL)]
         }
-        CacheEngine::External { url, .. } => secret_var(env::REDIS_URL, &url.name, &url.key),
+        CacheEngine::External { url, key_prefix, .. } => {
+            let mut vars = vec![secret_var(env::REDIS_URL, &url.name, &url.key)];
+            if !key_prefix.is_empty() {
+                vars.push(var(env::REDIS_KEY_PREFIX, key_prefix));
+            }
+            vars
+        }
     }
 }
 
@@ -141,6 +148,9 @@ fn keys(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
 fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
     let gateway = &shop.gateway;
     let mut vars = vec![var(env::RATE_LIMIT_PER_MINUTE, gateway.rate_limit_per_minute.to_string())];
+    if !gateway.trusted_proxies.is_empty() {
+        vars.push(var(env::TRUSTED_PROXIES, gateway.trusted_proxies.join(",")));
+    }
     if !gateway.cors_allowed_origins.is_empty() {
         vars.push(var(env::CORS_ALLOWED_ORIGINS, gateway.cors_allowed_origins.join(",")));
     }
@@ -148,9 +158,6 @@ fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
 }
 
 /// Addresses of the services that this one calls, as far as the shop has them.
-    if !gateway.trusted_proxies.is_empty() {
-        vars.push(var(env::TRUSTED_PROXIES, gateway.trusted_proxies.join(",")));
-    }
 fn peers(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
     let url =
         |peer: ServiceName, port: u16| format!("http://{}:{port}", shop.host_of(peer.as_str()));

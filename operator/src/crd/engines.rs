@@ -173,6 +173,8 @@ impl SslMode {
 /// A Redis server that somebody else runs.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.keyPrefix) == has(oldSelf.keyPrefix) && (!has(self.keyPrefix) || self.keyPrefix == oldSelf.keyPrefix)")
+    .message("keyPrefix cannot be changed, because the shoppers' carts would stay behind: create another Shop with the new prefix"))]
 pub struct ExternalCache {
     /// Where the server's URL is, e.g. `rediss://:password@host:6379`.
     pub secret_ref: SecretKeyRef,
@@ -181,6 +183,12 @@ pub struct ExternalCache {
     #[serde(default = "default_redis_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
+
+    /// What stands before every key, so that shops which share the server do not meet. Default:
+    /// `<namespace>.<name of the shop>:`. Empty where the server is this shop's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9._:-]*$"))]
+    pub key_prefix: Option<String>,
 }
 
 fn default_redis_port() -> u16 {

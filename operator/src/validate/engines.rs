@@ -7,11 +7,14 @@ use k8s_openapi::{
 };
 
 use super::{
-    BundledServer, CacheEngine, DatabaseEngine, EngineImages, EventsEngine, MailEngine,
+    BundledServer, CacheEngine, DatabaseEngine, EngineImages, EventsEngine, Identity, MailEngine,
     TopicSettings, errors::Errors, model::mail_domain, quantity::canonical, services,
 };
-use crate::crd::{
-    BundledEngine, Cache, Database, Events, ExternalEvents, Mail, Resources, Storage, Topics,
+use crate::{
+    crd::{
+        BundledEngine, Cache, Database, Events, ExternalEvents, Mail, Resources, Storage, Topics,
+    },
+    names,
 };
 
 /// Requests and the memory limit of an engine, unless its Shop says otherwise: CPU, memory, limit.
@@ -46,6 +49,7 @@ pub(super) fn database(
 pub(super) fn cache(
     spec: &Cache,
     images: &EngineImages,
+    identity: Option<&Identity>,
     errors: &mut Errors,
 ) -> Option<CacheEngine> {
     let path = "spec.cache";
@@ -54,7 +58,12 @@ pub(super) fn cache(
             Some(CacheEngine::Bundled(server(path, bundled, &images.redis, REDIS, errors)))
         }
         Choice::External(external) => {
-            Some(CacheEngine::External { url: external.secret_ref.clone(), port: external.port })
+            let prefix = || identity.map(|shop| names::key_prefix(&shop.namespace, &shop.name));
+            Some(CacheEngine::External {
+                url: external.secret_ref.clone(),
+                port: external.port,
+                key_prefix: external.key_prefix.clone().or_else(prefix).unwrap_or_default(),
+            })
         }
     }
 }
@@ -120,7 +129,7 @@ pub(super) fn topics(
         );
     }
     TopicSettings {
-        prefix: spec.prefix.clone().unwrap_or_else(|| crate::names::topic_prefix(namespace, shop)),
+        prefix: spec.prefix.clone().unwrap_or_else(|| names::topic_prefix(namespace, shop)),
         partitions: spec.partitions,
         replication_factor: spec.replication_factor.unwrap_or(if bundled { 1 } else { 3 }),
         retention_ms: i64::from(spec.retention_hours) * 3_600_000,

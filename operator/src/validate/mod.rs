@@ -40,7 +40,7 @@ pub fn validate(
     let identity = identity(shop, &mut errors);
     let images = &config.engine_images;
     let database = engines::database(&spec.database, images, &mut errors);
-    let cache = engines::cache(&spec.cache, images, &mut errors);
+    let cache = engines::cache(&spec.cache, images, identity.as_ref(), &mut errors);
     let events = engines::events(&spec.events, images, &mut errors);
     check_exposure(spec, &mut errors);
     check_proxies(spec, &mut errors);
@@ -92,13 +92,14 @@ pub fn validate(
     })
 }
 
+/// Who the Shop is.
 struct Identity {
     name: String,
     namespace: String,
     owner: OwnerReference,
 }
 
-/// Who the Shop is. The API server has seen to all of it; a Shop that it has not seen is refused.
+/// The API server has seen to all of it; a Shop that it has not seen is refused.
 fn identity(shop: &Shop, errors: &mut Errors) -> Option<Identity> {
     let name = shop.metadata.name.clone().unwrap_or_default();
     if !names::is_shop_name(&name) {

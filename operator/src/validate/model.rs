@@ -153,6 +153,8 @@ pub enum CacheEngine {
         url: SecretKeyRef,
         /// Port that the URL names.
         port: u16,
+        /// What stands before every key.
+        key_prefix: String,
     },
 }
 

@@ -25,7 +25,7 @@ fn find(objects: &[Object], kind: &str, name: &str) -> Option<Value> {
     Some(serde_json::to_value(&object.body).expect("an object is JSON"))
 }
 
-fn get(shop: &ValidatedShop, kind: &str, name: &str) -> Value {
+pub(crate) fn get(shop: &ValidatedShop, kind: &str, name: &str) -> Value {
     find(&objects(shop), kind, name).unwrap_or_else(|| panic!("there is no {kind} {name}"))
 }
 

@@ -1,11 +1,16 @@
 //! What services are told by their environment.
 
+use std::collections::BTreeMap;
+
 use contracts::env;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
 use serde_json::{Value, json};
+use shop_operator::validate::validate;
 
 use crate::{
-    build::{objects, templates},
-    support::validated,
+    build::{get, objects, templates},
+    support::{config, observed, shop, validated},
 };
 
 /// The value of a variable of a pod's only container.
@@ -26,4 +31,30 @@ fn only_the_gateway_knows_its_proxies_and_only_if_there_are_some() {
     for (owner, template) in templates(&objects(&validated(json!({})))) {
         assert!(!template.to_string().contains(env::TRUSTED_PROXIES), "{owner}");
     }
+}
+
+#[test]
+fn keys_have_a_prefix_in_a_redis_that_others_may_use() {
+    let prefix = |namespace: &str, cache: Value| {
+        let redis = Secret {
+            metadata: ObjectMeta { name: Some("redis".into()), ..ObjectMeta::default() },
+            string_data: Some(BTreeMap::from([("url".into(), "redis://redis".into())])),
+            ..Secret::default()
+        };
+        let mut shop = shop(json!({ "cache": cache }));
+        shop.metadata.namespace = Some(namespace.into());
+        let shop = validate(&shop, &observed(&[redis]), &config()).unwrap();
+        let cart = get(&shop, "Deployment", "demo-cart");
+        value(cart.pointer("/spec/template").unwrap(), env::REDIS_KEY_PREFIX)
+    };
+    let external = |more: Value| {
+        let mut external = json!({ "secretRef": { "name": "redis" } });
+        external.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "external": external })
+    };
+    assert_eq!(prefix("a", json!({ "bundled": {} })), None);
+    assert_eq!(prefix("a", external(json!({}))).as_deref(), Some("a.demo:"));
+    assert_eq!(prefix("b", external(json!({}))).as_deref(), Some("b.demo:"));
+    assert_eq!(prefix("b", external(json!({ "keyPrefix": "x:" }))).as_deref(), Some("x:"));
+    assert_eq!(prefix("b", external(json!({ "keyPrefix": "" }))), None, "it is this shop's alone");
 }

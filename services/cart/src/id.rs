@@ -49,10 +49,9 @@ impl FromStr for GuestToken {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CartId(String);
 
-impl CartId {
-    /// The key in Redis.
-    pub fn key(&self) -> String {
-        format!("cart:{}", self.0)
+impl fmt::Display for CartId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -80,7 +79,7 @@ mod tests {
         assert_ne!(token, GuestToken::new());
         assert_eq!(token.expose().parse(), Ok(token.clone()));
         assert!(!format!("{token:?}").contains(token.expose()));
-        assert!(!CartId::from(&token).key().contains(token.expose()));
+        assert!(!CartId::from(&token).to_string().contains(token.expose()));
         for bad in ["", "*", "guest", &UserId::new().to_string(), &"A".repeat(44)] {
             assert_eq!(bad.parse::<GuestToken>(), Err(TokenError), "{bad}");
         }

@@ -53,8 +53,8 @@ impl Service for Cart {
     }
 
     async fn build(config: Config, app: App) -> Result<App, StartError> {
-        let connection = config.redis.connect()?;
-        let store = Store::new(connection.clone());
+        let redis = config.redis.connect()?;
+        let store = Store::new(redis.clone());
         let producer = Producer::new(&config.kafka, Self::NAME)?;
         let forget = Forget(store.clone());
         let subscription =
@@ -68,7 +68,7 @@ impl Service for Cart {
         let (routes, _) = http::routes().with_state(Arc::new(api)).split_for_parts();
         Ok(app
             .http(routes)
-            .check("redis", move || redis::ping(connection.clone()))
+            .check("redis", move || redis::ping(redis.clone()))
             .task("events", subscription.run()))
     }
 }

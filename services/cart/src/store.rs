@@ -8,7 +8,7 @@ use contracts::events::OrderPaid;
 use contracts::limits::{MAX_LINES, MAX_QUANTITY};
 use contracts::{EventId, ProductId};
 use kit::problem::{Problem, Result};
-use kit::redis::ConnectionManager;
+use kit::redis::Redis;
 use redis::{AsyncCommands, RedisError, Script};
 
 use crate::cart::{Line, Seen};
@@ -45,17 +45,21 @@ pub enum Put {
 
 /// The carts.
 #[derive(Clone)]
-pub struct Store(ConnectionManager);
+pub struct Store(Redis);
 
 impl Store {
     /// Keeps carts there.
-    pub fn new(connection: ConnectionManager) -> Self {
-        Self(connection)
+    pub fn new(redis: Redis) -> Self {
+        Self(redis)
+    }
+
+    fn key(&self, cart: &CartId) -> String {
+        self.0.key(format_args!("cart:{cart}"))
     }
 
     /// The lines of a cart, in no order; a cart that does not exist has none.
     pub async fn lines(&self, cart: &CartId) -> Result<Vec<Line>> {
-        let fields: HashMap<String, String> = self.0.clone().hgetall(cart.key()).await?;
+        let fields: HashMap<String, String> = self.0.connection().hgetall(self.key(cart)).await?;
         let lines = fields.iter().map(|(product, line)| read(product, line));
         lines.collect::<Result<_, _>>().map_err(Problem::internal)
     }
@@ -70,7 +74,7 @@ impl Store {
         seen: &Seen,
     ) -> Result<Put> {
         let outcome: String = PUT
-            .key(cart.key())
+            .key(self.key(cart))
             .arg(product.to_string())
             .arg(if how == How::Add { "add" } else { "set" })
             .arg(quantity)
@@ -79,7 +83,7 @@ impl Store {
             .arg(MAX_QUANTITY)
             .arg(MAX_LINES)
             .arg(LIFE)
-            .invoke_async(&mut self.0.clone())
+            .invoke_async(&mut self.0.connection())
             .await?;
         Ok(match outcome.as_str() {
             "too much" => Put::TooMuch,
@@ -92,28 +96,28 @@ impl Store {
     pub async fn remove(&self, cart: &CartId, product: ProductId) -> Result<()> {
         redis::pipe()
             .atomic()
-            .hdel(cart.key(), product.to_string())
-            .expire(cart.key(), LIFE)
-            .exec_async(&mut self.0.clone())
+            .hdel(self.key(cart), product.to_string())
+            .expire(self.key(cart), LIFE)
+            .exec_async(&mut self.0.connection())
             .await?;
         Ok(())
     }
 
     /// Removes every line.
     pub async fn clear(&self, cart: &CartId) -> Result<()> {
-        let () = self.0.clone().del(cart.key()).await?;
+        let () = self.0.connection().del(self.key(cart)).await?;
         Ok(())
     }
 
     /// Moves all lines of one cart into another, as far as the limits allow.
     pub async fn merge(&self, from: &CartId, to: &CartId) -> Result<()> {
         let left: u64 = MERGE
-            .key(from.key())
-            .key(to.key())
+            .key(self.key(from))
+            .key(self.key(to))
             .arg(MAX_QUANTITY)
             .arg(MAX_LINES)
             .arg(LIFE)
-            .invoke_async(&mut self.0.clone())
+            .invoke_async(&mut self.0.connection())
             .await?;
         if left > 0 {
             tracing::info!(left, "a cart was too full for some lines, which stay where they were");
@@ -123,12 +127,12 @@ impl Store {
 
     /// Takes what was bought out of the buyer's cart, once per event.
     pub async fn forget(&self, id: EventId, order: &OrderPaid) -> Result<(), RedisError> {
-        let mut call = FORGET.key(CartId::from(order.user_id).key());
-        call.key(format!("cart:inbox:{id}")).arg(MEMORY);
+        let mut call = FORGET.key(self.key(&CartId::from(order.user_id)));
+        call.key(self.0.key(format_args!("cart:inbox:{id}"))).arg(MEMORY);
         for line in &order.lines {
             call.arg(line.product_id.to_string()).arg(line.quantity);
         }
-        let () = call.invoke_async(&mut self.0.clone()).await?;
+        let () = call.invoke_async(&mut self.0.connection()).await?;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The cache of products in Redis. It may forget at any time and is never needed: the shop works,
 //! slower, without it.
 //!
-//! `product:<id>` holds a product for five minutes. Whoever changes one deletes it *before* the
+//! `product:<id>` (after the shop's prefix, see [`Redis::key`]) holds a product for five minutes. Whoever changes one deletes it *before* the
 //! change is committed and puts up a fence, `product_fence:<id>`, with the new version. A reader
 //! that has read an older version from Postgres, however slow it is, cannot put that back, because
 //! the fence is looked at in the same step (a script, which Redis runs alone). A change that is
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use contracts::ProductId;
 use kit::metric;
-use kit::redis::ConnectionManager;
+use kit::redis::Redis;
 use kit::telemetry::chain;
 use prometheus::{IntCounter, IntCounterVec};
 use redis::{RedisError, Script};
@@ -73,7 +73,7 @@ type Flight = Arc<OnceCell<Outcome>>;
 pub struct Cache(Arc<Inner>);
 
 struct Inner {
-    redis: ConnectionManager,
+    redis: Redis,
     /// What is being read: whoever wants the same waits for it instead of reading it again.
     flights: Mutex<HashMap<ProductId, Flight>>,
     /// What could not be deleted, with the version of its fence and the time when it is gone anyway.
@@ -83,21 +83,13 @@ struct Inner {
     away: AtomicBool,
 }
 
-fn key(id: ProductId) -> String {
-    format!("product:{id}")
-}
-
-fn fence_key(id: ProductId) -> String {
-    format!("product_fence:{id}")
-}
-
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Cache {
     /// An empty view of what Redis holds.
-    pub fn new(redis: ConnectionManager) -> Self {
+    pub fn new(redis: Redis) -> Self {
         Self(Arc::new(Inner {
             redis,
             flights: Mutex::default(),
@@ -105,6 +97,14 @@ impl Cache {
             passed_over: Mutex::default(),
             away: AtomicBool::new(false),
         }))
+    }
+
+    fn key(&self, id: ProductId) -> String {
+        self.0.redis.key(format_args!("product:{id}"))
+    }
+
+    fn fence_key(&self, id: ProductId) -> String {
+        self.0.redis.key(format_args!("product_fence:{id}"))
     }
 
     /// The product, from the cache or from Postgres. Requests for one product share one read.
@@ -130,9 +130,9 @@ impl Cache {
 
     /// What the cache holds.
     pub async fn get(&self, id: ProductId) -> Option<Product> {
-        let mut redis = self.0.redis.clone();
+        let mut redis = self.0.redis.connection();
         let look_up = async {
-            redis::cmd("GET").arg(key(id)).query_async::<Option<String>>(&mut redis).await
+            redis::cmd("GET").arg(self.key(id)).query_async::<Option<String>>(&mut redis).await
         };
         let found = self.asked(look_up).await;
         let outcome = match &found {
@@ -149,9 +149,9 @@ impl Cache {
     pub async fn put(&self, product: &Product) {
         let json = serde_json::to_string(product).expect("products are plain values");
         let mut script = PUT.prepare_invoke();
-        script.key(key(product.id)).key(fence_key(product.id));
+        script.key(self.key(product.id)).key(self.fence_key(product.id));
         script.arg(product.version).arg(json).arg(TTL.as_secs());
-        let mut redis = self.0.redis.clone();
+        let mut redis = self.0.redis.connection();
         let put = self.asked(script.invoke_async::<bool>(&mut redis)).await;
         if put == Some(false) {
             REFUSED.inc();
@@ -175,8 +175,8 @@ impl Cache {
 
     async fn delete(&self, id: ProductId, version: i64) -> Result<(), RedisError> {
         let mut script = DELETE.prepare_invoke();
-        script.key(key(id)).key(fence_key(id)).arg(version).arg(FENCE.as_secs());
-        script.invoke_async(&mut self.0.redis.clone()).await
+        script.key(self.key(id)).key(self.fence_key(id)).arg(version).arg(FENCE.as_secs());
+        script.invoke_async(&mut self.0.redis.connection()).await
     }
 
     /// Deletes what could not be deleted at once, until told to stop.

@@ -28,6 +28,8 @@ pub const DATABASE_URL: &str = "DATABASE_URL";
 pub const DATABASE_MAX_CONNECTIONS: &str = "DATABASE_MAX_CONNECTIONS";
 /// Redis URL with credentials.
 pub const REDIS_URL: &str = "REDIS_URL";
+/// What stands before every key in Redis; absent where the server is the shop's alone.
+pub const REDIS_KEY_PREFIX: &str = "REDIS_KEY_PREFIX";
 
 /// Comma-separated `host:port` list of Kafka brokers.
 pub const KAFKA_BROKERS: &str = "KAFKA_BROKERS";

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use kit::metric;
 use kit::problem::{Problem, RATE_LIMITED};
-use kit::redis::ConnectionManager;
+use kit::redis::Redis;
 use prometheus::{IntCounter, IntCounterVec};
 use redis::{RedisError, RedisResult, Script};
 
@@ -101,16 +101,16 @@ impl Allowance {
 
 /// Counts requests.
 pub struct Limiter {
-    redis: ConnectionManager,
-    prefix: String,
+    redis: Redis,
+    shop: String,
     /// Until when Redis is left alone, while it is away.
     away: Mutex<Option<Instant>>,
 }
 
 impl Limiter {
     /// Counts for this shop.
-    pub fn new(redis: ConnectionManager, shop: &str) -> Self {
-        Self { redis, prefix: format!("gateway:{shop}"), away: Mutex::new(None) }
+    pub fn new(redis: Redis, shop: &str) -> Self {
+        Self { redis, shop: shop.to_owned(), away: Mutex::new(None) }
     }
 
     /// Takes a token of this client's; `None` if nobody can tell how many there are.
@@ -133,8 +133,8 @@ impl Limiter {
     }
 
     async fn ask(&self, limit: Limit, client: &str) -> RedisResult<(bool, u32, u32)> {
-        let key = format!("{}:{}:{client}", self.prefix, limit.name);
-        let mut redis = self.redis.clone();
+        let key = self.redis.key(format_args!("gateway:{}:{}:{client}", self.shop, limit.name));
+        let mut redis = self.redis.connection();
         TAKE.key(key).arg(limit.per_minute).invoke_async(&mut redis).await
     }
 

@@ -1,10 +1,12 @@
-//! Redis: a connection that is made on first use, mended by itself, and never waited for long.
+//! Redis: a connection that is made on first use, mended by itself, and never waited for long, and
+//! the names of what the shop keeps there.
 
+use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::env;
-pub use redis::aio::ConnectionManager;
-use redis::aio::ConnectionManagerConfig;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, RedisError, RedisResult};
 
 use crate::config::{Env, FromEnv};
@@ -20,31 +22,56 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Settings {
     /// Redis URL with credentials.
     pub url: Secret,
+    /// What stands before every key; empty where the server is the shop's alone.
+    pub key_prefix: String,
 }
 
 impl FromEnv for Settings {
     fn from_env(env: &mut Env) -> Option<Self> {
-        Some(Self { url: env.required(env::REDIS_URL)? })
+        let url = env.required(env::REDIS_URL);
+        let key_prefix = env.or(env::REDIS_KEY_PREFIX, String::new());
+        Some(Self { url: url?, key_prefix: key_prefix? })
     }
 }
 
 impl Settings {
-    /// A connection whose clones share one socket. Fails only when the URL is wrong: it connects on
+    /// Redis over one socket, which clones share. Fails only when the URL is wrong: it connects on
     /// first use, so that a service starts while its Redis does. While Redis is away every command
     /// fails after one attempt, and the next command finds the next attempt under way.
-    pub fn connect(&self) -> RedisResult<ConnectionManager> {
+    pub fn connect(&self) -> RedisResult<Redis> {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             // Waiting between attempts would hold up the request that waits for the connection.
             .set_number_of_retries(0);
         let client = Client::open(self.url.expose().into_connection_info()?)?;
-        ConnectionManager::new_lazy_with_config(client, config)
+        let connection = ConnectionManager::new_lazy_with_config(client, config)?;
+        Ok(Redis { connection, key_prefix: self.key_prefix.as_str().into() })
+    }
+}
+
+/// The shop's part of a Redis that others may use as well; clones are the same one.
+#[derive(Clone)]
+pub struct Redis {
+    connection: ConnectionManager,
+    key_prefix: Arc<str>,
+}
+
+impl Redis {
+    /// What to ask with.
+    pub fn connection(&self) -> ConnectionManager {
+        self.connection.clone()
+    }
+
+    /// The key under which the shop keeps what is called `name`. Every key of every service is made
+    /// here, because two shops in one server may call different things alike.
+    pub fn key(&self, name: impl Display) -> String {
+        format!("{}{name}", self.key_prefix)
     }
 }
 
 /// Whether Redis answers, for readiness:
-/// `app.check("redis", move || kit::redis::ping(connection.clone()))`.
-pub async fn ping(mut connection: ConnectionManager) -> Result<(), RedisError> {
-    redis::cmd("PING").exec_async(&mut connection).await
+/// `app.check("redis", move || kit::redis::ping(redis.clone()))`.
+pub async fn ping(redis: Redis) -> Result<(), RedisError> {
+    redis::cmd("PING").exec_async(&mut redis.connection()).await
 }

@@ -1,6 +1,10 @@
 //! Runs a service inside a test, against the real Postgres, Redis and Kafka that
 //! `cluster/engines up` has started: each test has a database, topics and keys of its own.
 
+mod part_of_redis;
+
+pub use part_of_redis::PartOfRedis;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use redis::AsyncCommands;
 
 use crate::world::{World, contents, somebody};
 
-fn paid(user_id: UserId, bought: &[(ProductId, u32)]) -> OrderPaid {
+pub(crate) fn paid(user_id: UserId, bought: &[(ProductId, u32)]) -> OrderPaid {
     let unit_price = Money::new(100, Currency::EUR);
     let line = |(product_id, quantity): &(ProductId, u32)| OrderLine {
         product_id: *product_id,

@@ -8,6 +8,7 @@ mod changing;
 mod guests;
 mod peers;
 mod readiness;
+mod sharing;
 mod showing;
 mod world;
 

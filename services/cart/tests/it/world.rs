@@ -28,9 +28,16 @@ pub(crate) enum Who {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With these variables on top.
+    pub(crate) async fn start_with(further: &[(&str, &str)]) -> Self {
         let shelf = Shelf::default();
         let url = shelf.serve().await;
-        let variables = [("CATALOG_GRPC_URL", url.as_str()), ("INVENTORY_GRPC_URL", url.as_str())];
+        let mut variables =
+            vec![("CATALOG_GRPC_URL", url.as_str()), ("INVENTORY_GRPC_URL", url.as_str())];
+        variables.extend(further);
         let service = Running::start::<cart::Cart>(&variables).await;
         let things = [ProductId::new(), ProductId::new()];
         shelf.offer(things[0], 1999, true);

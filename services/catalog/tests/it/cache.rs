@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use catalog::cache::Cache;
 use catalog::db;
+use catalog::product::Product;
 use contracts::{ProductId, UserId};
-use kit::redis::{ConnectionManager, Settings};
+use kit::redis::{Redis, Settings};
 use kit::secret::Secret;
-use kit::testing::{Running, engine, eventually};
+use kit::testing::{PartOfRedis, Running, engine, eventually};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::{add, id, patch, show, start};
 
-fn redis(url: &str) -> ConnectionManager {
-    Settings { url: Secret::new(url) }.connect().unwrap()
+fn redis(url: &str) -> Redis {
+    Settings { url: Secret::new(url), key_prefix: String::new() }.connect().unwrap()
 }
 
-fn real() -> ConnectionManager {
+fn real() -> Redis {
     redis(&engine("TEST_REDIS_URL"))
 }
 
@@ -30,7 +31,7 @@ async fn closed_port() -> String {
 
 async fn seconds_left(id: ProductId) -> i64 {
     let key = format!("product:{id}");
-    redis::cmd("TTL").arg(key).query_async(&mut real()).await.unwrap()
+    redis::cmd("TTL").arg(key).query_async(&mut real().connection()).await.unwrap()
 }
 
 /// Shows a product; for how many seconds it is held then, if it is. On a busy machine Redis may
@@ -94,12 +95,36 @@ async fn a_slow_reader_cannot_put_an_old_value_back() {
     eventually("the new value is held again", holds_the_new).await;
 }
 
+/// Redis refuses either of them whatever does not begin with its own prefix.
+#[tokio::test]
+async fn two_shops_in_one_redis_do_not_meet() {
+    let (ours, theirs) = (PartOfRedis::new().await, PartOfRedis::new().await);
+    let (shop, seller) = (start(&ours.variables()).await, UserId::new());
+    let product = add(&shop, seller, json!({})).await;
+    let mut connection = shop.pool().acquire().await.unwrap();
+    let one = db::find(&mut connection, id(&product)).await.unwrap().unwrap();
+    // Demo products have the same ids everywhere.
+    let other = Product { name: "Theirs".to_owned(), version: one.version + 1, ..one.clone() };
+    let cache = Cache::new(theirs.settings().connect().unwrap());
+    eventually("each holds its own", async || {
+        cache.invalidate(other.id, other.version).await;
+        cache.put(&other).await;
+        assert_eq!(show(&shop, &product).await.1["name"], "Red Mug");
+        let key = format!("{}product:{}", ours.key_prefix, one.id);
+        let ours = redis::cmd("EXISTS").arg(key).query_async(&mut real().connection()).await;
+        (ours.unwrap() && cache.get(other.id).await? == other).then_some(())
+    })
+    .await;
+    assert_eq!(seconds_left(one.id).await, -2, "a key without a prefix");
+}
+
 #[tokio::test]
 async fn what_another_release_has_put_there_is_read_anew() {
     let (shop, seller) = (start(&[]).await, UserId::new());
     let product = add(&shop, seller, json!({})).await;
     let key = format!("product:{}", id(&product));
-    let () = redis::cmd("SET").arg(key).arg("{}").query_async(&mut real()).await.unwrap();
+    let () =
+        redis::cmd("SET").arg(key).arg("{}").query_async(&mut real().connection()).await.unwrap();
     assert_eq!(show(&shop, &product).await, (reqwest::StatusCode::OK, product));
 }
 

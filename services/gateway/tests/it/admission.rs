@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use contracts::UserId;
 use futures_util::future::join_all;
 use kit::auth::Role;
-use kit::testing::{Running, Signer};
+use kit::testing::{PartOfRedis, Running, Signer};
 
 use crate::support::{Echo, echo, gateway, problem};
 
@@ -82,6 +82,18 @@ async fn exactly_so_many_are_let_in_at_once() {
     // Who comes with a bad token is counted like a guest.
     assert_eq!(guest(1).bearer_auth("nonsense").send().await.unwrap().status(), 429);
     assert_eq!(gateway.request("GET", "/health").send().await.unwrap().status(), 200);
+}
+
+/// Redis refuses either of them whatever does not begin with its own prefix.
+#[tokio::test]
+async fn two_shops_of_one_name_in_one_redis_count_apart() {
+    for _ in 0..2 {
+        let part = PartOfRedis::new().await;
+        let [url, prefix] = part.variables();
+        let gateway = limited("2", &[url, prefix, ("SHOP_NAME", "demo")]).await;
+        let answer = gateway.request("GET", "/api/v1/cart").send().await.unwrap();
+        assert_eq!(answer.headers()["ratelimit"], "\"client\";r=1;t=30");
+    }
 }
 
 #[tokio::test]
