@@ -112,14 +112,18 @@ async fn lead(
     let pod = settings.pod_name.clone();
     let config = configuration(&settings);
     let context = Arc::new(Context::new(client.clone(), config, capabilities, metrics, pod));
-    let mut tasks = JoinSet::new();
     let mut full = Vec::new();
-    for namespace in settings.scopes() {
-        let (done, synced) = oneshot::channel();
-        full.push(synced);
-        let (context, stop) = (context.clone(), stop.clone());
-        tasks.spawn(controller::run(context, namespace, settings.concurrency, done, stop));
-    }
+    let prepared: Vec<_> = settings
+        .scopes()
+        .into_iter()
+        .map(|namespace| {
+            let (done, synced) = oneshot::channel();
+            full.push(synced);
+            let (context, stop) = (context.clone(), stop.clone());
+            controller::run(context, namespace, settings.concurrency, done, stop)
+        })
+        .collect();
+    let mut tasks: JoinSet<()> = prepared.into_iter().collect();
     let discovery = watches::discover(client, &found);
     tokio::pin!(discovery);
     let announce = async {

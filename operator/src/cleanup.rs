@@ -118,8 +118,15 @@ async fn drop_external(shop: &Shop, context: &Context) -> Result<(), Error> {
     }
     if let EventsEngine::External { .. } = valid.events {
         let plan = build::topics(&valid);
-        let names = plan.topics.iter().map(|topic| topic.name.clone()).collect();
-        topics::delete(engines.brokers(&plan), names).await?;
+        match engines.claim_topics(&plan).await {
+            Ok(_) => {
+                let names = plan.topics.iter().map(|topic| topic.name.clone()).collect();
+                topics::delete(engines.brokers(&plan), names).await?;
+            }
+            // This Shop never had any.
+            Err(topics::Error::Taken { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use kube::Client;
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -40,6 +40,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// What was last found true outside the cluster.
     pub checks: Checks,
+    /// Every Shop there is.
+    pub shops: Shops,
 }
 
 impl Context {
@@ -60,7 +62,29 @@ impl Context {
             metrics,
             backoff: Backoff::default(),
             checks: Checks::default(),
+            shops: Shops::default(),
         }
+    }
+}
+
+/// Every Shop that is watched, in whatever namespaces.
+#[derive(Default)]
+pub struct Shops(Mutex<Vec<Store<Shop>>>);
+
+impl Shops {
+    /// Adds the Shops of a watch.
+    pub fn add(&self, store: Store<Shop>) {
+        lock(&self.0).push(store);
+    }
+
+    /// All of them, once every watch has listed its own.
+    pub async fn all(&self) -> Vec<Arc<Shop>> {
+        let stores = lock(&self.0).clone();
+        for store in &stores {
+            // Fails only when the watch has died, which is noticed elsewhere.
+            let _ = store.wait_until_ready().await;
+        }
+        stores.iter().flat_map(Store::state).collect()
     }
 }
 

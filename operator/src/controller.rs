@@ -22,18 +22,30 @@ use crate::watches::Watches;
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// Reconciles the Shops of one namespace, or of all, until `stop`. Tells `synced` when every
-/// cache is full; nothing is written before.
+/// cache is full; nothing is written before. With several namespaces each is to be prepared by this
+/// call before the first is polled, so that each waits for the Shops of the others where they matter.
 ///
 /// Returning without `stop` means that a watch has died, which its caller must not survive.
-pub async fn run(
+pub fn run(
     context: Arc<Context>,
     namespace: Option<String>,
     concurrency: u16,
     synced: oneshot::Sender<()>,
     stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (wake, woken) = mpsc::unbounded_channel();
+    let watches = Watches::new(context.clone(), namespace, wake);
+    follow(watches, woken, context, concurrency, synced, stop)
+}
+
+async fn follow(
+    mut watches: Watches,
+    mut woken: mpsc::UnboundedReceiver<ObjectRef<Shop>>,
+    context: Arc<Context>,
+    concurrency: u16,
+    synced: oneshot::Sender<()>,
+    stop: CancellationToken,
 ) {
-    let (wake, mut woken) = mpsc::unbounded_channel::<ObjectRef<Shop>>();
-    let mut watches = Watches::new(context.clone(), namespace, wake);
     let (shops, full) = watches.start();
     tokio::select! {
         () = full => {}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kube::ResourceExt as _;
 use rdkafka::ClientConfig;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
@@ -87,30 +88,18 @@ impl Engines<'_> {
         (Part::Waiting(Reason::CacheUnreachable, "Redis does not answer".to_owned()), None)
     }
 
-    /// Makes the topics, as far as that is safe.
-    pub async fn topics(&self, plan: &TopicPlan) -> Step {
+    /// Makes the topics, as far as that is safe. Says too in whose Kafka cluster the Shop has them, if
+    /// that is not its own.
+    pub async fn topics(&self, plan: &TopicPlan) -> (Step, Option<String>) {
         let bundled = matches!(self.valid.events, EventsEngine::Bundled(_));
+        let before = self.shop.status.as_ref().and_then(|status| status.kafka_cluster_id.clone());
         let wish = self.wish(plan);
         if let Some(known) = self.known(Engine::Events, bundled.then_some(names::KAFKA), &wish) {
-            return (known, None);
+            return ((known, None), before);
         }
-        let topics = if topics::answers(plan).await {
-            topics::ensure(self.brokers(plan), plan.topics.clone()).await
-        } else {
-            Err(topics::Error::Unreachable(None))
-        };
-        match topics {
-            Ok(report) => {
-                if !report.grown.is_empty() {
-                    let note = format!(
-                        "{} have more partitions now; events with the same key may be out of order once",
-                        report.grown.join(", ")
-                    );
-                    self.context
-                        .events
-                        .warn(self.shop, Reason::PartitionsGrown, "Events", &note)
-                        .await;
-                }
+        match self.ensure_topics(plan).await {
+            Ok((report, cluster)) => {
+                self.warn_of_growth(&report).await;
                 let part = if report.refused.is_empty() {
                     Part::Ready(
                         Reason::TopicsReady,
@@ -119,11 +108,51 @@ impl Engines<'_> {
                 } else {
                     Part::Failed(Reason::TopicChangeRefused, report.refused.join("; "))
                 };
-                self.remember(Engine::Events, wish, part)
+                (self.remember(Engine::Events, wish, part), cluster)
             }
-            Err(topics::Error::Unreachable(_)) if bundled => starting("Kafka"),
-            Err(error) => failed(error.into()),
+            Err(topics::Error::Unreachable(_)) if bundled => (starting("Kafka"), None),
+            Err(error @ topics::Error::Taken { .. }) => (failed(error.into()), None),
+            Err(error) => (failed(error.into()), before),
         }
+    }
+
+    async fn ensure_topics(
+        &self,
+        plan: &TopicPlan,
+    ) -> Result<(topics::Report, Option<String>), topics::Error> {
+        if !topics::answers(plan).await {
+            return Err(topics::Error::Unreachable(None));
+        }
+        let cluster = self.claim_topics(plan).await?;
+        Ok((topics::ensure(self.brokers(plan), plan.topics.clone()).await?, cluster))
+    }
+
+    /// Makes sure that the topics are no other Shop's; returns the id of the brokers' cluster. Those
+    /// of a bundled broker can be nobody else's.
+    pub async fn claim_topics(&self, plan: &TopicPlan) -> Result<Option<String>, topics::Error> {
+        if let EventsEngine::Bundled(_) = self.valid.events {
+            return Ok(None);
+        }
+        let cluster = topics::cluster_id(self.brokers(plan)).await?;
+        let shops = self.context.shops.all().await;
+        match topics::holder(self.shop, &cluster, &shops) {
+            None => Ok(Some(cluster)),
+            Some(other) => Err(topics::Error::Taken {
+                prefix: self.valid.topics.prefix.clone(),
+                holder: format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any()),
+            }),
+        }
+    }
+
+    async fn warn_of_growth(&self, report: &topics::Report) {
+        if report.grown.is_empty() {
+            return;
+        }
+        let grown = report.grown.join(", ");
+        let note = format!(
+            "{grown} have more partitions now; events with the same key may be out of order once"
+        );
+        self.context.events.warn(self.shop, Reason::PartitionsGrown, "Events", &note).await;
     }
 
     async fn ensure_databases(&self, plan: &DatabasePlan) -> Result<(), databases::Error> {

@@ -61,7 +61,9 @@ impl Error {
     /// Whether only a change of the Shop or of what it refers to can help.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Invalid(_) | Self::Databases(databases::Error::Taken { .. }) => true,
+            Self::Invalid(_)
+            | Self::Databases(databases::Error::Taken { .. })
+            | Self::Topics(topics::Error::Taken { .. }) => true,
             Self::Credentials(error) => error.is_permanent(),
             Self::Apply(error) => error.is_permanent(),
             Self::Databases(_)

@@ -35,7 +35,11 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> 
         return cleanup::finish(shop, context).await;
     }
     let run = Run::new(shop, context);
-    let mut facts = Facts { paused: run.applier.paused, ..Facts::default() };
+    let mut facts = Facts {
+        paused: run.applier.paused,
+        kafka_cluster_id: shop.status.as_ref().and_then(|status| status.kafka_cluster_id.clone()),
+        ..Facts::default()
+    };
     let mut result = run.steps(&mut facts).await;
     if let Err(error) = &result {
         facts.error = Some((error.reason(), error.message()));
@@ -114,10 +118,11 @@ impl<'a> Run<'a> {
             services.migrate(database.0.is_ready()).await;
             database
         };
-        let (database, (events, cache)) =
+        let (database, ((events, kafka_cluster_id), cache)) =
             join(databases_and_migrations, join(engines.topics(&topic_plan), engines.cache()))
                 .await;
-        services.roll_out(events.0.is_ready(), cache.0.is_ready()).await;
+        facts.kafka_cluster_id = kafka_cluster_id;
+        services.roll_out(&events.0, &cache.0).await;
         errors.append(&mut services.errors);
         let exposed = self.applier.apply_all(desired.stage(Stage::Exposure)).await;
         let (exposed, failed) = partition(exposed);

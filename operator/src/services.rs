@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::names::{COMPONENT_LABEL, SERVICE_LABEL};
 use crate::object::{Desired, Object, Stage};
 use crate::observe::job_ended;
-use crate::status::{Migration, Rollout, ServiceFacts};
+use crate::status::{Migration, Part, Reason, Rollout, ServiceFacts};
 use crate::validate::{Observed, Scaling, ServiceInstance, ValidatedShop};
 
 /// Applies what belongs to the services and collects what becomes of them.
@@ -70,12 +70,13 @@ impl<'a> Services<'a> {
     }
 
     /// Applies the services. A Deployment whose image has no schema yet is left as it is, so
-    /// that its old pods serve on; a new one also waits for topics and cache, rather than crash.
-    pub async fn roll_out(&mut self, topics_ready: bool, cache_ready: bool) {
+    /// that its old pods serve on, and so is one whose topics are another Shop's; a new one also waits
+    /// for topics and cache, rather than crash.
+    pub async fn roll_out(&mut self, topics: &Part, cache: &Part) {
         let mut due = Vec::new();
         for object in self.desired.stage(Stage::Workloads) {
             let hold = self.index(object).filter(|_| object.kind() == "Deployment");
-            let reason = hold.and_then(|index| self.hold(index, object, topics_ready, cache_ready));
+            let reason = hold.and_then(|index| self.hold(index, object, topics, cache));
             match hold.zip(reason) {
                 Some((index, reason)) => self.facts[index].held = Some(reason),
                 None => due.push(object),
@@ -100,20 +101,23 @@ impl<'a> Services<'a> {
         &self,
         index: usize,
         deployment: &Object,
-        topics_ready: bool,
-        cache_ready: bool,
+        topics: &Part,
+        cache: &Part,
     ) -> Option<&'static str> {
         let component = self.valid.services[index].component;
         if self.facts[index].migration.as_ref().is_some_and(|m| *m != Migration::Applied) {
             return Some("its migration is applied");
         }
+        if component.needs(Need::Events) && topics.reason() == Reason::TopicsTaken {
+            return Some("its topics are its own");
+        }
         if self.applier.cache.children(&self.applier.shop).contains_key(&ChildKey::of(deployment)) {
             return None;
         }
-        if component.needs(Need::Events) && !topics_ready {
+        if component.needs(Need::Events) && !topics.is_ready() {
             return Some("its topics are there");
         }
-        (component.needs(Need::Cache) && !cache_ready).then_some("Redis answers")
+        (component.needs(Need::Cache) && !cache.is_ready()).then_some("Redis answers")
     }
 
     async fn apply<'o>(&mut self, objects: impl IntoIterator<Item = &'o Object>) -> Vec<Done<'o>> {

@@ -38,6 +38,11 @@ pub struct ShopStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<String>,
 
+    /// Id of the Kafka cluster that somebody else runs and the shop's topics are in. Another Shop with
+    /// the same `topics.prefix` is refused there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka_cluster_id: Option<String>,
+
     /// Services whose database has the schema of their image, of those with a database, e.g. `7/7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<String>,

@@ -153,12 +153,14 @@ pub struct Facts {
     pub cache: Part,
     /// Kafka and the topics.
     pub events: Part,
+    /// Id of the Kafka cluster where the Shop has topics, if that is somebody else's.
+    pub kafka_cluster_id: Option<String>,
     /// ServiceMonitors.
     pub monitoring: Part,
-    /// The services.
-    pub services: Vec<ServiceFacts>,
     /// The HTTPRoute.
     pub route: Part,
+    /// The services.
+    pub services: Vec<ServiceFacts>,
     /// The first error: its reason and message.
     pub error: Option<(Reason, String)>,
     /// What keeps no shopper from buying and yet needs help: reasons and messages.

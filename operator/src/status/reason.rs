@@ -41,6 +41,8 @@ reasons! {
     TopicsReady,
     /// A topic cannot be made what the spec asks for.
     TopicChangeRefused,
+    /// Another Shop has the topics.
+    TopicsTaken,
     /// Topics have more partitions than before.
     PartitionsGrown,
     /// Every database has the schema of its service.
@@ -53,8 +55,6 @@ reasons! {
     DemoDataFailed,
     /// ServiceMonitors are applied.
     ServiceMonitorsApplied,
-    /// The cluster lacks an API that the spec asks for.
-    ApiMissing,
     /// Every Gateway has taken the HTTPRoute.
     RouteAccepted,
     /// A Gateway has said nothing of the HTTPRoute as it is now.
@@ -63,6 +63,8 @@ reasons! {
     RouteRefused,
     /// The API server has not taken an object yet, or was not asked to.
     NotApplied,
+    /// The cluster lacks an API that the spec asks for.
+    ApiMissing,
     /// The spec does not ask for it.
     NotWanted,
     /// Writes are stopped.

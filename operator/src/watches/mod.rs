@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{ApiResource, NamespaceResourceScope, ObjectMeta, PartialObjectMeta};
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt as _, reflector};
@@ -27,6 +28,7 @@ use crate::cache::resource_name;
 use crate::context::Context;
 use crate::crd::Shop;
 use crate::names;
+use crate::topics::competes;
 use crate::validate::referenced_secrets;
 
 use children::{Follower, others, volumes};
@@ -39,17 +41,26 @@ pub struct Watches {
     context: Arc<Context>,
     namespace: Option<String>,
     wake: Wake,
+    shops: Store<Shop>,
+    writer: Option<Writer<Shop>>,
     tasks: JoinSet<()>,
     optional: HashMap<Arc<str>, AbortHandle>,
 }
 
 impl Watches {
-    /// Nothing is watched yet.
+    /// Nothing is watched yet, but whoever asks for all Shops waits for these.
     pub fn new(context: Arc<Context>, namespace: Option<String>, wake: Wake) -> Self {
-        Self { context, namespace, wake, tasks: JoinSet::new(), optional: HashMap::new() }
+        let (shops, writer) = store();
+        context.shops.add(shops.clone());
+        let (tasks, optional) = (JoinSet::new(), HashMap::new());
+        Self { context, namespace, wake, shops, writer: Some(writer), tasks, optional }
     }
 
     /// Starts every watch. The future is done when all of them have listed what there is.
+    ///
+    /// # Panics
+    ///
+    /// If they were started before.
     pub fn start(&mut self) -> (Store<Shop>, impl Future<Output = ()> + use<>) {
         let mut synced = Vec::new();
         for kind in children::workloads() {
@@ -63,9 +74,14 @@ impl Watches {
             synced.push(listed);
         }
         self.follow_optional();
-        let (shops, writer) = store();
-        let api = self.api();
-        self.tasks.spawn(follow_shops(api, writer, self.context.clone(), self.wake.clone()));
+        let (api, shops) = (self.api(), self.shops.clone());
+        let writer = self.writer.take().expect("watches are started once");
+        self.tasks.spawn(follow_shops(
+            api,
+            (shops.clone(), writer),
+            self.context.clone(),
+            self.wake.clone(),
+        ));
         let secrets = self.api();
         self.tasks.spawn(follow_references(secrets, shops.clone(), self.wake.clone()));
         let ready = shops.clone();
@@ -147,7 +163,7 @@ impl Watches {
 /// is no news.
 async fn follow_shops(
     api: Api<Shop>,
-    writer: reflector::store::Writer<Shop>,
+    (shops, writer): (Store<Shop>, Writer<Shop>),
     context: Arc<Context>,
     wake: Wake,
 ) {
@@ -180,6 +196,10 @@ async fn follow_shops(
                 known.remove(&name);
                 context.backoff.reset(&name);
                 context.checks.forget(&name);
+                // Who was refused because of it may have another look.
+                for other in shops.state().iter().filter(|other| competes(other, &shop)) {
+                    let _ = wake.send(ObjectRef::from_obj(&**other));
+                }
             }
             Some(Ok(Event::Init | Event::InitDone)) => {}
             Some(Err(error)) => warn!(%error, "the watch on Shops failed, it begins anew"),

@@ -25,7 +25,7 @@ async fn databases(namespace: &str) -> (i64, i64) {
     (databases, roles.fetch_one(&mut connection).await.unwrap())
 }
 
-async fn topics(namespace: &str) -> usize {
+pub(crate) async fn topics(namespace: &str) -> usize {
     let prefix = format!("{namespace}.");
     let client: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", variable("TEST_KAFKA_BROKERS"))

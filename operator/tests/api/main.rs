@@ -19,4 +19,5 @@ mod monitoring;
 mod routes;
 mod schema;
 mod server;
+mod sharing;
 mod world;

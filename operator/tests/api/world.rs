@@ -24,7 +24,7 @@ use url::Url;
 use crate::{kubelet, server};
 
 /// Longest wait for anything; the machine may be busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Name of every Shop under test.
 pub(crate) const NAME: &str = "demo";
 
@@ -76,16 +76,25 @@ impl World {
 
     /// A Shop with external engines and this on top of its spec.
     pub(crate) async fn create(&self, more: Value) -> Shop {
+        self.create_named(NAME, more).await
+    }
+
+    /// The same under another name.
+    pub(crate) async fn create_named(&self, name: &str, more: Value) -> Shop {
         let mut spec = Self::external();
         merge(&mut spec, more);
-        self.create_exactly(spec).await
+        self.store(name, spec).await
     }
 
     /// A Shop with this spec.
     pub(crate) async fn create_exactly(&self, spec: Value) -> Shop {
+        self.store(NAME, spec).await
+    }
+
+    async fn store(&self, name: &str, spec: Value) -> Shop {
         let shop = json!({
             "apiVersion": "shop-operator.io/v1alpha1", "kind": "Shop",
-            "metadata": { "name": NAME }, "spec": spec,
+            "metadata": { "name": name }, "spec": spec,
         });
         let shop = serde_json::from_value(shop).unwrap();
         self.shops().create(&PostParams::default(), &shop).await.unwrap()
@@ -118,10 +127,22 @@ impl World {
 
     /// Waits until something is true of the Shop.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Shop) -> bool) -> Shop {
+        self.until_of(NAME, what, holds).await
+    }
+
+    /// Waits until something is true of a Shop.
+    pub(crate) async fn until_of(
+        &self,
+        name: &str,
+        what: &str,
+        holds: impl Fn(&Shop) -> bool,
+    ) -> Shop {
         let condition = |shop: Option<&Shop>| shop.is_some_and(&holds);
-        match timeout(PATIENCE, await_condition(self.shops(), NAME, condition)).await {
+        match timeout(PATIENCE, await_condition(self.shops(), name, condition)).await {
             Ok(shop) => shop.unwrap().unwrap(),
-            Err(late) => panic!("{what}: {late}: {:#?}", self.shop().await.status),
+            Err(late) => {
+                panic!("{name}: {what}: {late}: {:#?}", self.shops().get_status(name).await)
+            }
         }
     }
 
@@ -133,7 +154,12 @@ impl World {
     }
 
     pub(crate) async fn until_gone(&self) {
-        let gone = await_condition(self.shops(), NAME, |shop: Option<&Shop>| shop.is_none());
+        self.until_none(NAME).await;
+    }
+
+    /// Waits until there is no Shop of this name.
+    pub(crate) async fn until_none(&self, name: &str) {
+        let gone = await_condition(self.shops(), name, |shop: Option<&Shop>| shop.is_none());
         timeout(PATIENCE, gone).await.expect("the Shop goes in time").unwrap();
     }
 

@@ -3,6 +3,12 @@
 //! Partitions only grow, and replication never changes: the first would lose records, the second
 //! needs a plan for moving data that is the business of whoever runs the brokers.
 
+mod claim;
+mod error;
+
+pub use claim::{competes, holder};
+pub use error::Error;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -12,7 +18,7 @@ use rdkafka::admin::{
     ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::MetadataTopic;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -21,7 +27,6 @@ use tokio::time::timeout;
 
 use crate::build::{TopicPlan, TopicSpec};
 use crate::names::OPERATOR;
-use crate::status::Reason;
 
 /// Bounds each request; brokers that are slower count as not there yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,67 +42,6 @@ pub struct Report {
     pub grown: Vec<String>,
     /// Sentences about what is refused.
     pub refused: Vec<String>,
-}
-
-/// What can go wrong with brokers.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nobody answers, or not yet all of them.
-    #[error("the brokers do not answer")]
-    Unreachable(#[source] Option<KafkaError>),
-    /// The brokers refuse our credentials.
-    #[error("the brokers refuse the login")]
-    LoginRefused(#[source] KafkaError),
-    /// A request failed.
-    #[error("a request to the brokers failed")]
-    Request(#[source] KafkaError),
-    /// A topic could not be created or changed.
-    #[error("topic {topic}: {code}")]
-    Topic {
-        /// Its name.
-        topic: String,
-        /// What the brokers say.
-        code: RDKafkaErrorCode,
-    },
-    /// The thread that talks to the brokers panicked.
-    #[error("the thread that talks to the brokers panicked")]
-    Panicked(#[source] tokio::task::JoinError),
-}
-
-impl Error {
-    /// The word for conditions and metric labels.
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Unreachable(_) => Reason::BrokersUnreachable,
-            Self::LoginRefused(_) => Reason::BrokersLoginRefused,
-            Self::Request(_) | Self::Panicked(_) => Reason::BrokersRequestFailed,
-            Self::Topic { .. } => Reason::TopicFailed,
-        }
-    }
-}
-
-impl From<KafkaError> for Error {
-    fn from(error: KafkaError) -> Self {
-        use RDKafkaErrorCode as Code;
-        match error.rdkafka_error_code() {
-            Some(
-                Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::OperationTimedOut
-                | Code::RequestTimedOut
-                | Code::Resolve
-                | Code::NotController
-                | Code::NotCoordinator,
-            ) => Self::Unreachable(Some(error)),
-            Some(
-                Code::Authentication
-                | Code::SaslAuthenticationFailed
-                | Code::ClusterAuthorizationFailed
-                | Code::TopicAuthorizationFailed,
-            ) => Self::LoginRefused(error),
-            _ => Self::Request(error),
-        }
-    }
 }
 
 /// Configuration of a topic, by key.
@@ -135,6 +79,13 @@ pub async fn answers(plan: &TopicPlan) -> bool {
 /// Whether something accepts connections at `host:port`.
 pub async fn knock(address: &str) -> bool {
     matches!(timeout(KNOCK, TcpStream::connect(address)).await, Ok(Ok(_)))
+}
+
+/// The id that the brokers' cluster has given itself, by whatever name they are reached.
+pub async fn cluster_id(client: ClientConfig) -> Result<String, Error> {
+    let ask = |session: Session| session.admin.inner().fetch_cluster_id(PATIENCE);
+    blocking(move |handle| ask(Session::open(&client, handle)?).ok_or(Error::Unreachable(None)))
+        .await
 }
 
 /// Makes every topic what it should be, as far as that is safe.
