@@ -87,7 +87,11 @@ pub fn job_ended(job: &Seen, way: &str) -> bool {
     conditions.iter().any(|condition| condition["type"] == way && condition["status"] == "True")
 }
 
-/// Whether an engine's StatefulSet or Deployment has a ready pod.
+/// Whether an engine's StatefulSet has a ready pod, and one of its wanted state: an older one may
+/// know another password.
 pub fn has_ready_pod(workload: &Seen) -> bool {
-    workload.status["readyReplicas"].as_i64().unwrap_or(0) > 0
+    let number = |field: &str| workload.status[field].as_i64().unwrap_or(0);
+    number("observedGeneration") >= workload.generation
+        && number("updatedReplicas") > 0
+        && number("readyReplicas") > 0
 }

@@ -6,9 +6,8 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, StatefulSet, StatefulSetSpec},
         core::v1::{
-            Container, ContainerPort, EnvVar, PersistentVolumeClaim, PersistentVolumeClaimSpec,
-            PersistentVolumeClaimVolumeSource, PodTemplateSpec, Probe, ResourceRequirements,
-            Service, ServicePort, ServiceSpec, Volume, VolumeResourceRequirements,
+            Container, ContainerPort, EnvVar, PodTemplateSpec, Probe, ResourceRequirements,
+            Service, ServicePort, ServiceSpec,
         },
     },
     apimachinery::pkg::util::intstr::IntOrString,
@@ -21,9 +20,10 @@ use super::{
     plans::{KAFKA_PORT, POSTGRES_PORT, REDIS_PORT, SecretKey},
     pod::{self, Mounted, exec_probe, scratch, secret_dir, secret_files, tcp_probe, var},
     services::account,
+    volume,
 };
 use crate::{
-    crd::{DeletionPolicy, Storage},
+    crd::Storage,
     names,
     object::Object,
     validate::{
@@ -42,11 +42,15 @@ const GRACE_SECONDS: i64 = 60;
 const MAIL_WEB_PORT: u16 = 1080;
 /// Enough for nine services with a few pods of ten connections each.
 const POSTGRES_CONNECTIONS: &str = "max_connections=300";
+/// Run before Postgres, on a volume that has data already.
+const TAKE_PASSWORD: &str = include_str!("take-password.sh");
 
 /// One bundled engine: what makes it different from the others.
 struct Engine<'a> {
     name: &'static str,
     image: &'a str,
+    /// A script that runs before the server, with all that the server has.
+    before: Option<&'static str>,
     args: Vec<String>,
     env: Vec<EnvVar>,
     ports: &'static [(&'static str, u16)],
@@ -66,7 +70,8 @@ pub(super) fn objects(scope: &Scope<'_>) -> Vec<Object> {
     let shop = scope.shop;
     let objects = |engine: Engine<'_>| {
         let service = Object::new(&service(shop, &engine));
-        let claim = engine.storage.map(|storage| Object::new(&claim(shop, &engine, storage)));
+        let claim =
+            engine.storage.map(|storage| Object::new(&volume::claim(shop, engine.name, storage)));
         let workload = if engine.storage.is_some() {
             Object::new(&stateful_set(scope, engine))
         } else {
@@ -99,6 +104,7 @@ fn postgres<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
     Engine {
         name,
         image: &server.image,
+        before: Some(TAKE_PASSWORD),
         args: vec!["-c".into(), POSTGRES_CONNECTIONS.into()],
         env: vec![
             var("PGDATA", format!("{DATA}/pgdata")),
@@ -120,6 +126,7 @@ fn redis<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
     Engine {
         name,
         image: &server.image,
+        before: None,
         args: args.map(str::to_owned).into(),
         env: vec![password_file("REDIS_PASSWORD_FILE", name)],
         ports: &[("redis", REDIS_PORT)],
@@ -134,6 +141,7 @@ fn kafka<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
     Engine {
         name: names::KAFKA,
         image: &server.image,
+        before: None,
         args: Vec::new(),
         env: vec![
             var("KAFKA_ADVERTISED_HOST", shop.host_of(names::KAFKA)),
@@ -151,6 +159,7 @@ fn mail<'a>(image: &'a str, resources: &'a ResourceRequirements) -> Engine<'a> {
     Engine {
         name: names::MAIL,
         image,
+        before: None,
         args: Vec::new(),
         env: Vec::new(),
         ports: &[("smtp", SMTP_PORT), ("web", MAIL_WEB_PORT)],
@@ -216,13 +225,22 @@ fn template(
     let shop = scope.shop;
     let (mut volumes, mut mounts): (Vec<_>, Vec<_>) = engine.mounted.into_iter().unzip();
     if engine.storage.is_some() {
-        volumes.push(data_volume(shop, engine.name));
+        volumes.push(volume::data(shop, engine.name));
         mounts.push(pod::mount("data", DATA));
     }
     let ports = engine.ports.iter().map(|(name, port)| ContainerPort {
         name: Some((*name).into()),
         container_port: (*port).into(),
         ..ContainerPort::default()
+    });
+    let before = engine.before.map(|script| Container {
+        name: "before".into(),
+        image: Some(engine.image.to_owned()),
+        command: Some(["sh", "-c", script].map(str::to_owned).into()),
+        env: Some(engine.env.clone()),
+        resources: Some(engine.resources.clone()),
+        volume_mounts: Some(mounts.clone()),
+        ..Container::default()
     });
     let container = Container {
         name: engine.name.into(),
@@ -239,38 +257,9 @@ fn template(
         ..Container::default()
     };
     let mut spec = pod::spec(shop, engine.name, USER, container, volumes);
+    spec.init_containers = before.map(|container| vec![pod::confined(shop, container)]);
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
     pod::template(scope, labels, spec)
-}
-
-fn data_volume(shop: &ValidatedShop, engine: &str) -> Volume {
-    let claim = PersistentVolumeClaimVolumeSource {
-        claim_name: names::volume_claim(&shop.name, engine),
-        read_only: None,
-    };
-    Volume { name: "data".into(), persistent_volume_claim: Some(claim), ..Volume::default() }
-}
-
-/// The volume of an engine. It is an object of its own, because a StatefulSet could neither grow
-/// the ones it makes nor leave them to the next Shop of that name.
-fn claim(shop: &ValidatedShop, engine: &Engine<'_>, storage: &Storage) -> PersistentVolumeClaim {
-    let mut metadata = meta::owned(shop, names::volume_claim(&shop.name, engine.name), engine.name);
-    if shop.deletion_policy == DeletionPolicy::Retain {
-        metadata.owner_references = None;
-    }
-    PersistentVolumeClaim {
-        metadata,
-        spec: Some(PersistentVolumeClaimSpec {
-            access_modes: Some(vec!["ReadWriteOnce".into()]),
-            resources: Some(VolumeResourceRequirements {
-                requests: Some(BTreeMap::from([("storage".into(), storage.size.clone())])),
-                limits: None,
-            }),
-            storage_class_name: storage.storage_class_name.clone(),
-            ..PersistentVolumeClaimSpec::default()
-        }),
-        status: None,
-    }
 }
 
 fn service(shop: &ValidatedShop, engine: &Engine<'_>) -> Service {

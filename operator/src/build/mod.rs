@@ -10,6 +10,7 @@ mod network;
 mod plans;
 mod pod;
 mod services;
+mod volume;
 
 use std::collections::BTreeMap;
 

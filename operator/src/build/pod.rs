@@ -46,18 +46,23 @@ pub(super) fn spec(
             }),
             ..PodSecurityContext::default()
         }),
-        containers: vec![Container {
-            image_pull_policy: Some(pull_policy(shop.pull_policy).into()),
-            security_context: Some(SecurityContext {
-                allow_privilege_escalation: Some(false),
-                capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".into()]) }),
-                read_only_root_filesystem: Some(true),
-                ..SecurityContext::default()
-            }),
-            ..container
-        }],
+        containers: vec![confined(shop, container)],
         volumes: (!volumes.is_empty()).then_some(volumes),
         ..PodSpec::default()
+    }
+}
+
+/// A container that may do nothing that it need not.
+pub(super) fn confined(shop: &ValidatedShop, container: Container) -> Container {
+    Container {
+        image_pull_policy: Some(pull_policy(shop.pull_policy).into()),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".into()]) }),
+            read_only_root_filesystem: Some(true),
+            ..SecurityContext::default()
+        }),
+        ..container
     }
 }
 

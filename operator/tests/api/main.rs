@@ -18,6 +18,7 @@ mod migrations;
 mod monitoring;
 mod routes;
 mod schema;
+mod secrets;
 mod server;
 mod sharing;
 mod world;

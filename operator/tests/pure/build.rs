@@ -6,7 +6,7 @@ use contracts::{env, ports};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shop_operator::{
-    build::{CredentialKind, credentials, databases, desired, topics},
+    build::{CredentialKind, SecretHashes, credentials, databases, desired, topics},
     components::COMPONENTS,
     crd::ServiceName,
     names,
@@ -46,7 +46,8 @@ fn every_pod_passes_the_restricted_standard() {
         assert_eq!(pod["enableServiceLinks"], false, "{owner}");
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{owner}");
         assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{owner}");
-        for container in pod["containers"].as_array().unwrap() {
+        let before = pod["initContainers"].as_array().into_iter().flatten();
+        for container in pod["containers"].as_array().unwrap().iter().chain(before) {
             let security = &container["securityContext"];
             assert_eq!(security["allowPrivilegeEscalation"], false, "{owner}");
             assert_eq!(security["readOnlyRootFilesystem"], true, "{owner}");
@@ -141,19 +142,23 @@ fn only_user_has_the_private_key() {
 #[test]
 fn a_changed_secret_restarts_its_readers_only() {
     let shop = validated(json!({}));
-    let before = desired(&shop, &hashes(&shop));
-    let mut changed = hashes(&shop);
-    changed.insert("demo-order-database".into(), "changed".into());
-    let after = desired(&shop, &changed);
-    let deployments = |stage| {
-        let objects: &[Object] = stage;
-        templates(objects).into_iter().filter(|(owner, _)| owner.starts_with("Deployment"))
+    let pods = |hashes: &SecretHashes| {
+        let desired = desired(&shop, hashes);
+        let objects: Vec<_> = desired.iter().map(|(_, object)| object.clone()).collect();
+        // Who reads it by a Job has no pod to restart.
+        templates(&objects).into_iter().filter(|(owner, _)| !owner.starts_with("Job"))
     };
-    let before = deployments(before.stage(Stage::Workloads));
-    let after = deployments(after.stage(Stage::Workloads));
-    let restarted: Vec<_> =
-        before.zip(after).filter(|(b, a)| b != a).map(|((owner, _), _)| owner).collect();
-    assert_eq!(restarted, ["Deployment demo-order"]);
+    let restarted = |secret: &str| -> Vec<String> {
+        let mut changed = hashes(&shop);
+        changed.insert(secret.to_owned(), "changed".to_owned());
+        let pairs = pods(&hashes(&shop)).zip(pods(&changed));
+        pairs.filter(|(before, after)| before != after).map(|((owner, _), _)| owner).collect()
+    };
+    assert_eq!(restarted("demo-order-database"), ["Deployment demo-order"]);
+    // The server itself takes its new password when it starts.
+    assert_eq!(restarted("demo-postgres"), ["StatefulSet demo-postgres"]);
+    let readers = ["Deployment demo-gateway", "Deployment demo-catalog", "Deployment demo-cart"];
+    assert_eq!(restarted("demo-redis"), [&["StatefulSet demo-redis"], &readers[..]].concat());
 }
 
 #[test]
