@@ -4,10 +4,15 @@
 //! and written only if the comparison says so. See `docs/decisions/0020-apply.md`.
 
 pub mod drift;
+mod error;
 mod handover;
 mod prune;
+mod volume;
 
-use std::fmt::{self, Debug};
+pub use error::{Error, Id};
+pub use volume::Obstacle;
+
+use std::fmt::Debug;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -22,85 +27,9 @@ use crate::cache::{Cache, ChildKey, Seen, fingerprint};
 use crate::crd::Shop;
 use crate::names::{INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR};
 use crate::object::Object;
-use crate::status::Reason;
 
 /// Requests of one Shop that are under way at the same time.
 const CONCURRENCY: usize = 8;
-
-/// Kind and name of an object, for messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Id(String);
-
-impl Id {
-    fn new(resource: &ApiResource, name: &str) -> Self {
-        Self(format!("{} {name}", resource.kind))
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Why an object is not as it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// An object of that name exists and is not the Shop's.
-    #[error("{object} exists and is not the Shop's: rename or delete it")]
-    Foreign {
-        /// The object.
-        object: Id,
-    },
-    /// An object of a deleted Shop of the same name is not collected yet.
-    #[error("{object} of a deleted Shop of this name is not gone yet")]
-    Predecessor {
-        /// The object.
-        object: Id,
-    },
-    /// The object has a deletion timestamp.
-    #[error("{object} is being deleted")]
-    Terminating {
-        /// The object.
-        object: Id,
-    },
-    /// The API server refused.
-    #[error("{verb} {object}")]
-    Api {
-        /// What was tried.
-        verb: &'static str,
-        /// With which object.
-        object: Id,
-        /// The answer.
-        source: kube::Error,
-    },
-}
-
-impl Error {
-    /// The word for conditions and metric labels.
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Foreign { .. } => Reason::NameTaken,
-            Self::Predecessor { .. } => Reason::PredecessorNotGone,
-            Self::Terminating { .. } => Reason::ObjectTerminating,
-            Self::Api { .. } => Reason::ApplyFailed,
-        }
-    }
-
-    /// Whether only a change can help.
-    pub fn is_permanent(&self) -> bool {
-        match self {
-            Self::Foreign { .. } => true,
-            Self::Predecessor { .. } | Self::Terminating { .. } => false,
-            Self::Api { source, .. } => is_refusal(source),
-        }
-    }
-}
-
-/// Whether the API server understood a request and will refuse it again.
-fn is_refusal(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 422))
-}
 
 /// An object after it was applied.
 #[derive(Clone, Debug, Default)]
@@ -233,6 +162,12 @@ impl Applier<'_> {
                 };
                 self.delete(&object.resource, object.name(), policy, precise).await?;
                 self.patch(object, OPERATOR, &object.body).await
+            }
+            Err(Error::Api { source: kube::Error::Api(status), verb, object: id }) => {
+                Err(match volume::obstacle(object, live.as_ref(), &status) {
+                    Some((size, source)) => Error::Volume { object: id, size: size.0, source },
+                    None => Error::Api { source: kube::Error::Api(status), verb, object: id },
+                })
             }
             result => result,
         }

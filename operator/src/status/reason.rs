@@ -89,6 +89,12 @@ reasons! {
     PredecessorNotGone,
     /// A child is being deleted.
     ObjectTerminating,
+    /// A volume is to grow and is not bound yet.
+    VolumeNotBound,
+    /// The storage class of a volume lets none grow.
+    VolumeCannotGrow,
+    /// A volume that was left by a Shop of this name is larger than the spec asks for.
+    VolumeCannotShrink,
     /// The API server did not take an object.
     ApplyFailed,
     /// Postgres does not answer.

@@ -16,7 +16,7 @@ pub use model::{
     BundledServer, CacheEngine, DatabaseEngine, EventsEngine, MailEngine, MissingApi, Scaling,
     ServiceInstance, TopicSettings, ValidatedShop,
 };
-pub(crate) use quantity::memory_share;
+pub(crate) use quantity::{is_less, memory_share};
 pub use references::referenced_secrets;
 
 use contracts::Network;
@@ -131,7 +131,6 @@ fn check_exposure(spec: &ShopSpec, errors: &mut Errors) {
     }
 }
 
-/// Where shoppers reach the shop: its host if it has one, else the gateway's Service.
 /// The schema knows the characters of a network; whether they make one, the gateway's own reader says.
 fn check_proxies(spec: &ShopSpec, errors: &mut Errors) {
     for (i, proxy) in spec.gateway.trusted_proxies.iter().enumerate() {
@@ -142,6 +141,7 @@ fn check_proxies(spec: &ShopSpec, errors: &mut Errors) {
     }
 }
 
+/// Where shoppers reach the shop: its host if it has one, else the gateway's Service.
 fn url(spec: &ShopSpec, name: &str, namespace: &str) -> String {
     let Some(host) = &spec.host else {
         let gateway = names::child(name, crate::crd::ServiceName::Gateway.as_str());

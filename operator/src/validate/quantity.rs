@@ -35,6 +35,11 @@ pub(super) fn milli(quantity: &Quantity) -> Option<i128> {
     parse(&quantity.0).map(|(milli, _)| milli)
 }
 
+/// Whether one amount is less than another; an amount that is none is not.
+pub(crate) fn is_less(one: &Quantity, other: &Quantity) -> bool {
+    milli(one).zip(milli(other)).is_some_and(|(one, other)| one < other)
+}
+
 /// The same amount as the API server writes it down, e.g. `1Gi` for `1024Mi`, so that what stands
 /// in the cluster equals what was sent.
 pub(super) fn canonical(quantity: &Quantity) -> Quantity {

@@ -21,4 +21,5 @@ mod schema;
 mod secrets;
 mod server;
 mod sharing;
+mod volumes;
 mod world;
