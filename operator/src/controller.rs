@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use kube::runtime::controller::{self, Action, Config, applier};
 use kube::runtime::reflector::ObjectRef;
+use telemetry::chain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use tracing::{debug, error, warn};
 
 use crate::context::{Context, RESYNC};
 use crate::crd::Shop;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::reconcile::reconcile;
 use crate::watches::Watches;
 

@@ -76,24 +76,8 @@ impl Error {
 
     /// What failed and why, in one line for a condition.
     pub fn message(&self) -> String {
-        chain(self)
+        telemetry::chain(self)
     }
-}
-
-/// An error and its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // Foreign errors often repeat their cause in their own text.
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 struct Sentences<'a>(&'a [FieldError]);

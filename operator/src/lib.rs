@@ -25,7 +25,6 @@ pub mod reconcile;
 pub mod services;
 pub mod settings;
 pub mod status;
-pub mod telemetry;
 pub mod topics;
 pub mod validate;
 pub mod watches;

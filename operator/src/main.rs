@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use shop_operator::error::chain;
 use shop_operator::settings::{Cli, Command};
-use shop_operator::{app, check, crd, telemetry};
+use shop_operator::{app, check, crd};
+use telemetry::{Telemetry, chain};
 
 fn main() -> ExitCode {
     match program(Cli::parse()) {
@@ -28,9 +28,10 @@ async fn program(Cli { command, settings }: Cli) -> Result<(), Box<dyn Error>> {
             println!("{replica} leads");
         }
         Command::Run => {
-            let endpoint = settings.otlp_endpoint.as_deref();
-            let _telemetry = telemetry::start(&settings.log_level, endpoint)?;
-            app::run(settings).await?;
+            let telemetry = Telemetry::start(&settings.telemetry())?;
+            let result = app::run(settings).await;
+            telemetry.stop();
+            result?;
         }
     }
     Ok(())

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::names::OPERATOR;
+
 /// Turns `Shop` resources into working online stores.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -83,6 +85,19 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What to tell of this process, and to whom. What `crd` and `check` print is on standard output,
+    /// so the log is not.
+    pub fn telemetry(&self) -> telemetry::Settings {
+        telemetry::Settings {
+            service: OPERATOR,
+            version: env!("CARGO_PKG_VERSION"),
+            shop: None,
+            output: telemetry::Output::Stderr,
+            log_level: self.log_level.clone(),
+            otlp_endpoint: self.otlp_endpoint.clone(),
+        }
+    }
+
     /// The namespaces to watch, each on its own; `None` is all of them.
     pub fn scopes(&self) -> Vec<Option<String>> {
         let named = self.watch_namespaces.iter().filter(|name| !name.is_empty());

@@ -180,6 +180,7 @@ async fn serve<S: Service>() -> Result<(), StartError> {
         service: S::NAME,
         version: S::VERSION,
         shop: Some(common.shop.clone()),
+        output: telemetry::Output::Stdout,
         log_level: common.log_level.clone(),
         otlp_endpoint: common.otlp_endpoint.clone(),
     })?;

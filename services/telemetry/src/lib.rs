@@ -1,9 +1,8 @@
-//! Logs and traces. Logs are JSON lines on standard output. Traces carry W3C ids from the first
-//! request on, and leave the process only when an OTLP endpoint is set.
+//! Logs and traces, of services and of the operator. Logs are JSON lines. Traces carry W3C ids from
+//! the first request on, and leave the process only when an OTLP endpoint is set.
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fmt::Write as _;
 
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider as _};
@@ -16,12 +15,22 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::{Level, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 /// Header by which a span is named to others (W3C Trace Context).
 const TRACEPARENT: &str = "traceparent";
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// Standard error, of a program whose output is something else.
+    Stderr,
+}
 
 /// What to tell, and to whom.
 #[derive(Clone, Debug)]
@@ -32,6 +41,8 @@ pub struct Settings {
     pub version: &'static str,
     /// `service.namespace` of the traces: the shop.
     pub shop: Option<String>,
+    /// Where the log goes.
+    pub output: Output,
     /// Filter in the syntax of [`EnvFilter`].
     pub log_level: String,
     /// OTLP/gRPC endpoint; none: no span leaves the process.
@@ -73,13 +84,18 @@ impl Telemetry {
             None => provider.with_sampler(Sampler::AlwaysOff),
         }
         .build();
-        let log = tracing_subscriber::fmt::layer().json().flatten_event(true).with_filter(filter);
+        let writer = match settings.output {
+            Output::Stdout => BoxMakeWriter::new(std::io::stdout),
+            Output::Stderr => BoxMakeWriter::new(std::io::stderr),
+        };
+        let log = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer);
+        let log = log.with_filter(filter);
         // Traces have a filter of their own: a quiet log must not end them, and a verbose one must
         // not fill them with the inside of libraries. Events are the log's, which shows the ids.
         let spans = filter_fn(|metadata| metadata.is_span() && *metadata.level() <= Level::INFO)
             .with_max_level_hint(LevelFilter::INFO);
         let traces = tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("kit"))
+            .with_tracer(provider.tracer("telemetry"))
             .with_location(false)
             .with_target(false)
             .with_threads(false)
@@ -112,8 +128,12 @@ pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        // Writing to a string cannot fail.
-        let _ = write!(text, ": {cause}");
+        let next = cause.to_string();
+        // Foreign errors often repeat their cause in their own text.
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
         source = cause.source();
     }
     text
@@ -156,4 +176,53 @@ pub fn continue_traceparent(span: &Span, traceparent: Option<&str>) {
 /// Tells a remote callee of the current span (W3C Trace Context).
 pub fn propagate_trace(carrier: &mut dyn Injector) {
     TraceContextPropagator::new().inject_context(&Span::current().context(), carrier);
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::field::Empty;
+    use tracing::info_span;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Told {
+        text: &'static str,
+        source: Option<Box<Told>>,
+    }
+
+    fn told(texts: &[&'static str]) -> Told {
+        let (text, causes) = texts.split_first().unwrap();
+        let source = (!causes.is_empty()).then(|| Box::new(told(causes)));
+        Told { text, source }
+    }
+
+    #[test]
+    fn causes_follow_in_one_line_and_none_is_told_twice() {
+        assert_eq!(chain(&told(&["a"])), "a");
+        assert_eq!(
+            chain(&told(&["no order", "no answer", "refused"])),
+            "no order: no answer: refused"
+        );
+        assert_eq!(
+            chain(&told(&["no answer: refused", "refused", "111"])),
+            "no answer: refused: 111"
+        );
+    }
+
+    #[test]
+    fn a_trace_goes_on_where_its_header_says() {
+        let provider = SdkTracerProvider::default();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let _subscriber =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let id = "0af7651916cd43dd8448eb211c80319c";
+        let span = info_span!("work", trace_id = Empty);
+        continue_traceparent(&span, Some(&format!("00-{id}-b7ad6b7169203331-01")));
+        let (inside, header) = span.in_scope(|| (trace_id(), traceparent().unwrap()));
+        assert_eq!(inside.as_deref(), Some(id));
+        assert!(header.starts_with(&format!("00-{id}-")) && !header.contains("b7ad6b7169203331"));
+        assert_eq!((trace_id(), traceparent()), (None, None), "outside there is none");
+    }
 }
