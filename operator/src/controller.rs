@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, error, warn};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, debug, error, info_span, warn};
 
 use crate::context::{Context, RESYNC};
 use crate::crd::Shop;
@@ -74,11 +75,19 @@ async fn follow(
     }
 }
 
-/// One measured reconciliation, on a thread of its own choice.
+/// One measured and traced reconciliation, on a thread of its own choice.
 fn attempt(
     shop: Arc<Shop>,
     context: Arc<Context>,
 ) -> futures_util::future::BoxFuture<'static, Result<Action, Error>> {
+    let span = info_span!(
+        "reconcile",
+        otel.name = "reconcile Shop",
+        otel.status_code = Empty,
+        error.type = Empty,
+        k8s.namespace.name = shop.metadata.namespace,
+        shop.name = shop.metadata.name,
+    );
     let task = async move {
         let metrics = &context.metrics;
         let begun = Instant::now();
@@ -91,7 +100,9 @@ fn attempt(
                 "success"
             }
             Err(error) => {
-                metrics.reconcile_errors.with_label_values(&[error.reason().as_str()]).inc();
+                let reason = error.reason().as_str();
+                metrics.reconcile_errors.with_label_values(&[reason]).inc();
+                Span::current().record("otel.status_code", "error").record("error.type", reason);
                 "error"
             }
         };
@@ -99,7 +110,7 @@ fn attempt(
         metrics.reconcile_duration.with_label_values(&[label]).observe(seconds);
         result
     };
-    let task = AbortOnDropHandle::new(tokio::spawn(task));
+    let task = AbortOnDropHandle::new(tokio::spawn(task.instrument(span)));
     async { task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) }
         .boxed()
 }
