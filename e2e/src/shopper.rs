@@ -95,6 +95,7 @@ impl Shopper {
     }
 
     /// The same shopper, whose requests belong to this span (W3C Trace Context).
+    #[must_use]
     pub fn tracing(mut self, traceparent: &str) -> Self {
         self.traceparent = Some(traceparent.to_owned());
         self

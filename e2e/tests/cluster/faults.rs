@@ -5,10 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::eventually;
 use e2e::kubectl::Kubectl;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::world::{READY_PATIENCE, SERVICES, World};
+use crate::world::{READY_PATIENCE, SERVICES, SHOP, World, condition};
 
 /// `kill -9` of each service while an order is on its way: the order still ends as paid, once.
 pub(crate) async fn kill_services(world: World) -> Result<()> {
@@ -92,6 +92,38 @@ pub(crate) async fn delete_engines(world: World) -> Result<()> {
     let kept = shopper.get(&format!("/orders/{order}")).await?.ok()?;
     ensure!(kept["status"] == "paid", "{kept}");
     Ok(())
+}
+
+/// Somebody deletes Secrets whose servers live on with the old passwords on their volumes.
+pub(crate) async fn lose_secrets(world: World) -> Result<()> {
+    let lost = ["postgres", "redis", "order-database"].map(|secret| format!("{SHOP}-{secret}"));
+    let names: Vec<&str> = lost.iter().map(String::as_str).collect();
+    let read = async |name: &str| world.kubectl.get(&["secret", name]).await;
+    let mut before = Vec::new();
+    for name in &names {
+        before.push(read(name).await?["data"]["password"].clone());
+    }
+    world.kubectl.run(&[&["delete", "secret"], &names[..]].concat()).await?;
+    eventually("every Secret is made anew, and the shop follows", READY_PATIENCE, async || {
+        for (name, before) in names.iter().zip(&before) {
+            let password = read(name).await?["data"]["password"].clone();
+            ensure!(password.is_string() && password != *before, "{name} has the old password");
+        }
+        let shop = world.kubectl.get(&["shop", SHOP]).await?;
+        for part in ["DatabaseReady", "CacheReady", "ServicesReady"] {
+            let condition = condition(&shop, part);
+            ensure!(condition["status"] == "True", "{condition}");
+        }
+        Ok(())
+    })
+    .await?;
+    // Whoever writes needs its database, and whoever fills a cart needs Redis.
+    let shopper = world.shopper().await?;
+    let page = shopper.find_product(1).await?;
+    let product = page["id"].as_str().context("a product has an id")?;
+    let item = json!({"product_id": product, "quantity": 1});
+    shopper.post("/cart/items", &item).await?.ok()?;
+    world.sells().await
 }
 
 /// Both replicas are killed: the shop goes on selling, and a new leader takes over.

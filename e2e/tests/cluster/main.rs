@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         scenario(&runtime, "staff_corrects_the_stock", purchase::restocked),
         scenario(&runtime, "every_service_may_be_killed_during_a_purchase", faults::kill_services),
         scenario(&runtime, "every_engine_may_lose_its_pod", faults::delete_engines),
+        scenario(&runtime, "lost_secrets_are_made_anew", faults::lose_secrets),
         scenario(&runtime, "the_operator_may_be_killed", faults::kill_operator),
         scenario(&runtime, "drift_is_repaired", lifecycle::drift),
         scenario(&runtime, "replicas_and_images_change_without_a_gap", lifecycle::roll_out),

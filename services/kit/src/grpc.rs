@@ -17,7 +17,7 @@ use tracing::{Instrument, Span};
 
 use crate::http::{HeaderCarrier, propagate_trace};
 use crate::metric;
-use crate::telemetry::continue_trace;
+use crate::telemetry::{continue_trace, rename};
 
 /// How long a call may take unless the caller says otherwise.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -176,7 +176,7 @@ where
                 _ => ("unknown", "unknown"),
             };
             if service != "unknown" {
-                called.record("otel.name", path.as_str());
+                rename(&called, path.clone());
             }
             called.record("rpc.service", service).record("rpc.method", method);
             tell(&called, code, is_server_error(code));

@@ -108,7 +108,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
         None => matched,
     };
     if let Some(route) = &route {
-        span.record("otel.name", format!("{method} {route}"));
+        telemetry::rename(&span, format!("{method} {route}"));
         span.record("http.route", route);
     }
     let status = response.status();

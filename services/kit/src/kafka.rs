@@ -179,13 +179,13 @@ impl Producer {
             cloudevents.event_type = record.r#type,
         );
         continue_traceparent(&span, record.traceparent.as_deref());
-        let send = async {
+        let delivery = async {
             let traceparent = traceparent().or_else(|| record.traceparent.clone());
             let headers = record.headers(&self.source, traceparent.as_deref());
             let key = record.subject.to_string();
             self.deliver(&topic, key.as_bytes(), &record.payload, headers).await
         };
-        let sent = send.instrument(span.clone()).await;
+        let sent = delivery.instrument(span.clone()).await;
         if sent.is_err() {
             span.record("otel.status_code", "error");
         }

@@ -173,6 +173,12 @@ pub fn continue_traceparent(span: &Span, traceparent: Option<&str>) {
     continue_trace(span, &headers.into_iter().collect::<HashMap<_, _>>());
 }
 
+/// Names a span anew. One that has begun, as it has when it continues a trace, takes no other
+/// `otel.name` from [`Span::record`].
+pub fn rename(span: &Span, name: String) {
+    span.context().span().update_name(name);
+}
+
 /// Tells a remote callee of the current span (W3C Trace Context).
 pub fn propagate_trace(carrier: &mut dyn Injector) {
     TraceContextPropagator::new().inject_context(&Span::current().context(), carrier);

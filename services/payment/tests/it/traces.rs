@@ -31,13 +31,13 @@ async fn what_is_paid_belongs_to_the_trace_of_whoever_wanted_it() {
     let order = reserved("tok_visa", 1000);
     let charged = publish_traced(&running, &order).await;
     let _: PaymentCaptured = running.published(order.order_id.uuid()).await;
-    let given_back = publish_traced(&running, &refund(&order, 1000)).await;
+    let refunded = publish_traced(&running, &refund(&order, 1000)).await;
     let _: PaymentRefunded = running.published(order.order_id.uuid()).await;
-    let traces: Vec<String> = sqlx::query_scalar(
+    let continued: Vec<String> = sqlx::query_scalar(
         "SELECT split_part(headers ->> 'traceparent', '-', 2) FROM outbox ORDER BY seq",
     )
     .fetch_all(running.pool())
     .await
     .unwrap();
-    assert_eq!(traces, [charged, given_back]);
+    assert_eq!(continued, [charged, refunded]);
 }
