@@ -94,8 +94,9 @@ impl Engines<'_> {
         let bundled = matches!(self.valid.events, EventsEngine::Bundled(_));
         let before = self.shop.status.as_ref().and_then(|status| status.kafka_cluster_id.clone());
         let wish = self.wish(plan);
-        // Without its cluster in the status the claim does not stand: writing it may have met a conflict.
-        if (bundled || before.is_some())
+        // Without its cluster in the status a claim does not stand: writing it may have met a conflict.
+        let stands = bundled || before.is_some() || self.applier.paused;
+        if stands
             && let Some(known) = self.known(Engine::Events, bundled.then_some(names::KAFKA), &wish)
         {
             return ((known, None), before);

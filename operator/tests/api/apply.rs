@@ -7,6 +7,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::migrations::is_seeded;
 use crate::world::{NAME, World, condition, merge};
 
 const CATALOG: &str = "demo-catalog";
@@ -40,6 +41,8 @@ async fn a_full_shop_comes_to_rest() {
     world.create(spec).await;
     let operator = world.operator().await;
     world.until_ready().await;
+    // The Jobs that write demo data end at some time after that, and are pruned.
+    world.until("seeded", is_seeded).await;
     operator.comes_to_rest(&world, async || world.operator().await).await;
 }
 

@@ -5,6 +5,8 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
+use shop_operator::components::COMPONENTS;
+use shop_operator::crd::Shop;
 
 use crate::kubelet::BROKEN;
 use crate::world::{World, condition};
@@ -45,17 +47,19 @@ async fn a_failed_migration_keeps_the_old_pods_and_a_good_image_recovers() {
     assert!(left.is_empty(), "Jobs that are done stand in the status instead: {left:?}");
 }
 
+/// Whether every service that has demo data has written it.
+pub(crate) fn is_seeded(shop: &Shop) -> bool {
+    let services = shop.status.iter().flat_map(|status| &status.services);
+    let seeded = services.filter(|service| service.seeded).count();
+    seeded == COMPONENTS.iter().filter(|component| component.seeds).count()
+}
+
 #[tokio::test]
 async fn demo_data_is_written_once() {
     let world = World::new().await;
     world.create(json!({ "demoData": true })).await;
     let operator = world.operator().await;
-    let seeded = |shop: &shop_operator::crd::Shop| {
-        let services = shop.status.iter().flat_map(|status| &status.services);
-        services.filter(|service| service.seeded).count()
-    };
-    let components = shop_operator::components::COMPONENTS.iter().filter(|c| c.seeds).count();
-    world.until("seeded", |shop| seeded(shop) == components).await;
+    world.until("seeded", is_seeded).await;
     operator.settle(&world).await;
     let jobs: Api<Job> = world.api();
     assert!(jobs.list(&ListParams::default()).await.unwrap().items.is_empty());
