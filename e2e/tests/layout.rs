@@ -101,3 +101,19 @@ fn scripts_and_tilt_know_every_service() {
         assert_eq!(named, SERVICES, "SERVICES of {file}");
     }
 }
+
+/// A change in a crate that Tilt does not watch would not be built.
+#[test]
+fn tilt_watches_what_programs_are_built_from() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let tiltfile = std::fs::read_to_string(root.join("Tiltfile")).unwrap();
+    let imports = imports();
+    let programs =
+        imports.iter().filter(|(member, _)| !["bench", "e2e"].contains(&member.as_str()));
+    let shared: BTreeSet<&String> = programs.flat_map(|(_, imported)| imported).collect();
+    assert!(!shared.is_empty());
+    for member in shared {
+        let folder = format!("'services/{member}'");
+        assert!(tiltfile.contains(&folder), "the Tiltfile does not watch {folder}");
+    }
+}
