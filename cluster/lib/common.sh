@@ -28,6 +28,16 @@ one_at_a_time() { # DIRECTORY
   flock -n 9 || { say "waiting for another command on $1"; flock 9; }
 }
 
+# Removes what a folder holds under some names. They are gone at once, or an interrupted removal would
+# leave halves behind that look whole to the next command.
+discard() { # DIRECTORY NAME...
+  local from=$1 name bin
+  shift
+  bin=$(mktemp -d "$from/discarded.XXXXXX")
+  for name; do [ ! -e "$from/$name" ] || mv "$from/$name" "$bin/"; done
+  rm -rf "$from"/discarded.*
+}
+
 # Waits until a command succeeds. Everything that takes time here is awaited this way.
 eventually() { # SECONDS COMMAND...
   local deadline=$((SECONDS + $1))
