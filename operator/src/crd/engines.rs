@@ -185,7 +185,8 @@ pub struct ExternalCache {
     pub port: u16,
 
     /// What stands before every key, so that shops which share the server do not meet. Default:
-    /// `<namespace>.<name of the shop>:`. Empty where the server is this shop's alone.
+    /// `<namespace>.<name of the shop>:`. Empty where the server is this shop's alone. Nothing in
+    /// Redis says whose a key is: two shops that are given one prefix there share their carts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9._:-]*$"))]
     pub key_prefix: Option<String>,

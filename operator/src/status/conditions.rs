@@ -53,7 +53,9 @@ pub(super) fn conditions(
     let mut verdicts = vec![ready(facts, &services, &parts)];
     verdicts.push(progressing(&parts));
     verdicts.push(degraded(facts, &parts));
-    verdicts.extend(parts.iter().map(|(type_, part)| Verdict::of(type_, part)));
+    // What nobody has asked for has no state.
+    let wanted = parts.iter().filter(|(_, part)| part.reason() != Reason::NotWanted);
+    verdicts.extend(wanted.map(|(type_, part)| Verdict::of(type_, part)));
     verdicts.push(paused(facts.paused));
     verdicts.iter().map(|verdict| condition(verdict, old, generation, now)).collect()
 }

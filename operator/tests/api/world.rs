@@ -1,7 +1,6 @@
 //! A namespace with a Shop, an operator for it, and words to wait with.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -10,15 +9,11 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
-use shop_operator::context::Context;
 use shop_operator::crd::Shop;
-use shop_operator::metrics::Metrics;
 use shop_operator::validate::Capabilities;
-use shop_operator::{app, controller, reconcile, settings::Cli, watches};
-use tokio::sync::{oneshot, watch};
+use shop_operator::watches;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{kubelet, server};
@@ -201,106 +196,12 @@ impl World {
             }
         }
     }
-
-    /// An operator for this namespace.
-    pub(crate) async fn operator(&self) -> Operator {
-        let metrics = Metrics::new().unwrap();
-        let client = app::client(server::operator_config().await, &metrics).unwrap();
-        let (found, _) = watch::channel(Capabilities::default());
-        self.operator_with(client, metrics, found).await
-    }
-
-    /// An operator for this namespace that looks for optional APIs, as the process does.
-    pub(crate) async fn discovering_operator(&self) -> Operator {
-        let metrics = Metrics::new().unwrap();
-        let client = app::client(server::operator_config().await, &metrics).unwrap();
-        let now = watches::capabilities(&client, Capabilities::default()).await;
-        let (found, _) = watch::channel(now);
-        let mut operator = self.operator_with(client.clone(), metrics, found).await;
-        let (found, stop) = (operator.found.clone(), operator.stop.clone());
-        operator.tasks.spawn(async move {
-            stop.run_until_cancelled(watches::discover(client, &found)).await;
-        });
-        operator
-    }
-
-    pub(crate) async fn operator_with(
-        &self,
-        client: Client,
-        metrics: Metrics,
-        found: watch::Sender<Capabilities>,
-    ) -> Operator {
-        let cli = <Cli as clap::Parser>::parse_from(["shop-operator"]);
-        let config = app::configuration(&cli.settings);
-        let pod = "operator-under-test".to_owned();
-        let found = Arc::new(found);
-        let context = Arc::new(Context::new(client, config, found.subscribe(), metrics, pod));
-        let stop = CancellationToken::new();
-        let (done, synced) = oneshot::channel();
-        let namespace = Some(self.namespace.clone());
-        let mut tasks = JoinSet::new();
-        tasks.spawn(controller::run(context.clone(), namespace, 2, done, stop.clone()));
-        let _ = timeout(PATIENCE, synced).await.expect("caches fill in time");
-        Operator { context, found, stop, tasks }
-    }
 }
 
 impl Drop for World {
     /// The namespace stays for whoever looks into a failure; engines are thrown away as a whole.
     fn drop(&mut self) {
         self.tasks.abort_all();
-    }
-}
-
-/// A running operator.
-pub(crate) struct Operator {
-    pub(crate) context: Arc<Context>,
-    found: Arc<watch::Sender<Capabilities>>,
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
-}
-
-impl Operator {
-    pub(crate) fn writes(&self) -> u64 {
-        self.context.metrics.writes_total()
-    }
-
-    /// Reconciles a Shop here and now; returns the number of writes that took.
-    pub(crate) async fn reconcile(&self, shop: &Shop) -> u64 {
-        let before = self.writes();
-        let _ = Box::pin(reconcile::reconcile(shop, &self.context)).await;
-        self.writes() - before
-    }
-
-    /// Waits until reconciling writes nothing any more.
-    pub(crate) async fn settle(&self, world: &World) {
-        for _ in 0..20 {
-            let shop = world.shop().await;
-            if self.reconcile(&shop).await == 0 {
-                return;
-            }
-            // The caches must have seen what was written, or the next try reads it once more.
-            let version = world.shop().await.resource_version();
-            world.until("settled", |shop| shop.resource_version() == version).await;
-        }
-        panic!("reconciling never stops writing");
-    }
-
-    /// Stops when there is nothing left to write. A new process has nothing to write either.
-    pub(crate) async fn comes_to_rest(self, world: &World, anew: impl AsyncFnOnce() -> Self) {
-        self.settle(world).await;
-        self.stop().await;
-        let fresh = anew().await;
-        let shop = world.shop().await;
-        for _ in 0..3 {
-            assert_eq!(fresh.reconcile(&shop).await, 0);
-        }
-        assert_eq!(fresh.writes(), 0);
-    }
-
-    pub(crate) async fn stop(self) {
-        self.stop.cancel();
-        self.tasks.join_all().await;
     }
 }
 

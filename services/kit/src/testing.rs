@@ -178,10 +178,7 @@ impl Running {
         if !kafka.brokers.is_empty() {
             create_topics(&kafka).await;
         }
-        let app = App::new::<S>(parse::<Common>(&variables)).await.expect("ports are free");
-        let app = S::build(parse(&variables), app).await.expect("the service starts");
-        let (bound, end) = (app.bound(), CancellationToken::new());
-        let handle = tokio::spawn(app.run(end.clone().cancelled_owned()));
+        let (bound, end, handle) = launch::<S>(&variables).await;
         let producer = Producer::new(&kafka, "test").expect("the settings are valid");
         let running = Self {
             bound,
@@ -194,13 +191,25 @@ impl Running {
             end,
             handle: Some(handle),
         };
-        eventually("the service is ready", async || running.is_ready().await.then_some(())).await;
+        running.ready().await;
         running
     }
 
-    async fn is_ready(&self) -> bool {
+    /// Stops it and starts it again where its data is, configured by these variables too.
+    pub async fn restart<S: Service>(&mut self, further: &[(&str, &str)]) {
+        self.end().await.expect("it stops as it should");
+        for (name, value) in further {
+            self.variables.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        let (bound, end, handle) = launch::<S>(&self.variables).await;
+        (self.bound, self.end, self.handle) = (bound, end, Some(handle));
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
         let url = format!("http://{}/ready", self.bound.admin);
-        self.client.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
+        let ask = async || self.client.get(&url).send().await.ok()?.error_for_status().ok();
+        eventually("the service is ready", ask).await;
     }
 
     /// A request to its HTTP API.
@@ -307,6 +316,10 @@ impl Running {
 
     /// Stops it as SIGTERM would and returns how it ended.
     pub async fn stop(mut self) -> Result<(), StartError> {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> Result<(), StartError> {
         self.end.cancel();
         let handle = self.handle.take().expect("stopped once");
         handle.await.expect("the service does not panic")
@@ -351,6 +364,15 @@ pub fn check_openapi<S: Service>(folder: &str) {
     }
     let stored = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(stored == document, "{} is stale: run `make generate`", file.display());
+}
+
+async fn launch<S: Service>(
+    variables: &[(String, String)],
+) -> (Bound, CancellationToken, JoinHandle<Result<(), StartError>>) {
+    let app = App::new::<S>(parse::<Common>(variables)).await.expect("ports are free");
+    let app = S::build(parse(variables), app).await.expect("the service starts");
+    let (bound, end) = (app.bound(), CancellationToken::new());
+    (bound, end.clone(), tokio::spawn(app.run(end.cancelled_owned())))
 }
 
 fn parse<T: FromEnv>(variables: &[(String, String)]) -> T {

@@ -231,4 +231,11 @@ mod tests {
         assert!(header.starts_with(&format!("00-{id}-")) && !header.contains("b7ad6b7169203331"));
         assert_eq!((trace_id(), traceparent()), (None, None), "outside there is none");
     }
+
+    /// Fails without authorities to verify by, or without a TLS implementation.
+    #[tokio::test]
+    async fn a_collector_may_be_behind_tls() {
+        exporter("https://collector.example.com:4317").unwrap();
+        assert!(exporter("no address").is_err());
+    }
 }

@@ -42,7 +42,8 @@ impl Administrator {
     }
 }
 
-/// Makes sure that there is an administrator, before anybody else can take the address.
+/// Makes sure that there is an administrator, before anybody else can take the address, and that a
+/// password which the operator gives anew is the one that holds.
 #[derive(Clone)]
 pub struct Appointment {
     /// Who it is; none: the shop has other ways.
@@ -83,7 +84,10 @@ impl Appointment {
             match self.appoint(administrator).await {
                 Ok(()) => self.done.store(true, Ordering::Relaxed),
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "no administrator yet, trying again");
+                    tracing::warn!(
+                        error = chain(&error),
+                        "no settled administrator yet, trying again"
+                    );
                     tokio::select! {
                         () = stop.cancelled() => {}
                         () = tokio::time::sleep(PAUSE) => {}
@@ -100,12 +104,13 @@ impl Appointment {
             let mut connection = self.pool.acquire().await?;
             db::by_email(&mut connection, &administrator.email).await?
         };
-        if let Some((_, roles, _)) = found {
+        if let Some((id, roles, _)) = found {
             // Never promoted: whoever holds the account may not be whom the operator means.
             if !roles.contains(&Role::Admin) {
                 tracing::error!("the administrator's address belongs to another account");
+                return Ok(());
             }
-            return Ok(());
+            return self.follow(id, administrator).await;
         }
         let hash = self.hasher.hash(administrator.password.clone()).await?;
         match self.open(administrator, &hash).await {
@@ -128,8 +133,30 @@ impl Appointment {
         let event =
             UserRegistered { user_id: account.id, email: account.email, name: account.name };
         self.outbox.append(&mut tx, &event).await?;
+        db::remember_given(&mut tx, account.id, hash).await?;
         tx.commit().await?;
         tracing::info!(user = %account.id, "the first administrator has an account");
+        Ok(())
+    }
+
+    /// Takes over a password that the operator did not give before. What the administrator has chosen
+    /// meanwhile stays as long as the operator says the same.
+    async fn follow(&self, id: UserId, administrator: &Administrator) -> Result<(), Problem> {
+        let given = db::given(&mut *self.pool.acquire().await?, id).await?;
+        let known = given.is_some();
+        let password = administrator.password.clone();
+        if known && self.hasher.verify(password.clone().into_secret(), given).await? {
+            return Ok(());
+        }
+        let hash = self.hasher.hash(password).await?;
+        let mut tx = self.pool.begin().await?;
+        db::remember_given(&mut tx, id, &hash).await?;
+        if known {
+            db::set_password(&mut tx, id, &hash).await?;
+            db::end_sessions(&mut tx, id).await?;
+            tracing::info!(user = %id, "the first administrator has the password that is given now");
+        }
+        tx.commit().await?;
         Ok(())
     }
 }

@@ -161,6 +161,42 @@ pub async fn set_roles(
     .map(|row| row.map(Account::from))
 }
 
+/// Gives an account another password.
+pub async fn set_password(tx: &mut PgConnection, id: UserId, hash: &str) -> Result<()> {
+    sqlx::query!(
+        "UPDATE accounts SET password_hash = $2, version = version + 1, updated_at = now()
+         WHERE id = $1",
+        id.uuid(),
+        hash,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Hash of the password that the first administrator was given last.
+pub async fn given(tx: &mut PgConnection, id: UserId) -> Result<Option<String>> {
+    sqlx::query_scalar!(
+        "SELECT password_hash FROM first_administrator WHERE user_id = $1",
+        id.uuid(),
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Keeps the hash of the password that the first administrator is given.
+pub async fn remember_given(tx: &mut PgConnection, id: UserId, hash: &str) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO first_administrator (user_id, password_hash) VALUES ($1, $2)
+         ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash",
+        id.uuid(),
+        hash,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Opens a session with its first refresh token.
 pub async fn open_session(
     tx: &mut PgConnection,
@@ -230,6 +266,17 @@ pub async fn end_session(tx: &mut PgConnection, token: &RefreshToken) -> Result<
         "UPDATE sessions s SET revoked_at = now() FROM refresh_tokens t
          WHERE t.hash = $1 AND s.id = t.session_id AND s.revoked_at IS NULL",
         token.hash(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Revokes all sessions of an account.
+pub async fn end_sessions(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL",
+        user.uuid(),
     )
     .execute(tx)
     .await?;

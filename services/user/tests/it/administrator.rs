@@ -7,7 +7,7 @@ use serde_json::json;
 use user::User;
 use uuid::Uuid;
 
-use crate::{PASSWORD, answer, login, me};
+use crate::{PASSWORD, answer, login, me, refresh, register};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_administrator_is_there_when_the_service_is_ready() {
@@ -28,4 +28,24 @@ async fn the_first_administrator_is_there_when_the_service_is_ready() {
     let id: Uuid = account["id"].as_str().unwrap().parse().unwrap();
     let event: UserRegistered = service.published(id).await;
     assert_eq!(event.email, "root@example.com");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_given_anew_holds() {
+    const ROOT: &str = "root@example.com";
+    let variables = [(env::ADMIN_EMAIL, ROOT), (env::ADMIN_PASSWORD, "as the operator says")];
+    let mut service = Running::start::<User>(&variables).await;
+    // The administrator chooses another one, which outlives a restart.
+    register(&service, "other@example.com").await;
+    let choose = "UPDATE accounts SET password_hash = other.password_hash FROM accounts other
+                  WHERE accounts.email = $1 AND other.email = 'other@example.com'";
+    sqlx::query(choose).bind(ROOT).execute(service.pool()).await.unwrap();
+    service.restart::<User>(&[]).await;
+    let (status, tokens) = login(&service, ROOT, PASSWORD).await;
+    assert_eq!(status, 200, "{tokens}");
+
+    service.restart::<User>(&[(env::ADMIN_PASSWORD, "as it says from now on")]).await;
+    assert_eq!(login(&service, ROOT, PASSWORD).await.0, 401);
+    assert_eq!(login(&service, ROOT, "as it says from now on").await.0, 200);
+    assert_eq!(refresh(&service, &tokens["refresh_token"]).await.0, 401, "its session has ended");
 }
