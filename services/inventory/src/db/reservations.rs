@@ -83,7 +83,9 @@ pub async fn close(connection: &mut PgConnection, order: OrderId) -> Result<()> 
 /// Holds everything that the order needs, or nothing and says what there is too little of.
 ///
 /// One statement checks and updates: `locked` sees each row as it is once nobody else holds it,
-/// which is what the snapshot of a statement that was made earlier would not.
+/// which the snapshot of the statement would not. The update takes its values from there too: Postgres
+/// checks constraints against what a row of the snapshot would become before it looks for a newer one,
+/// and would refuse units that came back meanwhile.
 pub async fn reserve(
     connection: &mut PgConnection,
     order: OrderId,
@@ -94,15 +96,15 @@ pub async fn reserve(
         r#"WITH wanted AS MATERIALIZED (
             SELECT sku, quantity FROM unnest($2::text[], $3::bigint[]) AS line (sku, quantity)
         ), locked AS MATERIALIZED (
-            SELECT stock.sku, stock.available, wanted.quantity
+            SELECT stock.sku, stock.available, stock.reserved, wanted.quantity
             FROM stock JOIN wanted USING (sku) ORDER BY stock.sku FOR UPDATE OF stock
         ), short AS MATERIALIZED (
             SELECT sku, wanted.quantity, coalesce(locked.available, 0) AS available
             FROM wanted LEFT JOIN locked USING (sku)
             WHERE NOT coalesce(locked.available >= wanted.quantity, false)
         ), taken AS (
-            UPDATE stock SET available = stock.available - locked.quantity,
-                reserved = stock.reserved + locked.quantity,
+            UPDATE stock SET available = locked.available - locked.quantity,
+                reserved = locked.reserved + locked.quantity,
                 version = version + 1, updated_at = now()
             FROM locked WHERE stock.sku = locked.sku AND NOT EXISTS (SELECT FROM short)
             RETURNING stock.sku, locked.quantity

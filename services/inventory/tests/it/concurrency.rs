@@ -37,17 +37,40 @@ async fn fifty_orders_for_ten_units() {
     for _ in 0..50 {
         tasks.spawn(reserve(pool.clone(), Order::of(&[("A", 1)])));
     }
-    eventually("all wait", async || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(running.pool()).await.ok()?;
-        (waiting == 50).then_some(())
-    })
-    .await;
+    waiting(running.pool(), 50).await;
     gate.commit().await.unwrap();
     let reserved = tasks.join_all().await.into_iter().filter(|reserved| *reserved).count();
     assert_eq!(reserved, 10);
     assert_eq!(levels(&pool, "A").await, Levels { available: 0, reserved: 10 });
+}
+
+/// Waits until as many sessions wait for a lock.
+async fn waiting(pool: &PgPool, sessions: i64) {
+    eventually("they wait for each other", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.ok()?;
+        (waiting == sessions).then_some(())
+    })
+    .await;
+}
+
+/// The order has begun when there was nothing, and goes on when there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_comes_back_while_an_order_waits_is_sold() {
+    let running = Running::start::<Inventory>(&[]).await;
+    let pool = running.pool();
+    supply(pool, "A", 1).await;
+    let first = Order::of(&[("A", 1)]);
+    let id = first.id;
+    assert!(reserve(pool.clone(), first).await);
+    let mut giving_back = pool.begin().await.unwrap();
+    db::settle(&mut giving_back, id, Kind::Release).await.unwrap();
+    let second = tokio::spawn(reserve(pool.clone(), Order::of(&[("A", 1)])));
+    waiting(pool, 1).await;
+    giving_back.commit().await.unwrap();
+    assert!(second.await.unwrap());
+    assert_eq!(levels(pool, "A").await, Levels { available: 0, reserved: 1 });
 }
 
 #[tokio::test]
