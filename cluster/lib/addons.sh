@@ -7,8 +7,8 @@ addons_manifest() {
   local n paths=()
   for n in $(each_node); do paths+=("{\"node\": \"node$n\", \"paths\": [\"$STATE/node$n/volumes\"]}"); done
   for n in "$HERE"/addons/*.yaml; do
-    sed -e "s|@COREDNS@|$COREDNS|; s|@METRICS_SERVER@|$METRICS_SERVER|; s|@LOCAL_PATH_PROVISIONER@|$LOCAL_PATH_PROVISIONER|" \
-      -e "s|@NODE_PATHS@|$(IFS=,; echo "${paths[*]}")|" "$n"
+    sed -e "s|@COREDNS@|$(key_of coredns)|; s|@METRICS_SERVER@|$(key_of metrics-server)|" \
+      -e "s|@LOCAL_PATH_PROVISIONER@|$(key_of local-path-provisioner)|" -e "s|@NODE_PATHS@|$(IFS=,; echo "${paths[*]}")|" "$n"
     echo ---
   done
 }

@@ -40,27 +40,58 @@ need_go() {
   command -v go >/dev/null || die "missing: go, 1.24 or later (a recent one fetches the version it needs by itself)"
 }
 
-LINK="-s -w"
+# What programs/go.mod says of a program: the module whose version it has, and the package it is.
+declare -A MODULE=(
+  [kubernetes]=k8s.io/kubernetes
+  [network-policy]=github.com/cloudnativelabs/kube-router/v2
+  [coredns]=github.com/coredns/coredns
+  [metrics-server]=sigs.k8s.io/metrics-server
+  [local-path-provisioner]=github.com/rancher/local-path-provisioner
+  [helm]=helm.sh/helm/v4
+  [kubeconform]=github.com/yannh/kubeconform
+)
+declare -A PACKAGE=(
+  [kubernetes]=./kubernetes
+  [network-policy]=./network-policy
+  [coredns]=./coredns
+  [metrics-server]=${MODULE[metrics-server]}/cmd/metrics-server
+  [local-path-provisioner]=${MODULE[local-path-provisioner]}
+  [helm]=${MODULE[helm]}/cmd/helm
+  [kubeconform]=${MODULE[kubeconform]}/cmd/kubeconform
+)
 
-go_install() { # FILE PACKAGE@VERSION [LDFLAGS]
+version_of() { # TOOL
+  awk -v module="${MODULE[$1]}" '$1 == module && $2 ~ /^v/ {print $2; exit}' "$HERE/programs/go.mod"
+}
+
+# A program is made anew when a library changes, or its own main, but not when that of another does. It
+# is also the tag of the program's image, so that what is made anew replaces what runs.
+key_of() { # TOOL
+  local from=(programs/go.mod programs/go.sum)
+  [ ! -d "$HERE/programs/$1" ] || from+=("programs/$1")
+  echo "$(version_of "$1")-$(digest "${from[@]}")"
+}
+
+build_program() { # TOOL
+  local link="-s -w" minor prefix name
   need_go
-  bin=$(mktemp -d "$CACHE/go.XXXXXX")
-  trap 'rm -rf "$bin"' EXIT # not local: the trap runs after this function
-  (cd / && GOBIN=$bin CGO_ENABLED=0 go install -trimpath -ldflags "$LINK ${3:-}" "$2")
+  minor=$(version_of kubernetes | cut -d. -f2)
+  case $1 in
+    kubernetes)
+      prefix=k8s.io/component-base/version.git
+      link+=" -X ${prefix}Version=$(version_of kubernetes) -X ${prefix}Major=1 -X ${prefix}Minor=$minor -X ${prefix}TreeState=clean"
+      ;;
+    helm) # knows the Kubernetes it renders charts for only if told
+      link+=" -X ${MODULE[helm]}/internal/version.version=$(version_of helm)"
+      for prefix in internal/version.kubeClientVersion pkg/chart/common.k8sVersion pkg/chart/v2/lint/rules.k8sVersion; do
+        link+=" -X ${MODULE[helm]}/${prefix}Major=1 -X ${MODULE[helm]}/${prefix}Minor=$minor"
+      done
+      ;;
+  esac
+  (cd "$HERE/programs" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$link" -o "$BIN/$1.new" "${PACKAGE[$1]}")
   # a new file in the place of a running one, not into it
-  mv "$bin"/* "$1"
-}
-
-go_module() { # FILE DIRECTORY [LDFLAGS]: a program of our own, with its modules locked by go.sum
-  need_go
-  (cd "$2" && CGO_ENABLED=0 go build -trimpath -ldflags "$LINK ${3:-}" -o "$1.new" .)
-  mv "$1.new" "$1"
-}
-
-build_kubernetes() {
-  local v=k8s.io/component-base/version name
-  go_module "$BIN/kubernetes" "$HERE/kubernetes" \
-    "-X $v.gitVersion=$KUBERNETES -X $v.gitMajor=1 -X $v.gitMinor=${KUBERNETES:3:2} -X $v.gitTreeState=clean"
+  mv "$BIN/$1.new" "$BIN/$1"
+  [ "$1" = kubernetes ] || return 0
   for name in kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl; do
     ln -sf kubernetes "$BIN/$name"
   done
@@ -69,22 +100,9 @@ build_kubernetes() {
 build() { # TOOL...
   local tool
   for tool; do
-    case $tool in
-      kubernetes|kubectl) make_once "$BIN/kubernetes" "$KUBERNETES-$(digest kubernetes)" "Kubernetes $KUBERNETES" build_kubernetes ;;
-      network-policy) make_once "$BIN/network-policy" "$(digest network-policy)" "the network policy engine" \
-        go_module "$BIN/network-policy" "$HERE/network-policy" ;;
-      coredns) make_once "$BIN/coredns" "$COREDNS" "CoreDNS $COREDNS" \
-        go_install "$BIN/coredns" "github.com/coredns/coredns@$COREDNS" ;;
-      metrics-server) make_once "$BIN/metrics-server" "$METRICS_SERVER" "metrics-server $METRICS_SERVER" \
-        go_install "$BIN/metrics-server" "sigs.k8s.io/metrics-server/cmd/metrics-server@$METRICS_SERVER" ;;
-      local-path-provisioner) make_once "$BIN/local-path-provisioner" "$LOCAL_PATH_PROVISIONER" "local-path-provisioner $LOCAL_PATH_PROVISIONER" \
-        go_install "$BIN/local-path-provisioner" "github.com/rancher/local-path-provisioner@$LOCAL_PATH_PROVISIONER" ;;
-      helm) make_once "$BIN/helm" "$HELM" "Helm $HELM" \
-        go_install "$BIN/helm" "helm.sh/helm/v4/cmd/helm@$HELM" "-X helm.sh/helm/v4/internal/version.version=$HELM" ;;
-      kubeconform) make_once "$BIN/kubeconform" "$KUBECONFORM" "kubeconform $KUBECONFORM" \
-        go_install "$BIN/kubeconform" "github.com/yannh/kubeconform/cmd/kubeconform@$KUBECONFORM" ;;
-      *) die "no such tool: $tool (there are ${TOOLS[*]})" ;;
-    esac
+    [ "$tool" != kubectl ] || tool=kubernetes
+    [ -n "${MODULE[$tool]:-}" ] || die "no such tool: $tool (there are ${TOOLS[*]})"
+    make_once "$BIN/$tool" "$(key_of "$tool")" "$tool $(version_of "$tool")" build_program "$tool"
   done
 }
 
