@@ -9,8 +9,12 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use e2e::kubectl::Kubectl;
 use e2e::shopper::Shopper;
+use e2e::{eventually, kill};
 use futures_util::future::try_join_all;
 use serde_json::Value;
+
+/// Longest wait for a process to be started again.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Parser)]
 struct Cli {
@@ -78,19 +82,19 @@ fn quantile(sorted: &[Duration], part: f64) -> Duration {
 async fn saga(kubectl: &Kubectl, shop: &str, buyers: u32, orders: u32) -> Result<()> {
     let at = kubectl.reach(&format!("{shop}-gateway"), 80).await?;
     let scout = Shopper::register(&at).await?;
-    let product = Arc::new(scout.find_product(i64::from(orders.min(100))).await?);
+    let shelf = Arc::new(shelf(&scout, orders).await?);
     let shoppers = try_join_all((0..buyers).map(|_| Shopper::register(&at))).await?;
     let left = Arc::new(AtomicU32::new(orders));
     let begun = Instant::now();
     let buyers_at_work = shoppers.into_iter().map(|shopper| {
-        let (left, product) = (Arc::clone(&left), Arc::clone(&product));
+        let (left, shelf) = (Arc::clone(&left), Arc::clone(&shelf));
         tokio::spawn(async move {
-            let id = product["id"].as_str().context("a product has an id")?;
             let mut took = Vec::new();
             let take = |n: u32| n.checked_sub(1);
-            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+            while let Ok(n) = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+                let product = shelf.iter().cycle().nth(n as usize).context("an empty shelf")?;
                 let begun = Instant::now();
-                let order = shopper.order(id, 1, "tok_visa").await?;
+                let order = shopper.order(product, 1, "tok_visa").await?;
                 let end = shopper.wait_for_end(&order).await?;
                 anyhow::ensure!(end["status"] == "paid", "{end}");
                 took.push(begun.elapsed());
@@ -119,7 +123,7 @@ async fn saga(kubectl: &Kubectl, shop: &str, buyers: u32, orders: u32) -> Result
 async fn reads(kubectl: &Kubectl, shop: &str, readers: u32, time: Duration) -> Result<()> {
     let at = kubectl.reach(&format!("{shop}-gateway"), 80).await?;
     let scout = Shopper::register(&at).await?;
-    let product = scout.find_product(1).await?;
+    let product = stocked(&scout).await?;
     let id = product["id"].as_str().context("a product has an id")?.to_owned();
     let deadline = Instant::now() + time;
     let at_work = (0..readers).map(|_| {
@@ -146,15 +150,33 @@ async fn reads(kubectl: &Kubectl, shop: &str, readers: u32, time: Duration) -> R
     Ok(())
 }
 
+/// A product of the demo data, once they are there.
+async fn stocked(shopper: &Shopper) -> Result<Value> {
+    eventually("demo data is there", PATIENCE, async || shopper.find_product(1).await).await
+}
+
+/// Products that together have so many units, as many of each.
+async fn shelf(shopper: &Shopper, units: u32) -> Result<Vec<String>> {
+    stocked(shopper).await?;
+    let products = shopper.get("/products?limit=50").await?.ok()?;
+    let products = products["items"].as_array().context("no items")?;
+    let each = i64::from(units.div_ceil(u32::try_from(products.len())?));
+    for product in products {
+        let id = product["id"].as_str().context("a product has an id")?;
+        anyhow::ensure!(shopper.available(id).await? >= each, "{product} has not {each} units");
+    }
+    Ok(products.iter().filter_map(|product| product["id"].as_str()).map(str::to_owned).collect())
+}
+
 /// What each process says of itself while nobody shops, and what the operator writes meanwhile.
 async fn rest(kubectl: &Kubectl, shop: &str, time: Duration) -> Result<()> {
+    let at = kubectl.reach(&format!("{shop}-gateway"), 80).await?;
+    stocked(&Shopper::register(&at).await?).await?;
     let services = format!("app.kubernetes.io/instance={shop},shop-operator.io/metrics=true");
     for pod in kubectl.pods(&services).await? {
         let (name, component) = named(&pod)?;
         let metrics = kubectl.metrics(name).await?;
         row(&format!("{component}: RSS at rest"), &mebibytes(&metrics)?);
-        let started = sum(&metrics, "service_start_duration_seconds")? * 1000.0;
-        row(&format!("{component}: start to ready"), &format!("{started:.0} ms"));
     }
     let operator = Kubectl::new("shop-system");
     let pods = operator.pods("app.kubernetes.io/name=shop-operator").await?;
@@ -175,6 +197,22 @@ async fn rest(kubectl: &Kubectl, shop: &str, time: Duration) -> Result<()> {
     tokio::time::sleep(time).await;
     let what = format!("operator: writes within {} s at rest, without its Lease", time.as_secs());
     row(&what, &(written().await? - before).to_string());
+    starts(kubectl, &services).await
+}
+
+/// How long each service takes to start where nothing else does: its process is killed, and the pod starts
+/// it again.
+async fn starts(kubectl: &Kubectl, services: &str) -> Result<()> {
+    for pod in kubectl.pods(services).await? {
+        let (name, component) = named(&pod)?;
+        let killed = kill::in_place(kubectl, &pod, PATIENCE).await?;
+        anyhow::ensure!(killed, "the nodes are not on this machine");
+        let ready = format!("pod/{name}");
+        kubectl.run(&["wait", "--for=condition=Ready", &ready, "--timeout=60s"]).await?;
+        let metrics = kubectl.metrics(name).await?;
+        let took = sum(&metrics, "service_start_duration_seconds")? * 1000.0;
+        row(&format!("{component}: start to ready"), &format!("{took:.0} ms"));
+    }
     Ok(())
 }
 

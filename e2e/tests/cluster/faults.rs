@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::eventually;
 use e2e::kubectl::Kubectl;
-use serde_json::{Value, json};
-use tokio::process::Command;
+use e2e::{eventually, kill};
+use serde_json::json;
 
 use crate::world::{READY_PATIENCE, SERVICES, SHOP, World, condition};
 
@@ -36,43 +35,12 @@ pub(crate) async fn kill_services(world: World) -> Result<()> {
 /// are out of reach, the pods go without grace instead.
 async fn kill(world: &World, component: &str) -> Result<()> {
     for pod in world.kubectl.pods(&World::selector(component)).await? {
-        let metadata = &pod["metadata"];
-        let (name, uid) = (metadata["name"].as_str(), metadata["uid"].as_str());
-        let (name, uid) = name.zip(uid).context("a pod has a name and a uid")?;
-        let processes = processes(uid)?;
-        if processes.is_empty() {
+        if !kill::in_place(&world.kubectl, &pod, READY_PATIENCE).await? {
+            let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
             world.kubectl.run(&["delete", "pod", name, "--grace-period=0", "--force"]).await?;
-            continue;
         }
-        let killed = Command::new("kill").arg("-KILL").args(&processes).status().await?;
-        ensure!(killed.success(), "the processes {processes:?} of {name} could not be killed");
-        let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64();
-        eventually("the container was started again", READY_PATIENCE, async || {
-            let now = world.kubectl.get(&["pod", name]).await?;
-            ensure!(restarts(&now) > restarts(&pod), "{}", now["status"]);
-            Ok(())
-        })
-        .await?;
     }
     Ok(())
-}
-
-/// Processes of a pod on this machine, without the one that holds its namespaces open. A node of
-/// `cluster/` or of kind is a part of this machine, so its pods are seen here.
-fn processes(uid: &str) -> Result<Vec<String>> {
-    let escaped = uid.replace('-', "_");
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")? {
-        let path = entry?.path();
-        // A process may end while it is looked at.
-        let groups = std::fs::read_to_string(path.join("cgroup")).unwrap_or_default();
-        let command = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
-        let of_pod = groups.contains(uid) || groups.contains(&escaped);
-        if of_pod && command.trim() != "pause" {
-            found.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
-        }
-    }
-    Ok(found)
 }
 
 /// Postgres, Redis and Kafka each lose their pod: data survive, the shop sells again by itself.
