@@ -1,6 +1,6 @@
 //! Networks, as the operator admits them and the gateway reads them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// Addresses that share their first bits (CIDR, RFC 4632 and RFC 4291, 2.3).
@@ -48,6 +48,16 @@ impl Network {
     }
 }
 
+/// What a client is counted by: whoever has one IPv6 address has a whole /64 of them (RFC 6177, 2).
+pub fn client_network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +79,13 @@ mod tests {
         assert!(contains("fd00::/8", "fdff::1") && !contains("fd00::/8", "fe00::1"));
         assert!(contains("0.0.0.0/0", "8.8.8.8") && !contains("0.0.0.0/0", "::1"));
         assert!(contains("::/0", "2001:db8::1"));
+    }
+
+    #[test]
+    fn one_household_is_one_client() {
+        let network = |text: &str| client_network(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_ne!(network("203.0.113.1"), network("203.0.113.2"));
     }
 }

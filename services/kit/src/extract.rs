@@ -1,8 +1,12 @@
 //! Extractors that refuse bad input with a problem that says what is wrong and where.
 
+use std::convert::Infallible;
+use std::net::IpAddr;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use contracts::client_network;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
@@ -26,6 +30,10 @@ pub struct Path<T>(pub T);
 /// The version that the client believes to be current: `If-Match: "7"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IfMatch(pub i64);
+
+/// What the client is counted by, as the gateway says; none for whoever comes past it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientNetwork(pub Option<IpAddr>);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
@@ -155,6 +163,15 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             .and_then(|value| value.trim_matches('"').parse().ok())
             .map(Self)
             .ok_or_else(|| Problem::new(STALE, "the ETag is not one of ours"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientNetwork {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let said = parts.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+        Ok(Self(said.and_then(|text| text.parse().ok()).map(client_network)))
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Account {
     pub name: String,
     /// What it may do.
     pub roles: Vec<Role>,
+    /// Whether an administrator keeps it from logging in.
+    pub blocked: bool,
     /// Its version, for `If-Match`.
     pub version: i64,
     /// When it was opened.

@@ -16,7 +16,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{Email, Name, Password};
-use crate::db::{self, EMAIL_UNIQUE, NewAccount};
+use crate::db::{self, EMAIL_UNIQUE, NewAccount, sessions};
 use crate::password::Hasher;
 
 /// Pause between attempts, while the database is still starting.
@@ -153,7 +153,7 @@ impl Appointment {
         db::remember_given(&mut tx, id, &hash).await?;
         if known {
             db::set_password(&mut tx, id, &hash).await?;
-            db::end_sessions(&mut tx, id).await?;
+            sessions::end_all(&mut tx, id).await?;
             tracing::info!(user = %id, "the first administrator has the password that is given now");
         }
         tx.commit().await?;

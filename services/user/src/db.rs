@@ -1,14 +1,18 @@
-//! Accounts and sessions in Postgres.
+//! Accounts in Postgres, and what belongs to them.
+
+pub mod addresses;
+pub mod favourites;
+pub mod sessions;
+pub mod tries;
 
 use chrono::{DateTime, Utc};
 use contracts::UserId;
 use kit::auth::Role;
 use kit::page::Window;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::account::{Account, Email, Name, role_name, role_of};
-use crate::token::RefreshToken;
 
 /// Violated when an address has an account already.
 pub const EMAIL_UNIQUE: &str = "accounts_email_key";
@@ -20,6 +24,7 @@ struct Row {
     email: String,
     name: String,
     roles: Vec<String>,
+    blocked: bool,
     version: i64,
     created_at: DateTime<Utc>,
 }
@@ -32,6 +37,7 @@ impl From<Row> for Account {
             name: row.name,
             // A CHECK keeps others out.
             roles: row.roles.iter().filter_map(|role| role_of(role)).collect(),
+            blocked: row.blocked,
             version: row.version,
             created_at: row.created_at,
         }
@@ -61,8 +67,8 @@ pub struct NewAccount<'a> {
 pub async fn insert(tx: &mut PgConnection, new: &NewAccount<'_>) -> Result<Account> {
     sqlx::query_as!(
         Row,
-        "INSERT INTO accounts (id, email, name, password_hash, roles) VALUES ($1, $2, $3, $4, $5)
-         RETURNING id, email, name, roles, version, created_at",
+        r#"INSERT INTO accounts (id, email, name, password_hash, roles) VALUES ($1, $2, $3, $4, $5)
+         RETURNING id, email, name, roles, false AS "blocked!", version, created_at"#,
         new.id.uuid(),
         new.email.as_str(),
         new.name.as_str(),
@@ -78,7 +84,8 @@ pub async fn insert(tx: &mut PgConnection, new: &NewAccount<'_>) -> Result<Accou
 pub async fn account(tx: &mut PgConnection, id: UserId) -> Result<Option<Account>> {
     sqlx::query_as!(
         Row,
-        "SELECT id, email, name, roles, version, created_at FROM accounts WHERE id = $1",
+        r#"SELECT id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at
+         FROM accounts WHERE id = $1"#,
         id.uuid(),
     )
     .fetch_optional(tx)
@@ -107,9 +114,9 @@ pub async fn by_email(
 pub async fn list(tx: &mut PgConnection, window: &Window<UserId>) -> Result<Vec<Account>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT id, email, name, roles, version, created_at FROM accounts
-         WHERE $1::uuid IS NULL OR id < $1
-         ORDER BY id DESC OFFSET $2 LIMIT $3",
+        r#"SELECT id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at
+         FROM accounts WHERE $1::uuid IS NULL OR id < $1
+         ORDER BY id DESC OFFSET $2 LIMIT $3"#,
         window.after.map(UserId::uuid),
         window.offset,
         window.fetch(),
@@ -128,9 +135,9 @@ pub async fn rename(
 ) -> Result<Option<Account>> {
     sqlx::query_as!(
         Row,
-        "UPDATE accounts SET name = $3, version = version + 1, updated_at = now()
+        r#"UPDATE accounts SET name = $3, version = version + 1, updated_at = now()
          WHERE id = $1 AND version = $2
-         RETURNING id, email, name, roles, version, created_at",
+         RETURNING id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at"#,
         id.uuid(),
         version,
         name.as_str(),
@@ -149,9 +156,9 @@ pub async fn set_roles(
 ) -> Result<Option<Account>> {
     sqlx::query_as!(
         Row,
-        "UPDATE accounts SET roles = $3, version = version + 1, updated_at = now()
+        r#"UPDATE accounts SET roles = $3, version = version + 1, updated_at = now()
          WHERE id = $1 AND version = $2
-         RETURNING id, email, name, roles, version, created_at",
+         RETURNING id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at"#,
         id.uuid(),
         version,
         &names(roles),
@@ -159,6 +166,39 @@ pub async fn set_roles(
     .fetch_optional(tx)
     .await
     .map(|row| row.map(Account::from))
+}
+
+/// Blocks or unblocks, if the account still has this version.
+pub async fn set_blocked(
+    tx: &mut PgConnection,
+    id: UserId,
+    version: i64,
+    blocked: bool,
+) -> Result<Option<Account>> {
+    sqlx::query_as!(
+        Row,
+        r#"UPDATE accounts SET blocked_at = CASE WHEN $3 THEN coalesce(blocked_at, now()) END,
+             version = version + 1, updated_at = now()
+         WHERE id = $1 AND version = $2
+         RETURNING id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at"#,
+        id.uuid(),
+        version,
+        blocked,
+    )
+    .fetch_optional(tx)
+    .await
+    .map(|row| row.map(Account::from))
+}
+
+/// Address and password hash of an account.
+pub async fn credentials(
+    tx: &mut PgConnection,
+    id: UserId,
+) -> Result<Option<(String, Option<String>)>> {
+    let row = sqlx::query!("SELECT email, password_hash FROM accounts WHERE id = $1", id.uuid())
+        .fetch_optional(tx)
+        .await?;
+    Ok(row.map(|row| (row.email, row.password_hash)))
 }
 
 /// Gives an account another password.
@@ -195,102 +235,4 @@ pub async fn remember_given(tx: &mut PgConnection, id: UserId, hash: &str) -> Re
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Opens a session with its first refresh token.
-pub async fn open_session(
-    tx: &mut PgConnection,
-    user: UserId,
-    token: &RefreshToken,
-    expires_at: DateTime<Utc>,
-) -> Result<()> {
-    sqlx::query!(
-        "WITH session AS (INSERT INTO sessions (id, user_id) VALUES ($1, $2) RETURNING id)
-         INSERT INTO refresh_tokens (hash, session_id, expires_at) SELECT $3, id, $4 FROM session",
-        Uuid::now_v7(),
-        user.uuid(),
-        token.hash(),
-        expires_at,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Spends a refresh token and stores the next, in one statement: of two requests with one token, one
-/// finds it spent. None unless the token is fresh and its session lives.
-pub async fn rotate(
-    tx: &mut PgConnection,
-    old: &RefreshToken,
-    new: &RefreshToken,
-    expires_at: DateTime<Utc>,
-) -> Result<Option<(UserId, Vec<Role>)>> {
-    let row = sqlx::query!(
-        "WITH spent AS (
-             UPDATE refresh_tokens t SET spent_at = now() FROM sessions s
-             WHERE t.hash = $1 AND t.spent_at IS NULL AND t.expires_at > now()
-               AND s.id = t.session_id AND s.revoked_at IS NULL
-             RETURNING t.session_id, s.user_id
-         ), issued AS (
-             INSERT INTO refresh_tokens (hash, session_id, expires_at)
-             SELECT $2, session_id, $3 FROM spent
-         )
-         SELECT a.id, a.roles FROM spent JOIN accounts a ON a.id = spent.user_id",
-        old.hash(),
-        new.hash(),
-        expires_at,
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(row.map(|row| (row.id.into(), row.roles.iter().filter_map(|role| role_of(role)).collect())))
-}
-
-/// Revokes the session of a refresh token that was spent before: two hold it, and one of them has
-/// stolen it. Tells whose session that was.
-pub async fn revoke_reused(tx: &mut PgConnection, token: &RefreshToken) -> Result<Option<UserId>> {
-    let user = sqlx::query_scalar!(
-        "UPDATE sessions s SET revoked_at = now() FROM refresh_tokens t
-         WHERE t.hash = $1 AND t.spent_at IS NOT NULL
-           AND s.id = t.session_id AND s.revoked_at IS NULL
-         RETURNING s.user_id",
-        token.hash(),
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(user.map(UserId::from))
-}
-
-/// Revokes the session of a refresh token.
-pub async fn end_session(tx: &mut PgConnection, token: &RefreshToken) -> Result<()> {
-    sqlx::query!(
-        "UPDATE sessions s SET revoked_at = now() FROM refresh_tokens t
-         WHERE t.hash = $1 AND s.id = t.session_id AND s.revoked_at IS NULL",
-        token.hash(),
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Revokes all sessions of an account.
-pub async fn end_sessions(tx: &mut PgConnection, user: UserId) -> Result<()> {
-    sqlx::query!(
-        "UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL",
-        user.uuid(),
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Removes sessions that nobody can go on with. Spent tokens stay as long as their session does,
-/// because only what is known can be seen to be reused.
-pub async fn purge(pool: &PgPool) -> Result<u64> {
-    let deleted = sqlx::query!(
-        "DELETE FROM sessions s WHERE NOT EXISTS (
-             SELECT FROM refresh_tokens t WHERE t.session_id = s.id AND t.expires_at > now())",
-    )
-    .execute(pool)
-    .await?;
-    Ok(deleted.rows_affected())
 }

@@ -1,6 +1,9 @@
 //! The HTTP API.
 
 mod accounts;
+mod addresses;
+mod favourites;
+mod passwords;
 mod sessions;
 
 use std::path::PathBuf;
@@ -21,6 +24,8 @@ pub const EMAIL_TAKEN: Kind = Kind::new(409, "email-taken", "The e-mail address 
 /// No account has this address and this password.
 pub const CREDENTIALS: Kind =
     Kind::new(401, "invalid-credentials", "E-mail address and password do not fit");
+/// An administrator has blocked the account.
+pub const BLOCKED: Kind = Kind::new(403, "account-blocked", "The account is blocked");
 /// The refresh token is unknown, spent, expired or revoked.
 pub const REFRESH: Kind = Kind::new(401, "invalid-refresh-token", "The refresh token is not valid");
 
@@ -46,10 +51,17 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(sessions::login))
         .routes(routes!(sessions::refresh))
         .routes(routes!(sessions::logout))
+        .routes(routes!(sessions::logout_everywhere))
         .routes(routes!(sessions::jwks))
         .routes(routes!(accounts::me, accounts::rename))
         .routes(routes!(accounts::list))
         .routes(routes!(accounts::set_roles))
+        .routes(routes!(accounts::set_blocked))
+        .routes(routes!(passwords::change))
+        .routes(routes!(addresses::list, addresses::add))
+        .routes(routes!(addresses::change, addresses::remove))
+        .routes(routes!(favourites::list))
+        .routes(routes!(favourites::add, favourites::remove))
 }
 
 /// The document of every route.

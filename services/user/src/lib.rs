@@ -1,9 +1,11 @@
 //! Accounts, sessions and roles; signs the shop's access tokens.
 
 pub mod account;
+pub mod address;
 pub mod administrator;
 pub mod db;
 pub mod grpc;
+pub mod guessing;
 pub mod http;
 pub mod password;
 pub mod token;
@@ -29,7 +31,7 @@ use crate::token::Issuer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// How often sessions are removed that have ended.
+/// How often sessions and counts are removed that have ended.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 /// Address of the demo's seller; no mail can reach it (RFC 2606, 2).
 const DEMO_SELLER_EMAIL: &str = "seller@demo.invalid";
@@ -104,7 +106,10 @@ impl Service for User {
             })
             .task("administrator", appointment.run(stop.clone()))
             .task("purge", async move {
-                let purge = || async { db::purge(&pool).await.map(|_| 0) };
+                let purge = || async {
+                    guessing::purge(&pool).await?;
+                    db::sessions::purge(&pool).await.map(|_| 0)
+                };
                 Wake::default().run("purge", PURGE_INTERVAL, &stop, purge).await;
                 Ok::<_, StartError>(())
             }))

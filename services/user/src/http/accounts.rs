@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::State;
 use crate::account::{Account, Name};
-use crate::db;
+use crate::db::{self, sessions};
 
 /// The caller's account.
 #[utoipa::path(
@@ -149,5 +149,55 @@ pub(super) async fn set_roles(
     let updated = db::set_roles(&mut connection, id, version, &body.roles).await?;
     let account = changed(&mut connection, id, updated).await?;
     tracing::info!(by = %caller.user_id, user = %id, roles = ?account.roles, "roles changed");
+    Ok((etag(account.version), axum::Json(account)))
+}
+
+/// Whether an account is kept from logging in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Block {
+    /// True keeps it from logging in and ends its sessions.
+    blocked: bool,
+}
+
+/// Blocks an account or lets it in again. Its last access token is valid until it expires. For
+/// administrators.
+#[utoipa::path(
+    put, path = "/api/v1/users/{id}/blocked", tag = "accounts", security(("bearer" = [])),
+    request_body = Block,
+    params(
+        ("id" = UserId, Path, description = "The account"),
+        ("If-Match" = String, Header, description = "The version that was read"),
+    ),
+    responses(
+        (status = 200, body = Account),
+        (status = 401, description = "unauthenticated", body = Body),
+        (status = 403, description = "forbidden", body = Body),
+        (status = 404, description = "not-found", body = Body),
+        (status = 409, description = "conflict", body = Body),
+        (status = 412, description = "stale-version", body = Body),
+        (status = 428, description = "version-required", body = Body),
+    )
+)]
+pub(super) async fn set_blocked(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    IfMatch(version): IfMatch,
+    Json(body): Json<Block>,
+) -> Result<impl IntoResponse> {
+    caller.require(Role::Admin)?;
+    // So that a shop is never left without an administrator.
+    if id == caller.user_id {
+        return Err(Problem::new(CONFLICT, "another administrator must do that"));
+    }
+    let mut tx = state.pool.begin().await?;
+    let updated = db::set_blocked(&mut tx, id, version, body.blocked).await?;
+    let account = changed(&mut tx, id, updated).await?;
+    if body.blocked {
+        sessions::end_all(&mut tx, id).await?;
+    }
+    tx.commit().await?;
+    tracing::info!(by = %caller.user_id, user = %id, blocked = body.blocked, "block changed");
     Ok((etag(account.version), axum::Json(account)))
 }

@@ -1,5 +1,6 @@
 //! Opening accounts, and sessions from login to logout.
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use axum::extract::State as Shared;
@@ -8,21 +9,26 @@ use chrono::Utc;
 use contracts::UserId;
 use contracts::events::UserRegistered;
 use http::{StatusCode, header};
-use kit::auth::Role;
-use kit::extract::{Json, etag};
+use kit::auth::{Caller, Role};
+use kit::extract::{ClientNetwork, Json, etag};
 use kit::problem::{Body, Fields, Problem, Result};
 use kit::secret::Secret;
 use prometheus::{IntCounter, IntCounterVec};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{CREDENTIALS, EMAIL_TAKEN, REFRESH, State};
+use super::{BLOCKED, CREDENTIALS, EMAIL_TAKEN, REFRESH, State};
 use crate::account::{Account, Email, Name, Password, is_password_length};
-use crate::db::{self, EMAIL_UNIQUE, NewAccount};
+use crate::db::{self, EMAIL_UNIQUE, NewAccount, sessions};
+use crate::guessing::Try;
 use crate::token::{ACCESS_LIFETIME, REFRESH_LIFETIME, RefreshToken};
 
-static LOGINS: LazyLock<IntCounterVec> =
-    kit::metric!(counter, "logins_total", "Logins, by outcome (success, refused).", &["outcome"]);
+static LOGINS: LazyLock<IntCounterVec> = kit::metric!(
+    counter,
+    "logins_total",
+    "Logins, by outcome (success, refused, limited).",
+    &["outcome"]
+);
 static REGISTRATIONS: LazyLock<IntCounter> =
     kit::metric!(counter, "registrations_total", "Accounts opened by their owners.");
 
@@ -128,29 +134,43 @@ pub(super) struct Tokens {
     responses(
         (status = 200, body = Tokens),
         (status = 401, description = "invalid-credentials", body = Body),
+        (status = 403, description = "account-blocked", body = Body),
+        (status = 429, description = "rate-limited", body = Body),
     )
 )]
 pub(super) async fn login(
     Shared(state): Shared<State>,
+    ClientNetwork(network): ClientNetwork,
     Json(body): Json<Credentials>,
 ) -> Result<impl IntoResponse> {
-    let Some((user, roles)) = authenticate(&state, body).await? else {
+    let Some((user, roles)) = authenticate(&state, network, body).await? else {
         LOGINS.with_label_values(&["refused"]).inc();
         // One answer for all reasons: which of them it was would tell who has an account.
         return Err(Problem::new(CREDENTIALS, "check both, or open an account"));
     };
     let token = RefreshToken::generate();
     let mut connection = state.pool.acquire().await?;
-    db::open_session(&mut connection, user, &token, Utc::now() + REFRESH_LIFETIME).await?;
+    let expires_at = Utc::now() + REFRESH_LIFETIME;
+    if !sessions::open(&mut connection, user, &token, expires_at).await? {
+        return Err(Problem::new(BLOCKED, "ask the shop why"));
+    }
     LOGINS.with_label_values(&["success"]).inc();
     tokens(&state, user, &roles, &token)
 }
 
-async fn authenticate(state: &State, body: Credentials) -> Result<Option<(UserId, Vec<Role>)>> {
+async fn authenticate(
+    state: &State,
+    network: Option<IpAddr>,
+    body: Credentials,
+) -> Result<Option<(UserId, Vec<Role>)>> {
     let Ok(email) = body.email.parse::<Email>() else { return Ok(None) };
     if !is_password_length(&body.password) {
         return Ok(None);
     }
+    let attempt = Try::new(&email, network);
+    attempt.count(&state.pool).await.inspect_err(|_| {
+        LOGINS.with_label_values(&["limited"]).inc();
+    })?;
     // Given back before the hashing: connections are few.
     let found = {
         let mut connection = state.pool.acquire().await?;
@@ -160,8 +180,11 @@ async fn authenticate(state: &State, body: Credentials) -> Result<Option<(UserId
         Some((user, roles, hash)) => (Some((user, roles)), hash),
         None => (None, None),
     };
-    let fits = state.hasher.verify(Secret::new(body.password), hash).await?;
-    Ok(account.filter(|_| fits))
+    if !state.hasher.verify(Secret::new(body.password), hash).await? {
+        return Ok(None);
+    }
+    attempt.forgive(&state.pool).await?;
+    Ok(account)
 }
 
 fn tokens(
@@ -205,9 +228,10 @@ pub(super) async fn refresh(
 ) -> Result<impl IntoResponse> {
     let (old, new) = (RefreshToken::presented(body.refresh_token), RefreshToken::generate());
     let mut connection = state.pool.acquire().await?;
-    let rotated = db::rotate(&mut connection, &old, &new, Utc::now() + REFRESH_LIFETIME).await?;
+    let rotated =
+        sessions::rotate(&mut connection, &old, &new, Utc::now() + REFRESH_LIFETIME).await?;
     let Some((user, roles)) = rotated else {
-        if let Some(user) = db::revoke_reused(&mut connection, &old).await? {
+        if let Some(user) = sessions::revoke_reused(&mut connection, &old).await? {
             tracing::warn!(%user, "a spent refresh token came again; its session is revoked");
         }
         return Err(Problem::new(REFRESH, "log in again"));
@@ -225,7 +249,21 @@ pub(super) async fn logout(
     Json(body): Json<Session>,
 ) -> Result<StatusCode> {
     let mut connection = state.pool.acquire().await?;
-    db::end_session(&mut connection, &RefreshToken::presented(body.refresh_token)).await?;
+    sessions::end(&mut connection, &RefreshToken::presented(body.refresh_token)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends all sessions of the caller, here and everywhere. An access token is valid until it expires.
+#[utoipa::path(
+    post, path = "/api/v1/auth/logout-everywhere", tag = "auth", security(("bearer" = [])),
+    responses((status = 204), (status = 401, description = "unauthenticated", body = Body))
+)]
+pub(super) async fn logout_everywhere(
+    Shared(state): Shared<State>,
+    caller: Caller,
+) -> Result<StatusCode> {
+    let mut connection = state.pool.acquire().await?;
+    sessions::end_all(&mut connection, caller.user_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -111,6 +111,31 @@ async fn only_administrators_give_roles() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_account_is_kept_out() {
+    let service = start().await;
+    let user = id(&register(&service, "ada@example.com").await);
+    let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
+    let admin = UserId::new();
+    let block = async |by: UserId, roles: &[Role], version: &str, blocked: bool| {
+        let path = format!("/api/v1/users/{user}/blocked");
+        let request = service.request_as(by, roles, "PUT", &path).header("If-Match", version);
+        answer(request.json(&json!({ "blocked": blocked })).send().await.unwrap()).await
+    };
+    assert_eq!(block(admin, &[Role::Seller], "1", true).await.0, 403);
+    assert_eq!(block(user, &[Role::Admin], "1", true).await.0, 409, "nobody blocks themself");
+    let (status, account) = block(admin, &[Role::Admin], "1", true).await;
+    assert_eq!((status, &account["blocked"]), (200, &json!(true)), "{account}");
+    assert_eq!(refresh(&service, &tokens["refresh_token"]).await.0, 401);
+    let (status, problem) = login(&service, "ada@example.com", PASSWORD).await;
+    assert_eq!((status, &problem["type"]), (403, &json!("/problems/account-blocked")));
+    let (status, _) = login(&service, "ada@example.com", "wrong password").await;
+    assert_eq!(status, 401, "only the owner learns of it");
+    assert_eq!(block(admin, &[Role::Admin], "1", false).await.0, 412);
+    assert_eq!(block(admin, &[Role::Admin], "2", false).await.1["blocked"], json!(false));
+    assert_eq!(login(&service, "ada@example.com", PASSWORD).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_services_ask_for_names() {
     let service = start().await;
     let user = id(&register(&service, "ada@example.com").await);

@@ -3,6 +3,8 @@
 
 mod accounts;
 mod administrator;
+mod belongings;
+mod passwords;
 mod sessions;
 mod tokens;
 

@@ -111,6 +111,7 @@ async fn nobody_learns_who_has_an_account() {
     // milliseconds, with it tens of them.
     let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
     for _ in 0..20 {
+        sqlx::query("DELETE FROM password_tries").execute(service.pool()).await.unwrap();
         known = known.min(refused_after(&service, "ada@example.com").await);
         unknown = unknown.min(refused_after(&service, "eve@example.com").await);
     }
@@ -192,6 +193,24 @@ async fn logout_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn logout_everywhere_ends_all_sessions_of_one() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    register(&service, "bob@example.com").await;
+    let (_, here) = login(&service, "ada@example.com", PASSWORD).await;
+    let (_, there) = login(&service, "ada@example.com", PASSWORD).await;
+    let (_, other) = login(&service, "bob@example.com", PASSWORD).await;
+    let path = "/api/v1/auth/logout-everywhere";
+    assert_eq!(service.request("POST", path).send().await.unwrap().status(), 401);
+    let token = here["access_token"].as_str().unwrap();
+    let answer = service.request("POST", path).bearer_auth(token).send().await.unwrap();
+    assert_eq!(answer.status(), 204);
+    for (session, status) in [(here, 401), (there, 401), (other, 200)] {
+        assert_eq!(refresh(&service, &session["refresh_token"]).await.0, status);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_have_ended_are_forgotten() {
     let service = start().await;
     register(&service, "ada@example.com").await;
@@ -202,6 +221,6 @@ async fn sessions_that_have_ended_are_forgotten() {
         .await
         .unwrap();
     let (_, fresh) = login(&service, "ada@example.com", PASSWORD).await;
-    assert_eq!(user::db::purge(service.pool()).await.unwrap(), 1);
+    assert_eq!(user::db::sessions::purge(service.pool()).await.unwrap(), 1);
     assert_eq!(refresh(&service, &fresh["refresh_token"]).await.0, 200);
 }

@@ -1,0 +1,2 @@
+ALTER TABLE accounts DROP COLUMN blocked_at;
+DROP TABLE password_tries;

@@ -1,0 +1,114 @@
+//! Sessions and their refresh tokens in Postgres.
+
+use chrono::{DateTime, Utc};
+use contracts::UserId;
+use kit::auth::Role;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::Result;
+use crate::account::role_of;
+use crate::token::RefreshToken;
+
+/// Opens a session with its first refresh token; false if the account is blocked.
+pub async fn open(
+    tx: &mut PgConnection,
+    user: UserId,
+    token: &RefreshToken,
+    expires_at: DateTime<Utc>,
+) -> Result<bool> {
+    // The lock: of a login and a block at the same time the later one sees the other.
+    let opened = sqlx::query!(
+        "WITH account AS (
+             SELECT id FROM accounts WHERE id = $2 AND blocked_at IS NULL FOR SHARE
+         ), session AS (
+             INSERT INTO sessions (id, user_id) SELECT $1, id FROM account RETURNING id
+         )
+         INSERT INTO refresh_tokens (hash, session_id, expires_at) SELECT $3, id, $4 FROM session",
+        Uuid::now_v7(),
+        user.uuid(),
+        token.hash(),
+        expires_at,
+    )
+    .execute(tx)
+    .await?;
+    Ok(opened.rows_affected() > 0)
+}
+
+/// Spends a refresh token and stores the next, in one statement: of two requests with one token, one
+/// finds it spent. None unless the token is fresh and its session lives.
+pub async fn rotate(
+    tx: &mut PgConnection,
+    old: &RefreshToken,
+    new: &RefreshToken,
+    expires_at: DateTime<Utc>,
+) -> Result<Option<(UserId, Vec<Role>)>> {
+    let row = sqlx::query!(
+        "WITH spent AS (
+             UPDATE refresh_tokens t SET spent_at = now() FROM sessions s
+             WHERE t.hash = $1 AND t.spent_at IS NULL AND t.expires_at > now()
+               AND s.id = t.session_id AND s.revoked_at IS NULL
+             RETURNING t.session_id, s.user_id
+         ), issued AS (
+             INSERT INTO refresh_tokens (hash, session_id, expires_at)
+             SELECT $2, session_id, $3 FROM spent
+         )
+         SELECT a.id, a.roles FROM spent JOIN accounts a ON a.id = spent.user_id",
+        old.hash(),
+        new.hash(),
+        expires_at,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(|row| (row.id.into(), row.roles.iter().filter_map(|role| role_of(role)).collect())))
+}
+
+/// Revokes the session of a refresh token that was spent before: two hold it, and one of them has
+/// stolen it. Tells whose session that was.
+pub async fn revoke_reused(tx: &mut PgConnection, token: &RefreshToken) -> Result<Option<UserId>> {
+    let user = sqlx::query_scalar!(
+        "UPDATE sessions s SET revoked_at = now() FROM refresh_tokens t
+         WHERE t.hash = $1 AND t.spent_at IS NOT NULL
+           AND s.id = t.session_id AND s.revoked_at IS NULL
+         RETURNING s.user_id",
+        token.hash(),
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(user.map(UserId::from))
+}
+
+/// Revokes the session of a refresh token.
+pub async fn end(tx: &mut PgConnection, token: &RefreshToken) -> Result<()> {
+    sqlx::query!(
+        "UPDATE sessions s SET revoked_at = now() FROM refresh_tokens t
+         WHERE t.hash = $1 AND s.id = t.session_id AND s.revoked_at IS NULL",
+        token.hash(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Revokes all sessions of an account.
+pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL",
+        user.uuid(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes sessions that nobody can go on with. Spent tokens stay as long as their session does,
+/// because only what is known can be seen to be reused.
+pub async fn purge(pool: &PgPool) -> Result<u64> {
+    let deleted = sqlx::query!(
+        "DELETE FROM sessions s WHERE NOT EXISTS (
+             SELECT FROM refresh_tokens t WHERE t.session_id = s.id AND t.expires_at > now())",
+    )
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
+}

@@ -1,0 +1,109 @@
+//! Passwords: changed by their owners, guessed by others.
+
+use contracts::UserId;
+use kit::testing::Running;
+use serde_json::{Value, json};
+use user::guessing::{PER_ACCOUNT, PER_NETWORK};
+
+use crate::{PASSWORD, answer, login, refresh, register, start};
+
+const OTHER: &str = "another long password";
+
+async fn change(service: &Running, user: UserId, current: &str, new: &str) -> (u16, Value) {
+    let request = service.request_as(user, &[], "PUT", "/api/v1/me/password");
+    let body = json!({ "current_password": current, "new_password": new });
+    answer(request.json(&body).send().await.unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_ends_all_sessions() {
+    let service = start().await;
+    let account = register(&service, "ada@example.com").await;
+    let user: UserId = account["id"].as_str().unwrap().parse().unwrap();
+    let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
+    for (current, new, pointer) in [
+        ("not the password", OTHER, "/current_password"),
+        ("", OTHER, "/current_password"),
+        (PASSWORD, "short", "/new_password"),
+        (PASSWORD, "password", "/new_password"),
+    ] {
+        let (status, problem) = change(&service, user, current, new).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{problem}");
+    }
+    assert_eq!(refresh(&service, &tokens["refresh_token"]).await.0, 200, "nothing has changed");
+    let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
+
+    assert_eq!(change(&service, user, PASSWORD, OTHER).await.0, 204);
+    assert_eq!(refresh(&service, &tokens["refresh_token"]).await.0, 401);
+    assert_eq!(login(&service, "ada@example.com", PASSWORD).await.0, 401);
+    assert_eq!(login(&service, "ada@example.com", OTHER).await.0, 200);
+    assert_eq!(change(&service, UserId::new(), PASSWORD, OTHER).await.0, 404, "nobody's");
+}
+
+/// Tries a password from an address, as the gateway would pass it on.
+async fn login_from(
+    service: &Running,
+    address: &str,
+    email: &str,
+    password: &str,
+) -> reqwest::Response {
+    let request = service.request("POST", "/api/v1/auth/login").header("X-Forwarded-For", address);
+    request.json(&json!({ "email": email, "password": password })).send().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_can_be_guessed_at_a_few_times_only() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    for email in ["ada@example.com", "nobody@example.com"] {
+        // From everywhere, and at once.
+        let tries = (0..PER_ACCOUNT + 10).map(|n| {
+            let service = &service;
+            async move {
+                let address = format!("192.0.2.{n}");
+                login_from(service, &address, email, "wrong password").await.status().as_u16()
+            }
+        });
+        let statuses = futures_util::future::join_all(tries).await;
+        let wrong = statuses.iter().filter(|status| **status == 401).count();
+        let limited = statuses.iter().filter(|status| **status == 429).count();
+        let allowed = usize::try_from(PER_ACCOUNT).unwrap();
+        assert_eq!((wrong, limited), (allowed, 10), "{email}: {statuses:?}");
+    }
+    let refused = login_from(&service, "198.51.100.1", "ada@example.com", PASSWORD).await;
+    let seconds: i64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=900).contains(&seconds), "{seconds}");
+    let (status, problem) = answer(refused).await;
+    assert_eq!((status, &problem["type"]), (429, &json!("/problems/rate-limited")), "{problem}");
+    assert!(service.metrics().await.contains("logins_total{outcome=\"limited\"} 21"));
+
+    // The window ends.
+    sqlx::query("UPDATE password_tries SET since = since - interval '15 min'")
+        .execute(service.pool())
+        .await
+        .unwrap();
+    assert_eq!(login(&service, "ada@example.com", PASSWORD).await.0, 200);
+    // What was mistyped before is forgotten after a login.
+    for _ in 0..PER_ACCOUNT - 1 {
+        assert_eq!(login(&service, "ada@example.com", "wrong password").await.0, 401);
+    }
+    assert_eq!(login(&service, "ada@example.com", PASSWORD).await.0, 200);
+    assert_eq!(login(&service, "ada@example.com", "wrong password").await.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_can_guess_a_few_times_only() {
+    let service = start().await;
+    register(&service, "bob@example.com").await;
+    // All the addresses of one household.
+    let address = |n: i32| format!("2001:db8:1:2::{n:x}");
+    for n in 0..PER_NETWORK {
+        let email = format!("user{}@example.com", n / PER_ACCOUNT);
+        let refused = login_from(&service, &address(n), &email, "wrong password").await;
+        assert_eq!(refused.status(), 401, "{n}");
+    }
+    let refused = login_from(&service, &address(999), "bob@example.com", PASSWORD).await;
+    assert_eq!(refused.status(), 429);
+    let elsewhere = login_from(&service, "2001:db8:1:3::1", "bob@example.com", PASSWORD).await;
+    assert_eq!(elsewhere.status(), 200);
+}
