@@ -117,3 +117,45 @@ fn tilt_watches_what_programs_are_built_from() {
         assert!(tiltfile.contains(&folder), "the Tiltfile does not watch {folder}");
     }
 }
+
+/// Every function of `docs/features.md` names tests that there are, and no endpoint is left out.
+#[test]
+fn features_have_tests_and_endpoints_are_features() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let features = std::fs::read_to_string(root.join("docs/features.md")).unwrap();
+    let named: BTreeSet<&str> = features.split('`').skip(1).step_by(2).collect();
+
+    let mut tests = 0;
+    for (place, test) in named.iter().filter_map(|name| name.split_once("::")) {
+        // The page's own example.
+        if test == "test" {
+            continue;
+        }
+        let (file, written) = match place.split_once('/') {
+            None => ("e2e/tests/cluster/main.rs".to_owned(), format!("\"{test}\"")),
+            Some(("operator", file)) => {
+                (format!("operator/tests/api/{file}.rs"), format!("fn {test}("))
+            }
+            Some((service, file)) => {
+                (format!("services/{service}/tests/it/{file}.rs"), format!("fn {test}("))
+            }
+        };
+        let source = std::fs::read_to_string(root.join(&file)).unwrap_or_default();
+        assert!(source.contains(&written), "{place}::{test} is not in {file}");
+        tests += 1;
+    }
+    assert!(tests > 50, "only {tests} tests are named");
+
+    for service in SERVICES {
+        let document = root.join("services").join(service).join("openapi.json");
+        let document: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(document).unwrap()).unwrap();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                let path = path.strip_prefix("/api/v1").unwrap_or(path);
+                let endpoint = format!("{} {path}", method.to_uppercase());
+                assert!(named.contains(endpoint.as_str()), "{endpoint} is not in docs/features.md");
+            }
+        }
+    }
+}

@@ -36,7 +36,9 @@ impl Try {
         let subject = |kind: &str, value: &str| Sha256::digest(format!("{kind}:{value}")).into();
         Self {
             account: subject("account", email.as_str()),
-            network: network.map(|network| subject("network", &network.to_string())),
+            network: network
+                .filter(|network| is_public(*network))
+                .map(|network| subject("network", &network.to_string())),
         }
     }
 
@@ -66,6 +68,19 @@ impl Try {
     }
 }
 
+/// Whether an address may be a client's. A private one is rather that of a proxy which the gateway was not
+/// told to trust (`spec.gateway.trustedProxies`), and everybody is behind it.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !(address.is_private() || address.is_loopback() || address.is_link_local())
+        }
+        IpAddr::V6(address) => {
+            !(address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local())
+        }
+    }
+}
+
 /// Removes counts that have ended.
 pub async fn purge(pool: &PgPool) -> Result<(), sqlx::Error> {
     tries::purge(&mut *pool.acquire().await?, WINDOW.as_secs_f64()).await
@@ -74,4 +89,23 @@ pub async fn purge(pool: &PgPool) -> Result<(), sqlx::Error> {
 fn refused(seconds: i64) -> Problem {
     let problem = Problem::new(RATE_LIMITED, "too many tries to log in, come again later");
     problem.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_behind_a_proxy_is_not_counted_together() {
+        let counted = |network: &str| {
+            let email = "ada@example.com".parse().unwrap();
+            Try::new(&email, Some(network.parse().unwrap())).network.is_some()
+        };
+        for network in ["203.0.113.7", "2001:db8:1:2::"] {
+            assert!(counted(network), "{network}");
+        }
+        for network in ["10.244.1.5", "192.168.0.1", "127.0.0.1", "fd00::", "::1", "fe80::"] {
+            assert!(!counted(network), "{network}");
+        }
+    }
 }
