@@ -45,7 +45,7 @@ setup() {
 }
 
 # Chooses the cluster: CONTEXT if given; else kind or k3d if that is what the kubeconfig points at; else our own.
-# Sets KUBECONFIG so that nothing afterwards can reach another cluster.
+# Sets KUBECONFIG so that nothing afterwards can reach another cluster, and SHOP_CONTEXT if it is not our own.
 choose_cluster() {
     local context=${CONTEXT:-}
     if [ -z "$context" ]; then
@@ -69,6 +69,7 @@ choose_cluster() {
         (umask 077 && kubectl config view --minify --flatten --context "$context" >"$pinned") ||
             die "there is no context $context in the kubeconfig"
         KUBECONFIG=$pinned
+        export SHOP_CONTEXT=$context
     fi
     export KUBECONFIG
 }

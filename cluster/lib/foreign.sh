@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # Somebody who works against kind or k3d instead of this cluster wants images there. Sourced.
-# Not covered by cluster/test: it needs a Docker engine, which the machines of this project lack.
+# cluster/test has stand-ins for both programs: they need a Docker engine, which the machines of this project lack.
 
-foreign_context() { # prints the current context if it belongs to kind or k3d
-  local context
-  context=$( (command -v kubectl >/dev/null && kubectl config current-context) 2>/dev/null) || return 1
-  case $context in
-    kind-*) command -v kind >/dev/null && echo "$context" ;;
-    k3d-*) command -v k3d >/dev/null && echo "$context" ;;
-    *) return 1 ;;
-  esac
+foreign_context() { # prints the context that is not ours: the one chosen, else the current one if it belongs to kind or k3d
+  local context=${SHOP_CONTEXT:-} kubectl
+  if [ -z "$context" ]; then
+    kubectl=$(type -P kubectl) # and not our function, which knows our own cluster only
+    context=$("$kubectl" config current-context 2>/dev/null) || return 1
+    [[ ! -f $STATE/nodes && $context =~ ^(kind|k3d)- ]] || return 1
+  fi
+  echo "$context"
 }
 
 foreign_load() { # CONTEXT ARCHIVE...
@@ -19,6 +19,7 @@ foreign_load() { # CONTEXT ARCHIVE...
     case $context in
       kind-*) kind load image-archive --name "${context#kind-}" "$archive" ;;
       k3d-*) k3d image import --cluster "${context#k3d-}" "$archive" ;;
+      *) die "no images can be put into the nodes of $context: push them to a registry (README.md, Use it on your cluster)" ;;
     esac
   done
 }
