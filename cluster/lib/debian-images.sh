@@ -66,10 +66,12 @@ archive_classes() { # ROOT
   mount -t proc proc "$root/proc"
   chroot "$root" /usr/bin/java -Xshare:dump -XX:+UseSerialGC >/dev/null
   rm -f "$root"/usr/lib/jvm/*/lib/server/classes_nocoops.jsa
-  chroot "$root" /bin/sh -c 'exec env KAFKA_DATA=/tmp/data KAFKA_BIND=127.0.0.1 KAFKA_ADVERTISED_HOST=127.0.0.1 LISTEN_PORT=39192 \
-    LISTEN_CONTROLLER_PORT=39193 KAFKA_WRITE_CLASSES=/opt/kafka/classes.jsa /entrypoint.sh' &
+  # Ports below those that the kernel gives to whoever calls somebody.
+  port_free 28092
+  chroot "$root" /bin/sh -c 'exec env KAFKA_DATA=/tmp/data KAFKA_BIND=127.0.0.1 KAFKA_ADVERTISED_HOST=127.0.0.1 LISTEN_PORT=28092 \
+    LISTEN_CONTROLLER_PORT=28093 KAFKA_WRITE_CLASSES=/opt/kafka/classes.jsa /entrypoint.sh' &
   pid=$!
-  await 120 "Kafka does not start" port_open 39192
+  await 120 "Kafka does not start" port_open 28092
   kill $pid
   wait $pid || true
   [ -s "$root/opt/kafka/classes.jsa" ]
