@@ -130,7 +130,6 @@ impl<'a> Run<'a> {
 
         let held = services.held();
         facts.services = services.facts;
-        facts.complaints = complaints(services.failed_seeds);
         facts.monitoring = monitoring(&valid, &exposed);
         facts.route = route(&valid, &exposed);
         (facts.database, facts.cache, facts.events) =
@@ -223,13 +222,6 @@ fn current<'d>(exposed: &'d [Done<'_>], kind: CustomKind) -> Option<&'d Seen> {
 
 fn missing(api: MissingApi) -> String {
     format!("the cluster has no {}", api.as_str())
-}
-
-fn complaints(failed_seeds: Vec<String>) -> Vec<(Reason, String)> {
-    let seeds = failed_seeds.into_iter();
-    seeds
-        .map(|job| (Reason::DemoDataFailed, format!("Job {job} failed; delete it to try again")))
-        .collect()
 }
 
 /// Writes the status if it changed; false if the Shop had changed meanwhile.

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::names::{COMPONENT_LABEL, SERVICE_LABEL};
 use crate::object::{Desired, Object, Stage};
 use crate::observe::job_ended;
-use crate::status::{Migration, Part, Reason, Rollout, ServiceFacts};
+use crate::status::{DemoData, Migration, Part, Reason, Rollout, ServiceFacts};
 use crate::validate::{Observed, Scaling, ServiceInstance, ValidatedShop};
 
 /// Applies what belongs to the services and collects what becomes of them.
@@ -24,8 +24,6 @@ pub struct Services<'a> {
     desired: &'a Desired,
     /// State of each enabled service.
     pub facts: Vec<ServiceFacts>,
-    /// Jobs for demo data that failed.
-    pub failed_seeds: Vec<String>,
     /// What went wrong with single objects.
     pub errors: Vec<Error>,
 }
@@ -39,7 +37,7 @@ impl<'a> Services<'a> {
         desired: &'a Desired,
     ) -> Self {
         let facts = valid.services.iter().map(|service| facts(service, observed)).collect();
-        Self { applier, valid, desired, facts, failed_seeds: Vec::new(), errors: Vec::new() }
+        Self { applier, valid, desired, facts, errors: Vec::new() }
     }
 
     /// Runs migrations, and demo data where they are through. Both need databases.
@@ -62,9 +60,10 @@ impl<'a> Services<'a> {
         let due: Vec<&Object> = seeds.filter(|object| self.is_migrated(object)).collect();
         for (object, live) in self.apply(due).await {
             let Some((index, job)) = self.index(object).zip(live.seen) else { continue };
-            self.facts[index].seeded = job_ended(&job, "Complete");
-            if job_ended(&job, "Failed") {
-                self.failed_seeds.push(object.name().to_owned());
+            if job_ended(&job, "Complete") {
+                self.facts[index].demo_data = DemoData::Written;
+            } else if job_ended(&job, "Failed") {
+                self.facts[index].demo_data = DemoData::Failed { job: object.name().to_owned() };
             }
         }
     }
@@ -175,7 +174,13 @@ fn facts(service: &ServiceInstance, observed: &Observed) -> ServiceFacts {
         },
         migrated_image: observed.migrated.get(&name).cloned(),
         migration,
-        seeded: observed.seeded.contains(&name),
+        demo_data: if observed.seeded.contains(&name) {
+            DemoData::Written
+        } else if service.seed_due {
+            DemoData::Due
+        } else {
+            DemoData::NotWanted
+        },
         rollout: None,
         held: None,
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::facts::{Facts, Migration, Part, ServiceFacts};
+use super::facts::{DemoData, Facts, Migration, Part, ServiceFacts};
 use super::reason::Reason;
 
 /// Most characters that the API takes in a condition's message.
@@ -41,6 +41,7 @@ pub(super) fn conditions(
 ) -> Vec<Condition> {
     let migrations = migrations(&facts.services);
     let services = services(&facts.services);
+    let demo_data = demo_data(&facts.services);
     let parts = [
         ("DatabaseReady", &facts.database),
         ("CacheReady", &facts.cache),
@@ -49,6 +50,7 @@ pub(super) fn conditions(
         ("ServicesReady", &services),
         ("MonitoringReady", &facts.monitoring),
         ("RouteAccepted", &facts.route),
+        ("DemoDataReady", &demo_data),
     ];
     let mut verdicts = vec![ready(facts, &services, &parts)];
     verdicts.push(progressing(&parts));
@@ -112,10 +114,7 @@ fn degraded(facts: &Facts, parts: &[(&'static str, &Part)]) -> Verdict {
     if let Some((_, part)) = parts.iter().find(|(_, part)| matches!(part, Part::Failed(..))) {
         return Verdict::new(type_, true, part.reason(), part.message().to_owned());
     }
-    match facts.complaints.first() {
-        Some((reason, message)) => Verdict::new(type_, true, *reason, message.clone()),
-        None => Verdict::new(type_, false, Reason::AsDesired, "nothing needs help".to_owned()),
-    }
+    Verdict::new(type_, false, Reason::AsDesired, "nothing needs help".to_owned())
 }
 
 fn paused(paused: bool) -> Verdict {
@@ -172,6 +171,33 @@ fn services(services: &[ServiceFacts]) -> Part {
     }
 }
 
+fn demo_data(services: &[ServiceFacts]) -> Part {
+    if services.is_empty() {
+        return Part::Unknown;
+    }
+    let failed = services.iter().find_map(|service| match &service.demo_data {
+        DemoData::Failed { job } => Some(job),
+        _ => None,
+    });
+    if let Some(job) = failed {
+        let message = format!("Job {job} failed; delete it to try again");
+        return Part::Failed(Reason::DemoDataFailed, message);
+    }
+    let of = |state: &DemoData| -> Vec<&str> {
+        let such = services.iter().filter(|service| service.demo_data == *state);
+        such.map(|service| service.name.as_str()).collect()
+    };
+    let due = of(&DemoData::Due);
+    if !due.is_empty() {
+        return Part::Waiting(Reason::DemoDataDue, format!("waiting for {}", due.join(", ")));
+    }
+    let written = of(&DemoData::Written);
+    if written.is_empty() {
+        return Part::Missing(Reason::NotWanted, "spec.demoData is false".to_owned());
+    }
+    Part::Ready(Reason::DemoDataWritten, format!("written by {}", written.join(", ")))
+}
+
 fn describe(service: &ServiceFacts) -> String {
     let name = service.name;
     match (&service.rollout, service.held) {
@@ -195,7 +221,7 @@ mod tests {
             replicas: 1,
             migrated_image: None,
             migration: Some(Migration::Applied),
-            seeded: false,
+            demo_data: DemoData::NotWanted,
             rollout: Some(Rollout { desired: 1, ready, complete: true, stuck: false }),
             held: None,
         }
@@ -251,6 +277,30 @@ mod tests {
         assert_eq!(of(&conditions, "MonitoringReady").status, "False");
         assert_eq!(of(&conditions, "Degraded").status, "False");
         assert_eq!(of(&conditions, "Progressing").status, "False");
+    }
+
+    #[test]
+    fn demo_data_is_under_way_until_it_is_written_and_nobody_hears_of_it_unless_it_is_wanted() {
+        let of_demo_data = |demo_data| {
+            let mut catalog = service(ServiceName::Catalog, false, 1);
+            catalog.demo_data = demo_data;
+            let services = vec![service(ServiceName::Order, false, 1), catalog];
+            conditions_of(&Facts { services, ..Facts::default() }, &[], 1)
+        };
+        let conditions = of_demo_data(DemoData::Due);
+        assert_eq!(of(&conditions, "DemoDataReady").message, "waiting for catalog");
+        assert_eq!(of(&conditions, "Progressing").reason, "DemoDataDue");
+        assert_eq!(of(&conditions, "Degraded").status, "False");
+
+        let conditions = of_demo_data(DemoData::Failed { job: "demo-catalog-seed-1".to_owned() });
+        assert!(of(&conditions, "DemoDataReady").message.contains("demo-catalog-seed-1"));
+        assert_eq!(of(&conditions, "Degraded").reason, "DemoDataFailed");
+        assert_eq!(of(&conditions, "Progressing").status, "False");
+
+        let conditions = of_demo_data(DemoData::Written);
+        assert_eq!(of(&conditions, "DemoDataReady").status, "True");
+        let conditions = of_demo_data(DemoData::NotWanted);
+        assert!(conditions.iter().all(|condition| condition.type_ != "DemoDataReady"));
     }
 
     #[test]

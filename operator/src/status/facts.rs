@@ -70,6 +70,23 @@ pub enum Migration {
     },
 }
 
+/// Whether a service has its demo data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DemoData {
+    /// The Shop does not ask for it, or this service has none.
+    #[default]
+    NotWanted,
+    /// The Job runs, or waits for the migration.
+    Due,
+    /// It was written.
+    Written,
+    /// The Job failed.
+    Failed {
+        /// Name of the Job.
+        job: String,
+    },
+}
+
 /// How far a Deployment is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rollout {
@@ -125,8 +142,8 @@ pub struct ServiceFacts {
     pub migrated_image: Option<String>,
     /// Its migration; nothing if it has no database.
     pub migration: Option<Migration>,
-    /// Whether its demo data was written.
-    pub seeded: bool,
+    /// Its demo data.
+    pub demo_data: DemoData,
     /// Its Deployment; nothing while the desired state is not applied.
     pub rollout: Option<Rollout>,
     /// What its Deployment waits for before it is applied.
@@ -163,6 +180,4 @@ pub struct Facts {
     pub services: Vec<ServiceFacts>,
     /// The first error: its reason and message.
     pub error: Option<(Reason, String)>,
-    /// What keeps no shopper from buying and yet needs help: reasons and messages.
-    pub complaints: Vec<(Reason, String)>,
 }

@@ -5,7 +5,7 @@ mod facts;
 mod reason;
 mod route;
 
-pub use facts::{Facts, Migration, Part, Rollout, ServiceFacts};
+pub use facts::{DemoData, Facts, Migration, Part, Rollout, ServiceFacts};
 pub use reason::Reason;
 pub use route::route;
 
@@ -51,7 +51,7 @@ fn service_status(service: &ServiceFacts) -> ServiceStatus {
             Some(_) => service.migrated_image.clone(),
             None => None,
         },
-        seeded: service.seeded,
+        seeded: service.demo_data == DemoData::Written,
     }
 }
 

@@ -51,6 +51,10 @@ reasons! {
     MigrationsRunning,
     /// A migration has failed.
     MigrationFailed,
+    /// Demo data is being written.
+    DemoDataDue,
+    /// Demo data was written.
+    DemoDataWritten,
     /// A Job for demo data has failed.
     DemoDataFailed,
     /// ServiceMonitors are applied.

@@ -14,7 +14,7 @@ pub mod topics;
 
 pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, UserId};
 pub use money::{Currency, Money, MoneyError};
-pub use network::{Network, NetworkError, client_network};
+pub use network::{FORWARDED_FOR, Network, NetworkError, client_network};
 pub use sku::Sku;
 
 /// Messages and stubs generated from `proto/` (`make generate`).

@@ -48,6 +48,9 @@ impl Network {
     }
 }
 
+/// Header by which proxies tell whom they speak for.
+pub const FORWARDED_FOR: &str = "x-forwarded-for";
+
 /// What a client is counted by: whoever has one IPv6 address has a whole /64 of them (RFC 6177, 2).
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address {

@@ -3,11 +3,9 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use contracts::{Network, client_network};
+use contracts::{FORWARDED_FOR, Network, client_network};
 use http::{HeaderMap, HeaderValue, header};
 
-/// Header by which proxies tell whom they speak for.
-pub const FORWARDED_FOR: &str = "x-forwarded-for";
 /// Header by which proxies tell the scheme that the client used.
 pub const FORWARDED_PROTO: &str = "x-forwarded-proto";
 /// Header by which proxies tell the host that the client asked for.

@@ -1,8 +1,9 @@
 //! Headers on their way through: what ends at each hop, and what only we may say.
 
+use contracts::FORWARDED_FOR;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::client::{Client, FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO};
+use crate::client::{Client, FORWARDED_HOST, FORWARDED_PROTO};
 
 /// Headers of one connection only (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [&str; 9] = [

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use contracts::client_network;
+use contracts::{FORWARDED_FOR, client_network};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
@@ -170,7 +170,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientNetwork {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let said = parts.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+        let said = parts.headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
         Ok(Self(said.and_then(|text| text.parse().ok()).map(client_network)))
     }
 }

@@ -2,23 +2,20 @@
 //! `cluster/engines up` has started: each test has a database, topics and keys of its own.
 
 mod part_of_redis;
+mod signer;
+mod topics;
 
 pub use part_of_redis::PartOfRedis;
+pub use signer::{ISSUER, Signer};
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use contracts::events::Event;
 use contracts::topics::Aggregate;
 use contracts::{EventId, UserId, env};
-use ed25519_dalek::SigningKey;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{Headers, Message, OwnedMessage};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -27,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::app::{App, Bound};
-use crate::auth::{ACCESS, Claims, Role};
+use crate::auth::Role;
 use crate::config::{Env, FromEnv};
 use crate::inbox::Delivery;
 use crate::kafka::{Producer, Record, Settings};
@@ -42,86 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub fn engine(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: eval \"$(cluster/engines env)\""))
-}
-
-/// Signs tokens as the user service would.
-pub struct Signer {
-    key: SigningKey,
-    /// Where the private key is, in PKCS#8 PEM.
-    pub key_file: PathBuf,
-    /// Where the public key is, as a JSON Web Key Set.
-    pub jwks_file: PathBuf,
-}
-
-/// `iss` and `aud` in tests.
-pub const ISSUER: &str = "test";
-
-impl Signer {
-    /// A new key in a new folder.
-    pub fn new() -> Self {
-        use ed25519_dalek::pkcs8::EncodePrivateKey;
-        let key = SigningKey::from_bytes(&rand::random());
-        let folder = std::env::temp_dir().join(format!("shop-test-{}", Uuid::now_v7()));
-        std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
-        let (key_file, jwks_file) = (folder.join("key.pem"), folder.join("jwks.json"));
-        let pem = key
-            .to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::default())
-            .expect("the key is valid");
-        std::fs::write(&key_file, pem.as_bytes()).expect("the folder is writable");
-        let jwk = serde_json::json!({
-            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
-            "kid": Self::kid(&key),
-            "x": URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
-        });
-        let jwks = serde_json::json!({ "keys": [jwk] });
-        std::fs::write(&jwks_file, jwks.to_string()).expect("the folder is writable");
-        Self { key, key_file, jwks_file }
-    }
-
-    /// Thumbprint of the public key (RFC 7638, RFC 8037 appendix A.3).
-    fn kid(key: &SigningKey) -> String {
-        use sha2::{Digest, Sha256};
-        let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
-        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-        URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
-    }
-
-    /// Claims of a good token.
-    pub fn claims(user: UserId, roles: &[Role]) -> Claims {
-        let now = Utc::now().timestamp();
-        Claims {
-            iss: ISSUER.to_owned(),
-            aud: ISSUER.to_owned(),
-            sub: user,
-            exp: now + 300,
-            iat: now,
-            nbf: now,
-            jti: Uuid::now_v7(),
-            typ: ACCESS.to_owned(),
-            roles: roles.to_vec(),
-        }
-    }
-
-    /// A token with these claims.
-    pub fn sign(&self, claims: &Claims) -> String {
-        use ed25519_dalek::pkcs8::EncodePrivateKey;
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(Self::kid(&self.key));
-        let der = self.key.to_pkcs8_der().expect("the key is valid");
-        let key = EncodingKey::from_ed_der(der.as_bytes());
-        jsonwebtoken::encode(&header, claims, &key).expect("claims are plain values")
-    }
-
-    /// A good token.
-    pub fn token(&self, user: UserId, roles: &[Role]) -> String {
-        self.sign(&Self::claims(user, roles))
-    }
-}
-
-impl Default for Signer {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 /// A service that runs inside a test. Stops when dropped.
@@ -176,7 +93,7 @@ impl Running {
         let kafka: Settings = parse(&variables);
         // A service without events says so by an empty list of brokers.
         if !kafka.brokers.is_empty() {
-            create_topics(&kafka).await;
+            topics::create(&kafka).await;
         }
         let (bound, end, handle) = launch::<S>(&variables).await;
         let producer = Producer::new(&kafka, "test").expect("the settings are valid");
@@ -335,7 +252,7 @@ impl Drop for Running {
         // A broker that keeps the topics of a thousand tests runs out of memory. The thread is
         // waited for, because the process may end with this test.
         let kafka = self.kafka.clone();
-        let _ = std::thread::spawn(move || remove_topics(&kafka)).join();
+        let _ = std::thread::spawn(move || topics::remove(&kafka)).join();
     }
 }
 
@@ -389,34 +306,4 @@ async fn create_database(service: &str) -> String {
         .expect("a database can be made");
     let (server, _) = admin_url.rsplit_once('/').expect("the URL names a database");
     format!("{server}/{name}")
-}
-
-fn topics(kafka: &Settings) -> Vec<String> {
-    Aggregate::ALL
-        .iter()
-        .flat_map(|a| [a.topic(&kafka.topic_prefix), a.dead_letter_topic(&kafka.topic_prefix)])
-        .collect()
-}
-
-async fn create_topics(kafka: &Settings) {
-    let admin: AdminClient<DefaultClientContext> =
-        kafka.client().create().expect("the settings are valid");
-    let names = topics(kafka);
-    let topics: Vec<NewTopic<'_>> =
-        names.iter().map(|name| NewTopic::new(name, 2, TopicReplication::Fixed(1))).collect();
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    for result in admin.create_topics(&topics, &options).await.expect("Kafka answers") {
-        result.expect("a topic can be made");
-    }
-}
-
-/// Does its best: a test that is over has nobody to tell of a failure.
-fn remove_topics(kafka: &Settings) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
-    let Ok(admin) = kafka.client().create::<AdminClient<DefaultClientContext>>() else { return };
-    let names = topics(kafka);
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    // For the broker to note it; the files go later.
-    let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(5)));
-    let _ = runtime.block_on(admin.delete_topics(&names, &options));
 }

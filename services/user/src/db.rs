@@ -44,6 +44,26 @@ impl From<Row> for Account {
     }
 }
 
+/// Accounts that a statement reads or returns: their columns stand here once.
+macro_rules! accounts {
+    (SELECT $rest:literal $(, $argument:expr)* $(,)?) => {
+        accounts!(@ "", "SELECT ", $rest $(, $argument)*)
+    };
+    ($change:literal RETURNING $(, $argument:expr)* $(,)?) => {
+        accounts!(@ $change, " RETURNING ", "" $(, $argument)*)
+    };
+    (@ $change:literal, $verb:literal, $rest:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            Row,
+            $change
+                + $verb
+                + r#"id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at "#
+                + $rest
+            $(, $argument)*
+        )
+    };
+}
+
 fn names(roles: &[Role]) -> Vec<String> {
     roles.iter().map(|role| role_name(*role).to_owned()).collect()
 }
@@ -65,10 +85,8 @@ pub struct NewAccount<'a> {
 
 /// Opens an account; violates [`EMAIL_UNIQUE`] when the address has one.
 pub async fn insert(tx: &mut PgConnection, new: &NewAccount<'_>) -> Result<Account> {
-    sqlx::query_as!(
-        Row,
-        r#"INSERT INTO accounts (id, email, name, password_hash, roles) VALUES ($1, $2, $3, $4, $5)
-         RETURNING id, email, name, roles, false AS "blocked!", version, created_at"#,
+    accounts!(
+        "INSERT INTO accounts (id, email, name, password_hash, roles) VALUES ($1, $2, $3, $4, $5)" RETURNING,
         new.id.uuid(),
         new.email.as_str(),
         new.name.as_str(),
@@ -82,10 +100,8 @@ pub async fn insert(tx: &mut PgConnection, new: &NewAccount<'_>) -> Result<Accou
 
 /// The account with this id.
 pub async fn account(tx: &mut PgConnection, id: UserId) -> Result<Option<Account>> {
-    sqlx::query_as!(
-        Row,
-        r#"SELECT id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at
-         FROM accounts WHERE id = $1"#,
+    accounts!(
+        SELECT "FROM accounts WHERE id = $1",
         id.uuid(),
     )
     .fetch_optional(tx)
@@ -112,11 +128,9 @@ pub async fn by_email(
 
 /// Accounts, the newest first.
 pub async fn list(tx: &mut PgConnection, window: &Window<UserId>) -> Result<Vec<Account>> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at
-         FROM accounts WHERE $1::uuid IS NULL OR id < $1
-         ORDER BY id DESC OFFSET $2 LIMIT $3"#,
+    let rows = accounts!(
+        SELECT "FROM accounts WHERE $1::uuid IS NULL OR id < $1
+         ORDER BY id DESC OFFSET $2 LIMIT $3",
         window.after.map(UserId::uuid),
         window.offset,
         window.fetch(),
@@ -133,11 +147,9 @@ pub async fn rename(
     version: i64,
     name: &Name,
 ) -> Result<Option<Account>> {
-    sqlx::query_as!(
-        Row,
-        r#"UPDATE accounts SET name = $3, version = version + 1, updated_at = now()
-         WHERE id = $1 AND version = $2
-         RETURNING id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at"#,
+    accounts!(
+        "UPDATE accounts SET name = $3, version = version + 1, updated_at = now()
+         WHERE id = $1 AND version = $2" RETURNING,
         id.uuid(),
         version,
         name.as_str(),
@@ -154,11 +166,9 @@ pub async fn set_roles(
     version: i64,
     roles: &[Role],
 ) -> Result<Option<Account>> {
-    sqlx::query_as!(
-        Row,
-        r#"UPDATE accounts SET roles = $3, version = version + 1, updated_at = now()
-         WHERE id = $1 AND version = $2
-         RETURNING id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at"#,
+    accounts!(
+        "UPDATE accounts SET roles = $3, version = version + 1, updated_at = now()
+         WHERE id = $1 AND version = $2" RETURNING,
         id.uuid(),
         version,
         &names(roles),
@@ -175,12 +185,10 @@ pub async fn set_blocked(
     version: i64,
     blocked: bool,
 ) -> Result<Option<Account>> {
-    sqlx::query_as!(
-        Row,
-        r#"UPDATE accounts SET blocked_at = CASE WHEN $3 THEN coalesce(blocked_at, now()) END,
+    accounts!(
+        "UPDATE accounts SET blocked_at = CASE WHEN $3 THEN coalesce(blocked_at, now()) END,
              version = version + 1, updated_at = now()
-         WHERE id = $1 AND version = $2
-         RETURNING id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at"#,
+         WHERE id = $1 AND version = $2" RETURNING,
         id.uuid(),
         version,
         blocked,
@@ -188,6 +196,15 @@ pub async fn set_blocked(
     .fetch_optional(tx)
     .await
     .map(|row| row.map(Account::from))
+}
+
+/// Locks an account whose rows in other tables are counted, or of which one is the default. False if there is
+/// no account.
+pub async fn lock(tx: &mut PgConnection, id: UserId) -> Result<bool> {
+    let locked = sqlx::query!("SELECT FROM accounts WHERE id = $1 FOR NO KEY UPDATE", id.uuid())
+        .fetch_optional(tx)
+        .await?;
+    Ok(locked.is_some())
 }
 
 /// Address and password hash of an account.

@@ -9,13 +9,15 @@ mod sessions;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use contracts::UserId;
 use kit::outbox::Outbox;
-use kit::problem::Kind;
-use sqlx::PgPool;
+use kit::problem::{Kind, Problem, Result};
+use sqlx::{PgConnection, PgPool};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::db;
 use crate::password::Hasher;
 use crate::token::Issuer;
 
@@ -62,6 +64,12 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(addresses::change, addresses::remove))
         .routes(routes!(favourites::list))
         .routes(routes!(favourites::add, favourites::remove))
+}
+
+/// Lets nobody else change what belongs to an account until the transaction ends.
+async fn lock(tx: &mut PgConnection, account: UserId) -> Result<()> {
+    let known = db::lock(tx, account).await?;
+    known.then_some(()).ok_or_else(|| Problem::not_found("account"))
 }
 
 /// The document of every route.

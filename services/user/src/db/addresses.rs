@@ -7,26 +7,35 @@ use uuid::Uuid;
 use super::Result;
 use crate::address::{Address, Place};
 
+/// Addresses that a statement reads or returns: their columns stand here once.
+macro_rules! addresses {
+    (SELECT $rest:literal $(, $argument:expr)* $(,)?) => {
+        addresses!(@ "", "SELECT ", $rest $(, $argument)*)
+    };
+    ($change:literal RETURNING $(, $argument:expr)* $(,)?) => {
+        addresses!(@ $change, " RETURNING ", "" $(, $argument)*)
+    };
+    (@ $change:literal, $verb:literal, $rest:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            Address,
+            $change
+                + $verb
+                + "id, recipient, line1, line2, city, region, postal_code, country, phone, is_default,
+             version, created_at "
+                + $rest
+            $(, $argument)*
+        )
+    };
+}
+
 /// All addresses of an account, the default first, then the newest.
 pub async fn list(tx: &mut PgConnection, user: UserId) -> Result<Vec<Address>> {
-    sqlx::query_as!(
-        Address,
-        "SELECT id, recipient, line1, line2, city, region, postal_code, country, phone, is_default,
-                version, created_at
-         FROM addresses WHERE user_id = $1 ORDER BY is_default DESC, id DESC",
+    addresses!(
+        SELECT "FROM addresses WHERE user_id = $1 ORDER BY is_default DESC, id DESC",
         user.uuid(),
     )
     .fetch_all(tx)
     .await
-}
-
-/// Locks the account, for of its addresses one is the default and they are only so many. False if there is
-/// no account.
-pub async fn lock(tx: &mut PgConnection, user: UserId) -> Result<bool> {
-    let locked = sqlx::query!("SELECT FROM accounts WHERE id = $1 FOR NO KEY UPDATE", user.uuid())
-        .fetch_optional(tx)
-        .await?;
-    Ok(locked.is_some())
 }
 
 /// How many addresses an account has. Apart from the lock: its statement sees what was there before it
@@ -42,13 +51,10 @@ pub async fn count(tx: &mut PgConnection, user: UserId) -> Result<i64> {
 
 /// Adds an address.
 pub async fn insert(tx: &mut PgConnection, user: UserId, place: &Place) -> Result<Address> {
-    sqlx::query_as!(
-        Address,
+    addresses!(
         "INSERT INTO addresses (id, user_id, recipient, line1, line2, city, region, postal_code,
                                 country, phone, is_default)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-         RETURNING id, recipient, line1, line2, city, region, postal_code, country, phone, is_default,
-                   version, created_at",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)" RETURNING,
         Uuid::now_v7(),
         user.uuid(),
         place.recipient,
@@ -73,14 +79,11 @@ pub async fn update(
     version: i64,
     place: &Place,
 ) -> Result<Option<Address>> {
-    sqlx::query_as!(
-        Address,
+    addresses!(
         "UPDATE addresses SET recipient = $4, line1 = $5, line2 = $6, city = $7, region = $8,
                 postal_code = $9, country = $10, phone = $11, is_default = is_default OR $12,
                 version = version + 1
-         WHERE user_id = $1 AND id = $2 AND version = $3
-         RETURNING id, recipient, line1, line2, city, region, postal_code, country, phone, is_default,
-                   version, created_at",
+         WHERE user_id = $1 AND id = $2 AND version = $3" RETURNING,
         user.uuid(),
         id,
         version,

@@ -22,30 +22,29 @@ pub struct Favourite {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Key(pub DateTime<Utc>, pub ProductId);
 
-/// Adds a favourite, which may be one already; false if there is no such account, or it has `most`.
+/// Adds a favourite, which may be one already; false if the account has `most` others.
+///
+/// The caller has locked the account, for the statement counts what was there when it began.
 pub async fn add(
     tx: &mut PgConnection,
     user: UserId,
     product: ProductId,
     most: i64,
 ) -> Result<bool> {
-    let known = sqlx::query_scalar!(
-        r#"WITH account AS (
-             SELECT id FROM accounts WHERE id = $1
-               AND ((SELECT count(*) FROM favourites WHERE user_id = $1) < $3
-                    OR EXISTS (SELECT FROM favourites WHERE user_id = $1 AND product_id = $2))
+    sqlx::query_scalar!(
+        r#"WITH room AS (
+             SELECT count(*) < $3 AS room FROM favourites WHERE user_id = $1 AND product_id <> $2
          ), added AS (
-             INSERT INTO favourites (user_id, product_id) SELECT id, $2 FROM account
+             INSERT INTO favourites (user_id, product_id) SELECT $1, $2 FROM room WHERE room
              ON CONFLICT DO NOTHING
          )
-         SELECT EXISTS (SELECT FROM account) AS "known!""#,
+         SELECT room AS "room!" FROM room"#,
         user.uuid(),
         product.uuid(),
         most,
     )
     .fetch_one(tx)
-    .await?;
-    Ok(known)
+    .await
 }
 
 /// Removes a favourite, which need not be one.

@@ -2,17 +2,15 @@
 
 use axum::extract::State as Shared;
 use axum::response::IntoResponse;
-use contracts::UserId;
 use http::StatusCode;
 use kit::auth::Caller;
 use kit::extract::{IfMatch, Json, Path, etag};
 use kit::problem::{Body, CONFLICT, Problem, Result, STALE};
 use serde::Serialize;
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::State;
+use super::{State, lock};
 use crate::address::{Address, MOST, Place};
 use crate::db::addresses;
 
@@ -129,9 +127,4 @@ pub(super) async fn remove(
     addresses::delete(&mut tx, caller.user_id, id).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn lock(tx: &mut PgConnection, user: UserId) -> Result<()> {
-    let known = addresses::lock(tx, user).await?;
-    known.then_some(()).ok_or_else(|| Problem::not_found("account"))
 }

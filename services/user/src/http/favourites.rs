@@ -8,7 +8,7 @@ use kit::extract::{Path, Query};
 use kit::page::{Page, PageQuery};
 use kit::problem::{Body, CONFLICT, Problem, Result};
 
-use super::State;
+use super::{State, lock};
 use crate::db::favourites::{self, Favourite, Key};
 
 /// Most favourites of one account.
@@ -40,6 +40,7 @@ pub(super) async fn list(
     responses(
         (status = 204),
         (status = 401, description = "unauthenticated", body = Body),
+        (status = 404, description = "not_found", body = Body),
         (status = 409, description = "conflict", body = Body),
     )
 )]
@@ -48,10 +49,12 @@ pub(super) async fn add(
     caller: Caller,
     Path(product): Path<ProductId>,
 ) -> Result<StatusCode> {
-    let mut connection = state.pool.acquire().await?;
-    if !favourites::add(&mut connection, caller.user_id, product, MOST).await? {
+    let mut tx = state.pool.begin().await?;
+    lock(&mut tx, caller.user_id).await?;
+    if !favourites::add(&mut tx, caller.user_id, product, MOST).await? {
         return Err(Problem::new(CONFLICT, format!("an account has {MOST} favourites at most")));
     }
+    tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

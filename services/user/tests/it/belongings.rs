@@ -141,5 +141,27 @@ async fn favourites_are_put_and_taken_away() {
     assert_eq!(ids(&ada.favourites("").await), [products[2].clone(), products[0].clone()]);
     assert_eq!(ada.send("PUT", "favourites/nonsense", 0, None).await.0, 404);
     let stranger = Owner { service: &service, user: UserId::new() };
-    assert_eq!(stranger.send("PUT", &format!("favourites/{}", products[0]), 0, None).await.0, 409);
+    assert_eq!(stranger.send("PUT", &format!("favourites/{}", products[0]), 0, None).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn favourites_are_added_at_once_up_to_a_limit() {
+    let service = start().await;
+    let ada = Owner::new(&service, "ada@example.com").await;
+    sqlx::query(
+        "INSERT INTO favourites (user_id, product_id)
+         SELECT $1, gen_random_uuid() FROM generate_series(1, 990)",
+    )
+    .bind(ada.user.uuid())
+    .execute(service.pool())
+    .await
+    .unwrap();
+    let paths: Vec<String> = (0..20).map(|_| format!("favourites/{}", ProductId::new())).collect();
+    let added = paths.iter().map(|path| ada.send("PUT", path, 0, None));
+    let answers = futures_util::future::join_all(added).await;
+    let count = |wanted: u16| answers.iter().filter(|(status, _)| *status == wanted).count();
+    assert_eq!((count(204), count(409)), (10, 10));
+    let accepted = answers.iter().position(|(status, _)| *status == 204).unwrap();
+    let again = ada.send("PUT", &paths[accepted], 0, None).await;
+    assert_eq!(again.0, 204, "it is one already");
 }
