@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         scenario(&runtime, "a_shop_becomes_ready", lifecycle::becomes_ready),
         scenario(&runtime, "pods_are_restricted_and_fenced", lifecycle::fenced),
         scenario(&runtime, "a_customer_buys", purchase::buys),
+        scenario(&runtime, "a_forgotten_password_is_replaced", purchase::forgets_the_password),
         scenario(&runtime, "a_cart_is_bought", purchase::buys_a_cart),
         scenario(&runtime, "sold_out_is_rejected", purchase::sold_out),
         scenario(&runtime, "a_declined_payment_releases_the_stock", purchase::declined),

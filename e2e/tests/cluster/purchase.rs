@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::shopper::SAGA_PATIENCE;
+use e2e::shopper::{SAGA_PATIENCE, Shopper};
 use e2e::{eventually, mail};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -52,11 +52,33 @@ pub(crate) async fn buys(world: World) -> Result<()> {
     .await?;
     let sink = world.mail().await?;
     eventually("the mails have arrived", SAGA_PATIENCE, async || {
-        let subjects = mail::subjects_to(&sink.url, &shopper.email).await?;
-        ensure!(subjects.len() >= 2, "welcome and confirmation, but {subjects:?}");
+        let mails = mail::mails_to(&sink.url, &shopper.email).await?;
+        let paid = |mail: &Value| mail["subject"] == format!("Your order {order} is paid");
+        ensure!(mails.iter().any(paid), "{mails:?}");
         Ok(())
     })
     .await
+}
+
+/// The address is verified, the password forgotten and replaced, by the letters that arrive.
+pub(crate) async fn forgets_the_password(world: World) -> Result<()> {
+    let shopper = world.shopper().await?;
+    let sink = world.mail().await?;
+    let token = mail::token_for(&sink.url, &shopper.email, "verify-email").await?;
+    shopper.post("/auth/verify-email", &json!({ "token": token })).await?.ok()?;
+    let account = shopper.get("/me").await?.ok()?;
+    ensure!(account["email_verified"] == true, "{account}");
+
+    shopper.post("/auth/forgot-password", &json!({ "email": shopper.email })).await?.ok()?;
+    let token = mail::token_for(&sink.url, &shopper.email, "reset-password").await?;
+    let password = format!("battery staple {}", Uuid::new_v4());
+    let reset = json!({ "token": token, "new_password": password });
+    shopper.post("/auth/reset-password", &reset).await?.ok()?;
+    shopper.post("/auth/reset-password", &reset).await?.problem(400, "invalid-email-token")?;
+    let old = json!({ "email": shopper.email, "password": shopper.secrets()[1] });
+    shopper.post("/auth/login", &old).await?.problem(401, "invalid-credentials")?;
+    Shopper::with_account(&world.gateway().await?, &shopper.email, &password).await?;
+    Ok(())
 }
 
 /// From the cart, which then forgets what was bought.

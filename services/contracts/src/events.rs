@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::email_token::EmailToken;
 use crate::id::{OrderId, PaymentId, ProductId, ReviewId, UserId};
 use crate::money::Money;
 use crate::sku::Sku;
@@ -45,6 +46,9 @@ macro_rules! events {
 
 events! {
     UserRegistered: User by user_id = "user.registered",
+    EmailVerificationRequested: User by user_id = "user.email_verification_requested",
+    PasswordResetRequested: User by user_id = "user.password_reset_requested",
+    PasswordChanged: User by user_id = "user.password_changed",
     ProductCreated: Product by product_id = "product.created",
     ProductUpdated: Product by product_id = "product.updated",
     OrderPlaced: Order by order_id = "order.placed",
@@ -73,6 +77,35 @@ pub struct UserRegistered {
     pub email: String,
     /// What the person wants to be called.
     pub name: String,
+}
+
+/// Somebody who has an account is to show that its address is theirs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EmailVerificationRequested {
+    /// The account.
+    pub user_id: UserId,
+    /// What a letter to the address brings along.
+    pub token: EmailToken,
+    /// Until when it is good.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Somebody who may have an account wants to choose another password without knowing the old one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PasswordResetRequested {
+    /// The account.
+    pub user_id: UserId,
+    /// What a letter to the address brings along.
+    pub token: EmailToken,
+    /// Until when it is good.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// An account has another password.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PasswordChanged {
+    /// The account.
+    pub user_id: UserId,
 }
 
 /// A product was put into the catalog.

@@ -2,6 +2,7 @@
 //! environment variables, networks, events, protos, money and ids. Nothing here does I/O.
 
 pub mod demo;
+pub mod email_token;
 pub mod env;
 pub mod events;
 pub mod id;
@@ -12,6 +13,7 @@ pub mod ports;
 pub mod sku;
 pub mod topics;
 
+pub use email_token::EmailToken;
 pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, UserId};
 pub use money::{Currency, Money, MoneyError};
 pub use network::{FORWARDED_FOR, Network, NetworkError, client_network};

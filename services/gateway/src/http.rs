@@ -24,7 +24,7 @@ use crate::client::Client;
 use crate::page::ProductPage;
 use crate::proxy::Proxy;
 use crate::routes::{Upstream, find};
-use crate::{Edge, edge};
+use crate::{Edge, edge, pages};
 
 /// Route of everything that the gateway does not answer itself.
 pub const REST: &str = "/{*path}";
@@ -57,6 +57,7 @@ pub fn routes(edge: Arc<Edge>, origins: &AllowedOrigins) -> Router {
         .route("/openapi.json", get(openapi))
         .route("/openapi/{file}", get(service_openapi))
         .merge(swagger(&edge.proxy))
+        .merge(pages::routes())
         .route(REST, any(forward))
         .layer(middleware::from_fn_with_state(Arc::clone(&edge), edge::admit))
         .layer(cors(origins))

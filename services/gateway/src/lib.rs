@@ -10,6 +10,7 @@ pub mod http;
 pub mod limit;
 pub mod merge;
 pub mod page;
+pub mod pages;
 pub mod proxy;
 pub mod replay;
 pub mod routes;

@@ -85,11 +85,11 @@ pub async fn due(tx: &mut PgConnection, limit: i64) -> Result<Vec<Due>> {
     .await
 }
 
-/// The mail was sent.
+/// The mail was sent. A token that it brought along is its reader's alone from now on.
 pub async fn sent(tx: &mut PgConnection, id: Uuid) -> Result<()> {
     sqlx::query!(
         "UPDATE messages SET state = 'sent', attempts = attempts + 1, settled_at = now(),
-             last_error = NULL
+             last_error = NULL, letter = letter - 'token'
          WHERE id = $1",
         id,
     )
@@ -117,7 +117,7 @@ pub async fn postpone(tx: &mut PgConnection, id: Uuid, pause: Duration, error: &
 pub async fn bury(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<()> {
     sqlx::query!(
         "UPDATE messages SET state = 'dead', attempts = attempts + 1, settled_at = now(),
-             last_error = $2
+             last_error = $2, letter = letter - 'token'
          WHERE id = $1",
         id,
         error,

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use contracts::events::{
-    OrderCancelled, OrderExpired, OrderPaid, OrderPlaced, OrderRejected, UserRegistered,
+    EmailVerificationRequested, OrderCancelled, OrderExpired, OrderPaid, OrderPlaced,
+    OrderRejected, PasswordChanged, PasswordResetRequested, UserRegistered,
 };
 use contracts::{EventId, OrderId, UserId};
 use kit::inbox::{Delivery, Handle, Inbox};
@@ -19,6 +20,9 @@ pub fn inbox(consumer: &'static str, pool: PgPool, wake: &Wake) -> Inbox {
     let teller = Teller(wake.clone());
     Inbox::new(consumer, pool)
         .on::<UserRegistered>(teller.clone())
+        .on::<EmailVerificationRequested>(teller.clone())
+        .on::<PasswordResetRequested>(teller.clone())
+        .on::<PasswordChanged>(teller.clone())
         .on::<OrderPlaced>(teller.clone())
         .on::<OrderPaid>(teller.clone())
         .on::<OrderRejected>(teller.clone())
@@ -47,7 +51,17 @@ impl Teller {
     ) -> Result<(), HandlerError> {
         let News { user, order, step, event } = news;
         db::push(tx, user, order, step, event).await?;
-        db::enqueue(tx, event.0, user, letter).await?;
+        self.write(tx, event.0, user, letter).await
+    }
+
+    async fn write(
+        &self,
+        tx: &mut PgConnection,
+        event: EventId,
+        user: UserId,
+        letter: &Letter,
+    ) -> Result<(), HandlerError> {
+        db::enqueue(tx, event, user, letter).await?;
         self.0.wake();
         Ok(())
     }
@@ -60,11 +74,34 @@ impl Handle<UserRegistered> for Teller {
         delivery: &Delivery<UserRegistered>,
     ) -> Result<(), HandlerError> {
         db::put_contact(tx, &delivery.event).await?;
-        db::enqueue(tx, delivery.id, delivery.event.user_id, &Letter::Welcome).await?;
-        self.0.wake();
-        Ok(())
+        self.write(tx, delivery.id, delivery.event.user_id, &Letter::Welcome).await
     }
 }
+
+/// An event about an account: the letter about it.
+macro_rules! writes {
+    ($event:ident, $letter:expr) => {
+        impl Handle<$event> for Teller {
+            async fn handle(
+                &self,
+                tx: &mut PgConnection,
+                delivery: &Delivery<$event>,
+            ) -> Result<(), HandlerError> {
+                let letter: fn($event) -> Letter = $letter;
+                let event = delivery.event.clone();
+                self.write(tx, delivery.id, event.user_id, &letter(event)).await
+            }
+        }
+    };
+}
+
+writes!(EmailVerificationRequested, |EmailVerificationRequested { token, expires_at, .. }| {
+    Letter::VerifyEmail { token, expires_at }
+});
+writes!(PasswordResetRequested, |PasswordResetRequested { token, expires_at, .. }| {
+    Letter::ResetPassword { token, expires_at }
+});
+writes!(PasswordChanged, |_| Letter::PasswordChanged);
 
 /// An event about an order: the step that it is, and the letter about it.
 macro_rules! tells {

@@ -1,7 +1,8 @@
 //! What is written to shoppers, and how it looks as plain text and as HTML.
 
+use chrono::{DateTime, Utc};
 use contracts::events::{CancelReason, OrderLine, Shortage};
-use contracts::{Money, OrderId};
+use contracts::{EmailToken, Money, OrderId};
 use serde::{Deserialize, Serialize};
 
 /// The substance of a message, as it is stored until it is sent.
@@ -10,6 +11,22 @@ use serde::{Deserialize, Serialize};
 pub enum Letter {
     /// An account was opened.
     Welcome,
+    /// Somebody is to show that the address is theirs.
+    VerifyEmail {
+        /// To be given back.
+        token: EmailToken,
+        /// Until when it is good.
+        expires_at: DateTime<Utc>,
+    },
+    /// Somebody has forgotten a password.
+    ResetPassword {
+        /// To be given back.
+        token: EmailToken,
+        /// Until when it is good.
+        expires_at: DateTime<Utc>,
+    },
+    /// The account has another password.
+    PasswordChanged,
     /// An order has arrived.
     Placed {
         /// The order.
@@ -49,6 +66,15 @@ pub enum Letter {
     },
 }
 
+/// Whose letters these are.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// Name of the shop.
+    pub shop: String,
+    /// Where shoppers find it, without a slash at the end.
+    pub url: String,
+}
+
 /// A letter that can be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
@@ -64,22 +90,27 @@ pub struct Rendered {
 /// no name or product can bring markup of its own.
 enum Part {
     Paragraph(String),
+    Link(String),
     Table(Vec<(String, String)>),
 }
 
 impl Letter {
-    /// The letter of this shop to the person of this name.
-    pub fn render(&self, shop: &str, name: &str) -> Rendered {
+    /// The letter of this sender to the person of this name.
+    pub fn render(&self, sender: &Sender, name: &str) -> Rendered {
+        let shop = &sender.shop;
         let greeting = Part::Paragraph(format!("Hello {name},"));
         let farewell = Part::Paragraph(format!("Your {shop} shop"));
         let parts: Vec<Part> =
-            std::iter::once(greeting).chain(self.parts(shop)).chain([farewell]).collect();
+            std::iter::once(greeting).chain(self.parts(sender)).chain([farewell]).collect();
         Rendered { subject: self.subject(shop), text: text(&parts), html: html(&parts) }
     }
 
     fn subject(&self, shop: &str) -> String {
         match self {
             Self::Welcome => format!("Welcome to {shop}"),
+            Self::VerifyEmail { .. } => format!("Your e-mail address at {shop}"),
+            Self::ResetPassword { .. } => format!("Another password for {shop}"),
+            Self::PasswordChanged => format!("Your password at {shop} was changed"),
             Self::Placed { order_id, .. } => format!("We have your order {order_id}"),
             Self::Paid { order_id, .. } => format!("Your order {order_id} is paid"),
             Self::Rejected { order_id, .. } => format!("We cannot deliver your order {order_id}"),
@@ -88,10 +119,28 @@ impl Letter {
         }
     }
 
-    fn parts(&self, shop: &str) -> Vec<Part> {
+    fn parts(&self, sender: &Sender) -> Vec<Part> {
         let say = |text: &str| Part::Paragraph(text.to_owned());
         match self {
-            Self::Welcome => vec![Part::Paragraph(format!("Your account at {shop} is open."))],
+            Self::Welcome => {
+                vec![Part::Paragraph(format!("Your account at {} is open.", sender.shop))]
+            }
+            Self::VerifyEmail { token, expires_at } => vec![
+                say("Please show us that this address is yours:"),
+                sender.link("verify-email", token),
+                until(*expires_at),
+                say("If you have not opened an account with us, there is nothing to do."),
+            ],
+            Self::ResetPassword { token, expires_at } => vec![
+                say("Choose another password here:"),
+                sender.link("reset-password", token),
+                until(*expires_at),
+                say("If you have not asked for it, there is nothing to do: your password stays."),
+            ],
+            Self::PasswordChanged => vec![
+                say("Your account has another password, and all sessions have ended."),
+                say("If that was not you, choose another one now: ask for it where you log in."),
+            ],
             Self::Placed { lines, total, .. } => vec![
                 say("Thank you for your order. We are reserving it for you:"),
                 bill(lines, *total),
@@ -122,6 +171,18 @@ impl Letter {
     }
 }
 
+impl Sender {
+    /// The page of the shop that gives a token back. In the fragment, which browsers keep to themselves: no
+    /// log on the way has it, and no program that follows links in mails spends it.
+    fn link(&self, page: &str, token: &EmailToken) -> Part {
+        Part::Link(format!("{}/{page}#{}", self.url, token.expose()))
+    }
+}
+
+fn until(time: DateTime<Utc>) -> Part {
+    Part::Paragraph(format!("The link is good until {}, once.", time.format("%Y-%m-%d %H:%M UTC")))
+}
+
 fn bill(lines: &[OrderLine], total: Money) -> Part {
     let line = |line: &OrderLine| {
         (format!("{} × {}", line.quantity, line.name), format!("{} each", line.unit_price))
@@ -137,7 +198,7 @@ fn shortage(shortage: &Shortage) -> (String, String) {
 
 fn text(parts: &[Part]) -> String {
     let part = |part: &Part| match part {
-        Part::Paragraph(text) => text.clone(),
+        Part::Paragraph(text) | Part::Link(text) => text.clone(),
         Part::Table(rows) => rows
             .iter()
             .map(|(left, right)| format!("{left}: {right}"))
@@ -150,6 +211,10 @@ fn text(parts: &[Part]) -> String {
 fn html(parts: &[Part]) -> String {
     let part = |part: &Part| match part {
         Part::Paragraph(text) => format!("<p>{}</p>", escape(text)),
+        Part::Link(url) => {
+            let url = escape(url);
+            format!("<p><a href=\"{url}\">{url}</a></p>")
+        }
         Part::Table(rows) => {
             let row = |(left, right): &(String, String)| {
                 format!("<tr><td>{}</td><td>{}</td></tr>", escape(left), escape(right))
@@ -183,6 +248,10 @@ mod tests {
 
     use super::*;
 
+    fn demo() -> Sender {
+        Sender { shop: "demo".to_owned(), url: "https://demo.example".to_owned() }
+    }
+
     fn paid(product: &str) -> Letter {
         let line = OrderLine {
             product_id: ProductId::new(),
@@ -197,7 +266,7 @@ mod tests {
 
     #[test]
     fn both_bodies_say_the_same() {
-        let mail = paid("Red Mug").render("demo", "Ada");
+        let mail = paid("Red Mug").render(&demo(), "Ada");
         for body in [&mail.text, &mail.html] {
             for part in ["Hello Ada,", "2 × Red Mug", "9.90 EUR each", "19.80 EUR"] {
                 assert!(body.contains(part), "{part} is not in {body}");
@@ -206,8 +275,19 @@ mod tests {
     }
 
     #[test]
+    fn links_are_to_pages_of_the_shop_and_can_be_followed_in_both_bodies() {
+        let token = EmailToken::new("s3cret".to_owned());
+        let expires_at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let mail = Letter::ResetPassword { token, expires_at }.render(&demo(), "Ada");
+        let url = "https://demo.example/reset-password#s3cret";
+        assert!(mail.text.contains(&format!("\n{url}\n")), "{}", mail.text);
+        assert!(mail.html.contains(&format!("<a href=\"{url}\">{url}</a>")), "{}", mail.html);
+        assert!(mail.text.contains("until 2027-01-15 08:00 UTC"), "{}", mail.text);
+    }
+
+    #[test]
     fn nobody_brings_markup() {
-        let mail = paid("<img src=x onerror=\"alert('1')\">").render("demo", "<b>Eve</b> & co");
+        let mail = paid("<img src=x onerror=\"alert('1')\">").render(&demo(), "<b>Eve</b> & co");
         assert!(mail.html.contains("Hello &lt;b&gt;Eve&lt;/b&gt; &amp; co,"), "{}", mail.html);
         assert!(mail.html.contains("&lt;img src=x onerror=&quot;alert(&#39;1&#39;)&quot;&gt;"));
         assert!(!mail.html.contains("<img") && !mail.html.contains("<b>"));
@@ -216,10 +296,14 @@ mod tests {
 
     #[test]
     fn every_letter_survives_being_stored() {
-        let order_id = OrderId::new();
+        let (order_id, expires_at) = (OrderId::new(), Utc::now());
+        let token = EmailToken::new("s3cret".to_owned());
         let sku = "MUG-01-C".parse().unwrap();
         for letter in [
             Letter::Welcome,
+            Letter::VerifyEmail { token: token.clone(), expires_at },
+            Letter::ResetPassword { token, expires_at },
+            Letter::PasswordChanged,
             paid("Red Mug"),
             Letter::Rejected {
                 order_id,

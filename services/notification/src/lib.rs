@@ -22,6 +22,7 @@ use lettre::message::Mailbox;
 use sqlx::migrate::Migrator;
 
 use crate::hub::Hub;
+use crate::letter::Sender;
 use crate::mail::Mailer;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -42,6 +43,7 @@ pub struct Config {
     kafka: kafka::Settings,
     smtp_url: Secret,
     mail_from: Mailbox,
+    public_url: String,
 }
 
 impl FromEnv for Config {
@@ -50,11 +52,13 @@ impl FromEnv for Config {
         let kafka = kafka::Settings::from_env(env);
         let smtp_url = env.required(env::SMTP_URL);
         let mail_from = env.required(env::MAIL_FROM);
+        let public_url: Option<String> = env.required(env::PUBLIC_URL);
         Some(Self {
             database: database?,
             kafka: kafka?,
             smtp_url: smtp_url?,
             mail_from: mail_from?,
+            public_url: public_url?.trim_end_matches('/').to_owned(),
         })
     }
 }
@@ -75,8 +79,8 @@ impl Service for Notification {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
         let (wake, hub, stop) = (Wake::default(), Hub::default(), app.stop.clone());
-        let sender = (app.common.shop.clone(), config.mail_from);
-        let mailer = Mailer::new(sender, &config.smtp_url, pool.clone())?;
+        let sender = Sender { shop: app.common.shop.clone(), url: config.public_url };
+        let mailer = Mailer::new((sender, config.mail_from), &config.smtp_url, pool.clone())?;
         let inbox = events::inbox(Self::NAME, pool.clone(), &wake);
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer, stop.clone())?;

@@ -13,7 +13,7 @@ use prometheus::IntCounterVec;
 use sqlx::PgPool;
 
 use crate::db::{self, Due, EMAIL};
-use crate::letter::{Letter, Rendered};
+use crate::letter::{Letter, Rendered, Sender};
 
 /// Mails in one transaction, sent at the same time.
 const BATCH: i64 = 8;
@@ -40,7 +40,7 @@ static SENT: LazyLock<IntCounterVec> = kit::metric!(
 /// Sends mails of one shop.
 #[derive(Clone)]
 pub struct Mailer {
-    shop: String,
+    sender: Sender,
     from: Mailbox,
     transport: AsyncSmtpTransport<Tokio1Executor>,
     pool: PgPool,
@@ -82,14 +82,14 @@ impl MailError {
 impl Mailer {
     /// Writes for this shop from this address. Connects on first use to `url` (`smtp://` or `smtps://`).
     pub fn new(
-        (shop, from): (String, Mailbox),
+        (sender, from): (Sender, Mailbox),
         url: &Secret,
         pool: PgPool,
     ) -> Result<Self, smtp::Error> {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())?
             .timeout(Some(TIMEOUT))
             .build();
-        Ok(Self { shop, from, transport, pool })
+        Ok(Self { sender, from, transport, pool })
     }
 
     /// Sends what is due and tells how much that was. A process that dies between the server's
@@ -133,7 +133,7 @@ impl Mailer {
 
     async fn send(&self, mail: &Due) -> Result<(), MailError> {
         let letter: Letter = serde_json::from_value(mail.letter.clone())?;
-        let message = self.message(mail, letter.render(&self.shop, &mail.name))?;
+        let message = self.message(mail, letter.render(&self.sender, &mail.name))?;
         self.transport.send(message).await?;
         Ok(())
     }
@@ -184,7 +184,8 @@ mod tests {
         let pool = PgPool::connect_lazy("postgres://nobody@127.0.0.1:1/none").unwrap();
         let from = "Demo <shop@example.com>".parse().unwrap();
         let url = Secret::new("smtp://127.0.0.1:1");
-        let mailer = Mailer::new(("demo".to_owned(), from), &url, pool).unwrap();
+        let sender = Sender { shop: "demo".to_owned(), url: "https://demo.example".to_owned() };
+        let mailer = Mailer::new((sender.clone(), from), &url, pool).unwrap();
         for name in ["Ada\r\nBcc: eve@example.com", "", "\0", "\"<x>,\\", "Ada\u{85}", "👩‍👩‍👧 Ä"]
         {
             for name in [name.to_owned(), name.repeat(500)] {
@@ -195,7 +196,7 @@ mod tests {
                     email: "ada@example.com".to_owned(),
                     name,
                 };
-                let rendered = Letter::Welcome.render("demo", &mail.name);
+                let rendered = Letter::Welcome.render(&sender, &mail.name);
                 let message = mailer.message(&mail, rendered).unwrap();
                 let formatted = String::from_utf8(message.formatted()).unwrap();
                 let (head, _) = formatted.split_once("\r\n\r\n").unwrap();

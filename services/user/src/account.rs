@@ -36,6 +36,8 @@ pub struct Account {
     /// The address that it was opened with, in lower case.
     #[schema(example = "ada@example.com")]
     pub email: String,
+    /// Whether its owner has shown that the address is theirs.
+    pub email_verified: bool,
     /// What the person wants to be called.
     #[schema(example = "Ada")]
     pub name: String,

@@ -1,6 +1,7 @@
 //! Accounts in Postgres, and what belongs to them.
 
 pub mod addresses;
+pub mod email_tokens;
 pub mod favourites;
 pub mod sessions;
 pub mod tries;
@@ -24,6 +25,7 @@ struct Row {
     email: String,
     name: String,
     roles: Vec<String>,
+    email_verified: bool,
     blocked: bool,
     version: i64,
     created_at: DateTime<Utc>,
@@ -37,6 +39,7 @@ impl From<Row> for Account {
             name: row.name,
             // A CHECK keeps others out.
             roles: row.roles.iter().filter_map(|role| role_of(role)).collect(),
+            email_verified: row.email_verified,
             blocked: row.blocked,
             version: row.version,
             created_at: row.created_at,
@@ -57,7 +60,8 @@ macro_rules! accounts {
             Row,
             $change
                 + $verb
-                + r#"id, email, name, roles, blocked_at IS NOT NULL AS "blocked!", version, created_at "#
+                + r#"id, email, email_verified_at IS NOT NULL AS "email_verified!", name, roles,
+                     blocked_at IS NOT NULL AS "blocked!", version, created_at "#
                 + $rest
             $(, $argument)*
         )
@@ -205,6 +209,18 @@ pub async fn lock(tx: &mut PgConnection, id: UserId) -> Result<bool> {
         .fetch_optional(tx)
         .await?;
     Ok(locked.is_some())
+}
+
+/// Notes that the address is the owner's, unless that is known.
+pub async fn set_verified(tx: &mut PgConnection, id: UserId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE accounts SET email_verified_at = now(), version = version + 1, updated_at = now()
+         WHERE id = $1 AND email_verified_at IS NULL",
+        id.uuid(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Address and password hash of an account.

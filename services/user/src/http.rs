@@ -5,6 +5,7 @@ mod addresses;
 mod favourites;
 mod passwords;
 mod sessions;
+mod verification;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use contracts::UserId;
 use kit::outbox::Outbox;
 use kit::problem::{Kind, Problem, Result};
+use kit::worker::Wake;
 use sqlx::{PgConnection, PgPool};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,6 +30,9 @@ pub const CREDENTIALS: Kind =
     Kind::new(401, "invalid-credentials", "E-mail address and password do not fit");
 /// An administrator has blocked the account.
 pub const BLOCKED: Kind = Kind::new(403, "account-blocked", "The account is blocked");
+/// The token of a letter is unknown, spent, expired, or a later letter has replaced it.
+pub const EMAIL_TOKEN: Kind =
+    Kind::new(400, "invalid-email-token", "The token of the letter is not valid");
 /// The refresh token is unknown, spent, expired or revoked.
 pub const REFRESH: Kind = Kind::new(401, "invalid-refresh-token", "The refresh token is not valid");
 
@@ -38,6 +43,8 @@ pub struct State {
     pub pool: PgPool,
     /// Events on their way out.
     pub outbox: Outbox,
+    /// Wakes who answers requests for another password.
+    pub resets: Wake,
     /// Hashes passwords.
     pub hasher: Hasher,
     /// Signs access tokens.
@@ -59,7 +66,11 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(accounts::list))
         .routes(routes!(accounts::set_roles))
         .routes(routes!(accounts::set_blocked))
+        .routes(routes!(verification::verify))
+        .routes(routes!(verification::send_again))
         .routes(routes!(passwords::change))
+        .routes(routes!(passwords::forgotten))
+        .routes(routes!(passwords::reset))
         .routes(routes!(addresses::list, addresses::add))
         .routes(routes!(addresses::change, addresses::remove))
         .routes(routes!(favourites::list))

@@ -7,6 +7,7 @@ pub mod db;
 pub mod grpc;
 pub mod guessing;
 pub mod http;
+pub mod letters;
 pub mod password;
 pub mod token;
 
@@ -81,7 +82,8 @@ impl Service for User {
     async fn build(config: Config, app: App) -> Result<App, StartError> {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
-        let (outbox, hasher, stop) = (Outbox::default(), Hasher::new()?, app.stop.clone());
+        let (outbox, resets) = (Outbox::default(), Wake::default());
+        let (hasher, stop) = (Hasher::new()?, app.stop.clone());
         let auth = &app.common.auth;
         let issuer = Issuer::new(&config.signing_key_file, &auth.issuer, &auth.audience)?;
         let appointment =
@@ -89,11 +91,12 @@ impl Service for User {
         let state = http::State {
             pool: pool.clone(),
             outbox: outbox.clone(),
+            resets: resets.clone(),
             hasher,
             issuer: Arc::new(issuer),
             jwks_file: auth.jwks_file.clone(),
         };
-        let relay = outbox.relay(pool.clone(), producer, stop.clone());
+        let relay = outbox.clone().relay(pool.clone(), producer, stop.clone());
         let ready = appointment.clone();
         Ok(app
             .database(&pool)
@@ -105,9 +108,11 @@ impl Service for User {
                 Ok::<_, StartError>(())
             })
             .task("administrator", appointment.run(stop.clone()))
+            .task("resets", letters::answer_resets(pool.clone(), outbox, resets, stop.clone()))
             .task("purge", async move {
                 let purge = || async {
                     guessing::purge(&pool).await?;
+                    db::email_tokens::purge(&mut *pool.acquire().await?).await?;
                     db::sessions::purge(&pool).await.map(|_| 0)
                 };
                 Wake::default().run("purge", PURGE_INTERVAL, &stop, purge).await;

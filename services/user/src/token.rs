@@ -1,5 +1,5 @@
-//! Tokens: signed access tokens, which every service verifies by itself, and refresh tokens, which
-//! only this service can look up.
+//! Tokens: signed access tokens, which every service verifies by itself, and opaque ones for refreshing
+//! them and for letters, which only this service can look up.
 
 use std::path::{Path, PathBuf};
 
@@ -84,11 +84,11 @@ fn thumbprint(key: &SigningKey) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
 }
 
-/// A refresh token: 256 random bits, which mean nothing to anybody but this service.
+/// 256 random bits, which mean nothing to anybody but this service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefreshToken(Secret);
+pub struct OpaqueToken(Secret);
 
-impl RefreshToken {
+impl OpaqueToken {
     /// A new one.
     pub fn generate() -> Self {
         Self(Secret::new(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())))
@@ -123,12 +123,12 @@ mod tests {
     }
 
     #[test]
-    fn refresh_tokens_are_long_and_hidden() {
-        let token = RefreshToken::generate();
+    fn opaque_tokens_are_long_and_hidden() {
+        let token = OpaqueToken::generate();
         assert_eq!(token.expose().len(), 43);
         assert_eq!(token.hash().len(), 32);
-        assert_ne!(RefreshToken::generate(), token);
+        assert_ne!(OpaqueToken::generate(), token);
         assert!(!format!("{token:?}").contains(token.expose()));
-        assert_eq!(RefreshToken::presented(token.expose().to_owned()).hash(), token.hash());
+        assert_eq!(OpaqueToken::presented(token.expose().to_owned()).hash(), token.hash());
     }
 }

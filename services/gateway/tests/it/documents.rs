@@ -93,6 +93,28 @@ async fn people_find_their_way() {
     assert_eq!(problem(get("/problems/..%2FREADME").await).await.0, 404);
 }
 
+#[tokio::test]
+async fn the_pages_that_letters_lead_to_need_nothing_from_elsewhere() {
+    let gateway = gateway::<&str>(&[]).await;
+    for path in ["/verify-email", "/reset-password"] {
+        let answer = gateway.request("GET", path).send().await.unwrap();
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        assert_eq!(answer.headers()["referrer-policy"], "no-referrer");
+        let page = answer.text().await.unwrap();
+        let links = page.split(['"', ' ']).filter(|word| word.starts_with("account."));
+        let links: BTreeSet<&str> = links.collect();
+        assert_eq!(links, BTreeSet::from(["account.css", "account.js"]), "{page}");
+        for link in links {
+            let answer = gateway.request("GET", &format!("/{link}")).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let kind = if link == "account.js" { "text/javascript" } else { "text/css" };
+            assert_eq!(answer.headers()["content-type"], kind);
+        }
+        assert!(!page.contains("://") && !page.contains("<script>") && !page.contains("style="));
+    }
+}
+
 /// Every `Kind::new(…, "slug", …)` of any service has a page, and every page is in the index.
 #[test]
 fn every_type_of_problem_is_explained() {

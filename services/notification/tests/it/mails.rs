@@ -2,11 +2,11 @@
 
 use chrono::Utc;
 use contracts::events::{
-    CancelReason, Event, OrderCancelled, OrderExpired, OrderPaid, OrderRejected, Shortage,
-    UserRegistered,
+    CancelReason, EmailVerificationRequested, Event, OrderCancelled, OrderExpired, OrderPaid,
+    OrderRejected, PasswordChanged, PasswordResetRequested, Shortage, UserRegistered,
 };
 use contracts::topics::Aggregate;
-use contracts::{EventId, OrderId, UserId};
+use contracts::{EmailToken, EventId, OrderId, UserId};
 use kit::kafka::{Producer, Record};
 use kit::testing::{Running, engine, eventually};
 use serde_json::Value;
@@ -90,6 +90,37 @@ async fn a_mail_arrives_once_however_often_its_event_does() {
         metrics.contains(r#"messages_sent_total{channel="email",outcome="sent"}"#),
         "{metrics}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_brings_its_token_along_and_leaves_none_behind() {
+    let service = start().await;
+    let user = registered("Ada");
+    let (user_id, expires_at) = (user.user_id, Utc::now());
+    service.publish(&user).await;
+    let token = |text: &str| EmailToken::new(text.to_owned());
+    let verify = EmailVerificationRequested { user_id, token: token("s3cret"), expires_at };
+    service.publish(&verify).await;
+    let reset = PasswordResetRequested { user_id, token: token("s3same"), expires_at };
+    service.publish(&reset).await;
+    service.publish(&PasswordChanged { user_id }).await;
+    for (subject, link) in [
+        ("Your e-mail address", "https://shop.example/verify-email#s3cret"),
+        ("Another password", "https://shop.example/reset-password#s3same"),
+    ] {
+        let mail = mail(&user.email, subject).await;
+        for body in [&mail["text"], &mail["html"]] {
+            assert!(body.as_str().unwrap().contains(link), "{link} is not in {body}");
+        }
+    }
+    mail(&user.email, "was changed").await;
+    eventually("no token is left", async || {
+        let left =
+            "SELECT count(*) FROM messages WHERE state = 'queued' OR letter::text LIKE '%s3%'";
+        let left: i64 = sqlx::query_scalar(left).fetch_one(service.pool()).await.unwrap();
+        (left == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,11 @@ async fn start() -> Running {
 }
 
 async fn start_with_mail_server(url: &str) -> Running {
-    let further = [(env::SMTP_URL, url), (env::MAIL_FROM, "Test <shop@example.com>")];
+    let further = [
+        (env::SMTP_URL, url),
+        (env::MAIL_FROM, "Test <shop@example.com>"),
+        (env::PUBLIC_URL, "https://shop.example/"),
+    ];
     Running::start::<Notification>(&further).await
 }
 

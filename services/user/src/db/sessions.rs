@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::Result;
 use crate::account::role_of;
-use crate::token::RefreshToken;
+use crate::token::OpaqueToken;
 
 /// Opens a session with its first refresh token; false if the account is blocked.
 pub async fn open(
     tx: &mut PgConnection,
     user: UserId,
-    token: &RefreshToken,
+    token: &OpaqueToken,
     expires_at: DateTime<Utc>,
 ) -> Result<bool> {
     // The lock: of a login and a block at the same time the later one sees the other.
@@ -39,8 +39,8 @@ pub async fn open(
 /// finds it spent. None unless the token is fresh and its session lives.
 pub async fn rotate(
     tx: &mut PgConnection,
-    old: &RefreshToken,
-    new: &RefreshToken,
+    old: &OpaqueToken,
+    new: &OpaqueToken,
     expires_at: DateTime<Utc>,
 ) -> Result<Option<(UserId, Vec<Role>)>> {
     let row = sqlx::query!(
@@ -65,7 +65,7 @@ pub async fn rotate(
 
 /// Revokes the session of a refresh token that was spent before: two hold it, and one of them has
 /// stolen it. Tells whose session that was.
-pub async fn revoke_reused(tx: &mut PgConnection, token: &RefreshToken) -> Result<Option<UserId>> {
+pub async fn revoke_reused(tx: &mut PgConnection, token: &OpaqueToken) -> Result<Option<UserId>> {
     let user = sqlx::query_scalar!(
         "UPDATE sessions s SET revoked_at = now() FROM refresh_tokens t
          WHERE t.hash = $1 AND t.spent_at IS NOT NULL
@@ -79,7 +79,7 @@ pub async fn revoke_reused(tx: &mut PgConnection, token: &RefreshToken) -> Resul
 }
 
 /// Revokes the session of a refresh token.
-pub async fn end(tx: &mut PgConnection, token: &RefreshToken) -> Result<()> {
+pub async fn end(tx: &mut PgConnection, token: &OpaqueToken) -> Result<()> {
     sqlx::query!(
         "UPDATE sessions s SET revoked_at = now() FROM refresh_tokens t
          WHERE t.hash = $1 AND s.id = t.session_id AND s.revoked_at IS NULL",

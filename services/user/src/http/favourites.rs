@@ -40,7 +40,7 @@ pub(super) async fn list(
     responses(
         (status = 204),
         (status = 401, description = "unauthenticated", body = Body),
-        (status = 404, description = "not_found", body = Body),
+        (status = 404, description = "not-found", body = Body),
         (status = 409, description = "conflict", body = Body),
     )
 )]

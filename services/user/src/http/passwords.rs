@@ -1,18 +1,23 @@
 //! Passwords, for their owners.
 
 use axum::extract::State as Shared;
+use contracts::UserId;
+use contracts::events::PasswordChanged;
 use http::StatusCode;
 use kit::auth::Caller;
 use kit::extract::{ClientNetwork, Json};
 use kit::problem::{Body, Fields, Problem, Result};
 use kit::secret::Secret;
 use serde::Deserialize;
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::State;
+use super::{EMAIL_TOKEN, State};
 use crate::account::{Email, Password, is_password_length};
-use crate::db::{self, sessions};
+use crate::db::{self, email_tokens, sessions};
 use crate::guessing::Try;
+use crate::letters::Purpose;
+use crate::token::OpaqueToken;
 
 /// The password as it is, and as it shall be.
 #[derive(Deserialize, ToSchema)]
@@ -64,11 +69,92 @@ pub(super) async fn change(
     attempt.forgive(&state.pool).await?;
     let hash = state.hasher.hash(new).await?;
     let mut tx = state.pool.begin().await?;
-    db::set_password(&mut tx, caller.user_id, &hash).await?;
-    sessions::end_all(&mut tx, caller.user_id).await?;
+    replace(&mut tx, &state, caller.user_id, &hash).await?;
     tx.commit().await?;
-    tracing::info!(user = %caller.user_id, "password changed");
     Ok(StatusCode::NO_CONTENT)
 }
 
 const NOT_THE_PASSWORD: &str = "is not the password of the account";
+
+/// Gives an account another password, ends its sessions, and has its owner told.
+async fn replace(tx: &mut PgConnection, state: &State, user: UserId, hash: &str) -> Result<()> {
+    db::set_password(tx, user, hash).await?;
+    sessions::end_all(tx, user).await?;
+    state.outbox.append(tx, &PasswordChanged { user_id: user }).await?;
+    tracing::info!(%user, "password changed");
+    Ok(())
+}
+
+/// Whose password is forgotten.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Forgotten {
+    /// Compared without regard to case.
+    #[schema(example = "ada@example.com")]
+    email: String,
+}
+
+/// Has a letter sent by which another password can be chosen, if the address has an account. The answer is the
+/// same if it has none.
+#[utoipa::path(
+    post, path = "/api/v1/auth/forgot-password", tag = "auth", request_body = Forgotten,
+    responses((status = 202), (status = 422, description = "invalid-fields", body = Body))
+)]
+pub(super) async fn forgotten(
+    Shared(state): Shared<State>,
+    Json(body): Json<Forgotten>,
+) -> Result<StatusCode> {
+    let email = body.email.parse::<Email>();
+    let email = email.map_err(|error| Problem::invalid_field("/email", error.to_string()))?;
+    email_tokens::request_reset(&mut *state.pool.acquire().await?, email.as_str()).await?;
+    state.resets.wake();
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Another password, by the token of a letter.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reset {
+    /// The token of the letter.
+    #[schema(format = Password)]
+    token: String,
+    /// 8 to 128 characters, any of them; not one of the most common.
+    #[schema(format = Password, min_length = 8, max_length = 128)]
+    new_password: String,
+}
+
+/// Chooses another password by the token of a letter, which is good once, for an hour. Ends all sessions.
+#[utoipa::path(
+    post, path = "/api/v1/auth/reset-password", tag = "auth", request_body = Reset,
+    responses(
+        (status = 204),
+        (status = 400, description = "invalid-email-token", body = Body),
+        (status = 422, description = "invalid-fields", body = Body),
+    )
+)]
+pub(super) async fn reset(
+    Shared(state): Shared<State>,
+    Json(body): Json<Reset>,
+) -> Result<StatusCode> {
+    let new = body.new_password.parse::<Password>();
+    let new = new.map_err(|error| Problem::invalid_field("/new_password", error.to_string()))?;
+    let (token, purpose) = (OpaqueToken::presented(body.token), Purpose::ResetPassword);
+    let invalid = || Problem::new(EMAIL_TOKEN, "ask for another letter");
+    // Hashing is dear, so it is not for everybody.
+    if !email_tokens::is_good(&mut *state.pool.acquire().await?, purpose, &token).await? {
+        return Err(invalid());
+    }
+    let hash = state.hasher.hash(new).await?;
+    let mut tx = state.pool.begin().await?;
+    let user = email_tokens::spend(&mut tx, purpose, &token).await?.ok_or_else(invalid)?;
+    replace(&mut tx, &state, user, &hash).await?;
+    // Whoever got the letter reads the address's mails.
+    db::set_verified(&mut tx, user).await?;
+    let owner = db::credentials(&mut tx, user).await?;
+    tx.commit().await?;
+    if let Some(Ok(email)) = owner.map(|(email, _)| email.parse::<Email>()) {
+        // Who has guessed at the old password has not guessed at this one.
+        Try::new(&email, None).forgive(&state.pool).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -21,7 +21,8 @@ use super::{BLOCKED, CREDENTIALS, EMAIL_TAKEN, REFRESH, State};
 use crate::account::{Account, Email, Name, Password, is_password_length};
 use crate::db::{self, EMAIL_UNIQUE, NewAccount, sessions};
 use crate::guessing::Try;
-use crate::token::{ACCESS_LIFETIME, REFRESH_LIFETIME, RefreshToken};
+use crate::letters::{self, Purpose};
+use crate::token::{ACCESS_LIFETIME, OpaqueToken, REFRESH_LIFETIME};
 
 static LOGINS: LazyLock<IntCounterVec> = kit::metric!(
     counter,
@@ -97,6 +98,7 @@ async fn open(state: &State, email: &Email, name: &Name, hash: &str) -> Result<A
         name: account.name.clone(),
     };
     state.outbox.append(&mut tx, &event).await?;
+    letters::write(&mut tx, &state.outbox, account.id, Purpose::VerifyEmail).await?;
     tx.commit().await?;
     Ok(account)
 }
@@ -148,7 +150,7 @@ pub(super) async fn login(
         // One answer for all reasons: which of them it was would tell who has an account.
         return Err(Problem::new(CREDENTIALS, "check both, or open an account"));
     };
-    let token = RefreshToken::generate();
+    let token = OpaqueToken::generate();
     let mut connection = state.pool.acquire().await?;
     let expires_at = Utc::now() + REFRESH_LIFETIME;
     if !sessions::open(&mut connection, user, &token, expires_at).await? {
@@ -191,7 +193,7 @@ fn tokens(
     state: &State,
     user: UserId,
     roles: &[Role],
-    refresh_token: &RefreshToken,
+    refresh_token: &OpaqueToken,
 ) -> Result<impl IntoResponse + use<>> {
     let access_token =
         state.issuer.access_token(user, roles, Utc::now()).map_err(Problem::internal)?;
@@ -226,7 +228,7 @@ pub(super) async fn refresh(
     Shared(state): Shared<State>,
     Json(body): Json<Session>,
 ) -> Result<impl IntoResponse> {
-    let (old, new) = (RefreshToken::presented(body.refresh_token), RefreshToken::generate());
+    let (old, new) = (OpaqueToken::presented(body.refresh_token), OpaqueToken::generate());
     let mut connection = state.pool.acquire().await?;
     let rotated =
         sessions::rotate(&mut connection, &old, &new, Utc::now() + REFRESH_LIFETIME).await?;
@@ -249,7 +251,7 @@ pub(super) async fn logout(
     Json(body): Json<Session>,
 ) -> Result<StatusCode> {
     let mut connection = state.pool.acquire().await?;
-    sessions::end(&mut connection, &RefreshToken::presented(body.refresh_token)).await?;
+    sessions::end(&mut connection, &OpaqueToken::presented(body.refresh_token)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

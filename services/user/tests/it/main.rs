@@ -4,6 +4,7 @@
 mod accounts;
 mod administrator;
 mod belongings;
+mod letters;
 mod passwords;
 mod sessions;
 mod tokens;

@@ -1,0 +1,3 @@
+DROP TABLE password_reset_requests;
+DROP TABLE email_tokens;
+ALTER TABLE accounts DROP COLUMN email_verified_at;

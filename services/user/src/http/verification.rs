@@ -1,0 +1,68 @@
+//! Showing that an account's address is its owner's.
+
+use axum::extract::State as Shared;
+use http::{HeaderValue, StatusCode, header};
+use kit::auth::Caller;
+use kit::extract::Json;
+use kit::problem::{Body, Problem, RATE_LIMITED, Result};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{EMAIL_TOKEN, State, lock};
+use crate::db::{self, email_tokens};
+use crate::letters::{self, PAUSE, Purpose};
+use crate::token::OpaqueToken;
+
+/// What a letter has brought.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Verification {
+    /// The token of the letter.
+    #[schema(format = Password)]
+    token: String,
+}
+
+/// Shows that the account's address is its owner's, by the token of a letter. It is good once, for three days.
+#[utoipa::path(
+    post, path = "/api/v1/auth/verify-email", tag = "auth", request_body = Verification,
+    responses((status = 204), (status = 400, description = "invalid-email-token", body = Body))
+)]
+pub(super) async fn verify(
+    Shared(state): Shared<State>,
+    Json(body): Json<Verification>,
+) -> Result<StatusCode> {
+    let token = OpaqueToken::presented(body.token);
+    let mut tx = state.pool.begin().await?;
+    let Some(user) = email_tokens::spend(&mut tx, Purpose::VerifyEmail, &token).await? else {
+        return Err(Problem::new(EMAIL_TOKEN, "ask for another letter"));
+    };
+    db::set_verified(&mut tx, user).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Has another letter sent to the caller's address, in place of the one before. There is none for an address
+/// that is verified.
+#[utoipa::path(
+    post, path = "/api/v1/me/verification", tag = "accounts", security(("bearer" = [])),
+    responses(
+        (status = 202),
+        (status = 401, description = "unauthenticated", body = Body),
+        (status = 404, description = "not-found", body = Body),
+        (status = 429, description = "rate-limited", body = Body),
+    )
+)]
+pub(super) async fn send_again(Shared(state): Shared<State>, caller: Caller) -> Result<StatusCode> {
+    let mut tx = state.pool.begin().await?;
+    lock(&mut tx, caller.user_id).await?;
+    let account = db::account(&mut tx, caller.user_id).await?;
+    if account.is_some_and(|account| account.email_verified) {
+        return Ok(StatusCode::ACCEPTED);
+    }
+    if !letters::write(&mut tx, &state.outbox, caller.user_id, Purpose::VerifyEmail).await? {
+        let problem = Problem::new(RATE_LIMITED, "a letter is on its way to you");
+        return Err(problem.header(header::RETRY_AFTER, HeaderValue::from(PAUSE.as_secs())));
+    }
+    tx.commit().await?;
+    Ok(StatusCode::ACCEPTED)
+}

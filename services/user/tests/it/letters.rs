@@ -1,0 +1,155 @@
+//! Letters that bring a token along: for verifying an address, and for a forgotten password.
+
+use contracts::events::{EmailVerificationRequested, PasswordChanged, PasswordResetRequested};
+use contracts::{EmailToken, UserId};
+use kit::testing::{Running, eventually};
+use serde_json::{Value, json};
+use user::guessing::PER_ACCOUNT;
+
+use crate::{PASSWORD, answer, login, me, post, refresh, register, start};
+
+const ADA: &str = "ada@example.com";
+const OTHER: &str = "another long password";
+
+async fn owner(service: &Running) -> UserId {
+    register(service, ADA).await["id"].as_str().unwrap().parse().unwrap()
+}
+
+async fn verify(service: &Running, token: &EmailToken) -> (u16, Value) {
+    let body = json!({ "token": token.expose() });
+    answer(post(service, "/api/v1/auth/verify-email", &body).await).await
+}
+
+async fn send_again(service: &Running, user: UserId) -> reqwest::Response {
+    service.request_as(user, &[], "POST", "/api/v1/me/verification").send().await.unwrap()
+}
+
+async fn forget(service: &Running, email: &str) -> (u16, Value) {
+    answer(post(service, "/api/v1/auth/forgot-password", &json!({ "email": email })).await).await
+}
+
+async fn reset(service: &Running, token: &EmailToken, password: &str) -> (u16, Value) {
+    let body = json!({ "token": token.expose(), "new_password": password });
+    answer(post(service, "/api/v1/auth/reset-password", &body).await).await
+}
+
+/// The token of the letter that a shopper gets who has forgotten a password.
+async fn reset_letter(service: &Running, user: UserId) -> EmailToken {
+    assert_eq!(forget(service, " Ada@Example.COM ").await.0, 202);
+    service.published::<PasswordResetRequested>(user.uuid()).await.token
+}
+
+async fn execute(service: &Running, statement: &'static str) {
+    sqlx::query(statement).execute(service.pool()).await.unwrap();
+}
+
+async fn count(service: &Running, query: &'static str) -> i64 {
+    sqlx::query_scalar(query).fetch_one(service.pool()).await.unwrap()
+}
+
+const INVALID: &str = "/problems/invalid-email-token";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_the_letter_verifies_the_address_once() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let letter = service.published::<EmailVerificationRequested>(user.uuid()).await;
+    let days = (letter.expires_at - chrono::Utc::now()).num_hours();
+    assert!((71..=72).contains(&days), "{days} hours");
+    let (_, tokens) = login(&service, ADA, PASSWORD).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    assert_eq!(me(&service, access).await.1["email_verified"], false);
+
+    let (status, problem) = reset(&service, &letter.token, OTHER).await;
+    assert_eq!((status, &problem["type"]), (400, &json!(INVALID)), "not for this: {problem}");
+    let at_once = futures_util::future::join_all((0..20).map(|_| verify(&service, &letter.token)));
+    let statuses: Vec<u16> = at_once.await.into_iter().map(|(status, _)| status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [204, 400].contains(status)), "{statuses:?}");
+    let (_, account) = me(&service, access).await;
+    assert_eq!((&account["email_verified"], &account["version"]), (&json!(true), &json!(2)));
+
+    // There is nothing to verify any more.
+    assert_eq!(send_again(&service, user).await.status(), 202);
+    assert_eq!(count(&service, "SELECT count(*) FROM email_tokens").await, 0);
+    for nonsense in ["", "*", "%", "\u{0}", &"x".repeat(10_000)] {
+        let (status, problem) = verify(&service, &EmailToken::new(nonsense.to_owned())).await;
+        assert_eq!((status, &problem["type"]), (400, &json!(INVALID)), "{nonsense:.9}: {problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_latest_letter_alone_is_good_and_nobody_is_flooded() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let first = service.published::<EmailVerificationRequested>(user.uuid()).await.token;
+    let refused = send_again(&service, user).await;
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["retry-after"]),
+        (429, &"60".parse().unwrap())
+    );
+    assert_eq!(send_again(&service, UserId::new()).await.status(), 404);
+    execute(&service, "UPDATE email_tokens SET created_at = created_at - interval '1 min'").await;
+    let at_once = futures_util::future::join_all((0..10).map(|_| send_again(&service, user))).await;
+    let sent = at_once.iter().filter(|answer| answer.status() == 202).count();
+    assert_eq!(sent, 1, "one letter a minute");
+    assert_eq!(verify(&service, &first).await.0, 400, "a later letter has replaced it");
+    assert_eq!(count(&service, "SELECT count(*) FROM email_tokens").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forgotten_password_is_replaced_by_whoever_reads_the_letter() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let (_, tokens) = login(&service, ADA, PASSWORD).await;
+    for _ in 0..PER_ACCOUNT {
+        login(&service, ADA, "what was it").await;
+    }
+    assert_eq!(login(&service, ADA, PASSWORD).await.0, 429);
+    let token = reset_letter(&service, user).await;
+    let (status, problem) = reset(&service, &token, "short").await;
+    let pointer = &problem["errors"][0]["pointer"];
+    assert_eq!((status, pointer), (422, &json!("/new_password")), "{problem}");
+    let at_once = futures_util::future::join_all((0..5).map(|_| reset(&service, &token, OTHER)));
+    let good = at_once.await.into_iter().filter(|(status, _)| *status == 204).count();
+    assert_eq!(good, 1, "a token is good once");
+
+    service.published::<PasswordChanged>(user.uuid()).await;
+    assert_eq!(refresh(&service, &tokens["refresh_token"]).await.0, 401);
+    assert_eq!(login(&service, ADA, PASSWORD).await.0, 401);
+    let (status, tokens) = login(&service, ADA, OTHER).await;
+    assert_eq!(status, 200, "guesses at the old password do not count: {tokens}");
+    let account = me(&service, tokens["access_token"].as_str().unwrap()).await.1;
+    assert_eq!(account["email_verified"], true, "who gets the mail has the address");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_is_good_for_an_hour_only() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let token = reset_letter(&service, user).await;
+    execute(&service, "UPDATE email_tokens SET expires_at = expires_at - interval '1 hour'").await;
+    let (status, problem) = reset(&service, &token, OTHER).await;
+    assert_eq!((status, &problem["type"]), (400, &json!(INVALID)), "{problem}");
+    assert_eq!(login(&service, ADA, PASSWORD).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_learns_from_forgetting_who_has_an_account() {
+    let service = start().await;
+    owner(&service).await;
+    register(&service, "eve@example.com").await;
+    execute(&service, "UPDATE accounts SET blocked_at = now() WHERE email = 'eve@example.com'")
+        .await;
+    for email in ["nobody@example.com", "eve@example.com", ADA] {
+        assert_eq!(forget(&service, email).await, (202, Value::Null), "{email}");
+    }
+    assert_eq!(forget(&service, "no address").await.0, 422);
+    eventually("all requests are answered", async || {
+        let open = count(&service, "SELECT count(*) FROM password_reset_requests").await;
+        (open == 0).then_some(())
+    })
+    .await;
+    let letters = "SELECT count(*) FROM email_tokens WHERE purpose = 'reset_password'";
+    assert_eq!(count(&service, letters).await, 1, "Ada's");
+}
