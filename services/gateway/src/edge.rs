@@ -21,7 +21,7 @@ use crate::routes;
 
 /// Paths that guess at passwords, send e-mails or make accounts, and those among them that do not.
 const SENSITIVE: &str = "/api/v1/auth/";
-const HARMLESS: [&str; 3] = ["refresh", "logout", "logout-all"];
+const HARMLESS: [&str; 3] = ["refresh", "logout", "logout-everywhere"];
 
 /// Finds out who the client is, and logs the request.
 pub async fn log(
@@ -96,4 +96,22 @@ fn is_sensitive(path: &str) -> bool {
 pub fn limits(per_minute: u32) -> (Limit, Limit) {
     let stricter = per_minute.div_ceil(10);
     (Limit { name: "client", per_minute }, Limit { name: "auth", per_minute: stricter })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_called_harmless_is_there() {
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("../../user/openapi.json")).unwrap();
+        for path in HARMLESS.map(|rest| format!("{SENSITIVE}{rest}")) {
+            assert!(document["paths"].get(&path).is_some(), "{path}");
+            assert!(!is_sensitive(&path));
+        }
+        for path in ["login", "register", "forgot-password"] {
+            assert!(is_sensitive(&format!("{SENSITIVE}{path}")));
+        }
+    }
 }

@@ -8,12 +8,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use axum::{Extension, Json, Router, middleware};
 use contracts::ProductId;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, header};
 use kit::extract::{Path, etag};
 use kit::problem::{Body, Problem, Result, UNAVAILABLE};
 use serde::Serialize;
 use serde_json::Value;
-use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -21,6 +20,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi, Url};
 
 use crate::client::Client;
+use crate::headers::websocket;
 use crate::page::ProductPage;
 use crate::proxy::Proxy;
 use crate::routes::{Upstream, find};
@@ -28,9 +28,6 @@ use crate::{Edge, edge, pages};
 
 /// Route of everything that the gateway does not answer itself.
 pub const REST: &str = "/{*path}";
-
-/// How long browsers may remember what other origins are allowed, in seconds.
-const PREFLIGHT_SECONDS: u64 = 3600;
 
 /// What `docs/problems/` says: `(slug, text)`.
 static PROBLEMS: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/problems.rs"));
@@ -51,7 +48,7 @@ pub fn api() -> (Router<Arc<Edge>>, OpenApi) {
 }
 
 /// Everything that the gateway answers.
-pub fn routes(edge: Arc<Edge>, origins: &AllowedOrigins) -> Router {
+pub fn routes(edge: Arc<Edge>) -> Router {
     let (own, _) = api();
     own.route("/api/v1/products/{id}", MethodRouter::new().fallback(forward))
         .route("/openapi.json", get(openapi))
@@ -60,7 +57,7 @@ pub fn routes(edge: Arc<Edge>, origins: &AllowedOrigins) -> Router {
         .merge(pages::routes())
         .route(REST, any(forward))
         .layer(middleware::from_fn_with_state(Arc::clone(&edge), edge::admit))
-        .layer(cors(origins))
+        .layer(edge.origins.cors())
         .layer(SetResponseHeaderLayer::if_not_present(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
@@ -196,6 +193,10 @@ async fn forward(
     let (_, upstream) = find(path).ok_or_else(|| {
         Problem::new(kit::problem::NOT_FOUND, format!("there is nothing at {path}"))
     })?;
+    // Browsers let every page open sockets; only the headers say whose page it is.
+    if websocket(request.headers()).is_some() {
+        edge.origins.check(request.headers(), &client)?;
+    }
     edge.proxy.forward(upstream, request, &client).await
 }
 
@@ -210,70 +211,9 @@ fn swagger<S: Clone + Send + Sync + 'static>(proxy: &Proxy) -> Router<S> {
     SwaggerUi::new("/swagger-ui").config(Config::new([all].into_iter().chain(each))).into()
 }
 
-/// Origins whose pages browsers may let call the shop.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum AllowedOrigins {
-    /// The shop's own alone.
-    #[default]
-    None,
-    /// All there are.
-    Any,
-    /// These.
-    These(Vec<HeaderValue>),
-}
-
-/// The list cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be `*` or a comma-separated list of origins like https://shop.example.com")]
-pub struct NotOrigins;
-
-impl std::str::FromStr for AllowedOrigins {
-    type Err = NotOrigins;
-
-    fn from_str(text: &str) -> Result<Self, NotOrigins> {
-        if text.trim() == "*" {
-            return Ok(Self::Any);
-        }
-        let origin = |text: &str| {
-            let text = text.trim();
-            // An origin has no path (RFC 6454), and browsers compare it letter by letter.
-            let (scheme, host) = text.split_once("://")?;
-            let plain = !host.is_empty() && !host.contains(['/', '?', '#', '*']);
-            (plain && matches!(scheme, "http" | "https")).then(|| text.parse().ok())?
-        };
-        text.split(',').map(origin).collect::<Option<_>>().map(Self::These).ok_or(NotOrigins)
-    }
-}
-
-fn cors(origins: &AllowedOrigins) -> CorsLayer {
-    let allowed = match origins {
-        AllowedOrigins::None => AllowOrigin::list([]),
-        AllowedOrigins::Any => AllowOrigin::any(),
-        AllowedOrigins::These(origins) => AllowOrigin::list(origins.iter().cloned()),
-    };
-    let shown = ["ratelimit", "ratelimit-policy"].map(HeaderName::from_static);
-    let shown = shown.into_iter().chain([header::ETAG, header::LOCATION, header::RETRY_AFTER]);
-    CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_methods(AllowMethods::mirror_request())
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers(shown.collect::<Vec<_>>())
-        .max_age(std::time::Duration::from_secs(PREFLIGHT_SECONDS))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn origins_are_read_or_refused() {
-        assert_eq!("*".parse(), Ok(AllowedOrigins::Any));
-        let two: AllowedOrigins = "https://a.example, http://localhost:3000".parse().unwrap();
-        assert!(matches!(two, AllowedOrigins::These(origins) if origins.len() == 2));
-        for bad in ["", "a.example", "https://a.example/", "https://*.a", "https://a,", "ftp://a"] {
-            assert_eq!(bad.parse::<AllowedOrigins>(), Err(NotOrigins), "{bad}");
-        }
-    }
 
     #[test]
     fn kinds_of_our_own_have_a_page() {

@@ -9,6 +9,7 @@ pub mod headers;
 pub mod http;
 pub mod limit;
 pub mod merge;
+pub mod origins;
 pub mod page;
 pub mod pages;
 pub mod proxy;
@@ -28,8 +29,8 @@ use utoipa::openapi::OpenApi;
 
 use crate::client::TrustedProxies;
 use crate::documents::Library;
-use crate::http::AllowedOrigins;
 use crate::limit::{Limit, Limiter};
+use crate::origins::AllowedOrigins;
 use crate::page::Sources;
 use crate::proxy::{Base, Proxy};
 use crate::routes::Upstream;
@@ -111,6 +112,7 @@ pub struct Edge {
     limiter: Limiter,
     limit: Limit,
     auth_limit: Limit,
+    origins: AllowedOrigins,
     trusted_proxies: TrustedProxies,
     draining: Arc<AtomicBool>,
 }
@@ -139,10 +141,11 @@ impl Service for Gateway {
             limiter: Limiter::new(redis.connect()?, &shop),
             limit,
             auth_limit,
+            origins,
             trusted_proxies,
             draining: app.draining(),
             shop,
         };
-        Ok(app.without_docs().http(http::routes(Arc::new(edge), &origins)))
+        Ok(app.without_docs().http(http::routes(Arc::new(edge))))
     }
 }

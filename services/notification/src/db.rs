@@ -1,5 +1,7 @@
 //! Contacts, messages and live events in Postgres.
 
+pub mod preferences;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -33,7 +35,8 @@ pub async fn put_contact(tx: &mut PgConnection, user: &UserRegistered) -> Result
     Ok(())
 }
 
-/// Queues a mail, once for each event and recipient.
+/// Queues a mail, once for each event and recipient, unless it is one that the recipient need not get and does
+/// not want.
 pub async fn enqueue(
     tx: &mut PgConnection,
     event: EventId,
@@ -42,12 +45,15 @@ pub async fn enqueue(
 ) -> Result<()> {
     sqlx::query!(
         "INSERT INTO messages (id, event_id, channel, recipient, letter)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT ON CONSTRAINT messages_once DO NOTHING",
+         SELECT $1, $2, $3, $4, $5 WHERE $6 OR NOT EXISTS (
+             SELECT FROM preferences WHERE user_id = $4 AND channel = $3 AND NOT wanted)
+         ON CONFLICT ON CONSTRAINT messages_once DO NOTHING",
         Uuid::now_v7(),
         event.uuid(),
         EMAIL,
         recipient.uuid(),
         serde_json::to_value(letter).map_err(|error| sqlx::Error::Encode(error.into()))?,
+        letter.is_about_the_account(),
     )
     .execute(tx)
     .await?;

@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 use crate::db;
 use crate::hub::Hub;
 use crate::live::LiveEvent;
+use crate::preferences;
 use crate::socket::Session;
 
 /// The endpoint speaks WebSocket only.
@@ -48,7 +49,10 @@ pub struct State {
 /// Every route.
 pub fn routes() -> OpenApiRouter<State> {
     let document = kit::openapi::document("Notification", "What has become of a shopper's orders.");
-    OpenApiRouter::with_openapi(document).routes(routes!(live)).routes(routes!(list))
+    OpenApiRouter::with_openapi(document)
+        .routes(routes!(live))
+        .routes(routes!(list))
+        .routes(routes!(preferences::get, preferences::set))
 }
 
 /// The document of every route.

@@ -95,6 +95,17 @@ enum Part {
 }
 
 impl Letter {
+    /// Whether it is about the account itself, so that nobody can go without.
+    pub const fn is_about_the_account(&self) -> bool {
+        matches!(
+            self,
+            Self::Welcome
+                | Self::VerifyEmail { .. }
+                | Self::ResetPassword { .. }
+                | Self::PasswordChanged
+        )
+    }
+
     /// The letter of this sender to the person of this name.
     pub fn render(&self, sender: &Sender, name: &str) -> Rendered {
         let shop = &sender.shop;

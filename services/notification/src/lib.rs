@@ -7,6 +7,7 @@ pub mod hub;
 pub mod letter;
 pub mod live;
 pub mod mail;
+pub mod preferences;
 pub mod socket;
 
 use std::time::Duration;

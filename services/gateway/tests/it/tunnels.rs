@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::support::{gateway, serve};
@@ -46,6 +47,29 @@ async fn messages_go_both_ways_until_the_gateway_ends() {
     let end = tokio::time::timeout(Duration::from_secs(20), socket.next()).await;
     let end = end.expect("the tunnel ends with the gateway");
     assert!(matches!(end, None | Some(Err(_))), "{end:?}");
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_open_no_sockets() {
+    let live = parrot().await;
+    let origins = ("CORS_ALLOWED_ORIGINS", "https://a.example");
+    let gateway = gateway(&[("NOTIFICATION_HTTP_URL", live.as_str()), origins]).await;
+    let own = format!("http://{}", gateway.bound.http);
+    let open = async |origin: &str| {
+        let url = format!("ws://{}/api/v1/live", gateway.bound.http);
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        match connect_async(request).await {
+            Ok((_, answer)) => answer.status().as_u16(),
+            Err(Error::Http(answer)) => answer.status().as_u16(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(open("https://a.example").await, 101);
+    assert_eq!(open(&own).await, 101);
+    for stranger in ["https://evil.example", "null", "https://a.example.evil"] {
+        assert_eq!(open(stranger).await, 403, "{stranger}");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{lines, paid, placed, registered, start, start_with_mail_server};
 
 /// The mails that this address has got, the oldest first.
-async fn inbox(address: &str) -> Vec<Value> {
+pub(crate) async fn inbox(address: &str) -> Vec<Value> {
     let url = format!("{}/email", engine("TEST_MAIL_URL"));
     let mails: Vec<Value> = reqwest::get(url).await.unwrap().json().await.unwrap();
     let to =
@@ -23,7 +23,7 @@ async fn inbox(address: &str) -> Vec<Value> {
 }
 
 /// Waits for a mail with this in its subject.
-async fn mail(address: &str, subject: &str) -> Value {
+pub(crate) async fn mail(address: &str, subject: &str) -> Value {
     eventually(&format!("a mail about {subject:?} to {address}"), async || {
         let has_subject = |mail: &Value| mail["subject"].as_str().unwrap().contains(subject);
         inbox(address).await.into_iter().find(has_subject)

@@ -3,6 +3,7 @@
 
 mod live;
 mod mails;
+mod preferences;
 
 use contracts::events::{OrderLine, OrderPaid, OrderPlaced, UserRegistered};
 use contracts::{Currency, Money, OrderId, ProductId, UserId, env};
