@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help up down test lint unit services operator chart cluster-test e2e images generate queries bench
+.PHONY: help up down test lint unit services operator chart cluster-test e2e images generate queries bench check-invariants
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,9 @@ generate: ## Write all generated files anew: CRD, protos, schemas, OpenAPI, snap
 
 queries: ## Check all SQL against a real Postgres and store what was learned
 	@scripts/queries
+
+check-invariants: ## Check what must always hold, from the databases of a running shop (SHOP=demo NAMESPACE=default)
+	@scripts/check-invariants
 
 bench: ## Measure; writes docs/performance.md
 	@scripts/bench

@@ -7,6 +7,7 @@ use e2e::kubectl::Kubectl;
 use e2e::{eventually, kill};
 use serde_json::json;
 
+use crate::rules;
 use crate::world::{READY_PATIENCE, SERVICES, SHOP, World, condition};
 
 /// `kill -9` of each service while an order is on its way: the order still ends as paid, once.
@@ -28,6 +29,7 @@ pub(crate) async fn kill_services(world: World) -> Result<()> {
         })
         .await?;
     }
+    rules::all_hold(&world).await?;
     world.ready().await
 }
 
@@ -59,7 +61,7 @@ pub(crate) async fn delete_engines(world: World) -> Result<()> {
     world.ready().await?;
     let kept = shopper.get(&format!("/orders/{order}")).await?.ok()?;
     ensure!(kept["status"] == "paid", "{kept}");
-    Ok(())
+    rules::all_hold(&world).await
 }
 
 /// Somebody deletes Secrets whose servers live on with the old passwords on their volumes.
@@ -91,7 +93,8 @@ pub(crate) async fn lose_secrets(world: World) -> Result<()> {
     let product = page["id"].as_str().context("a product has an id")?;
     let item = json!({"product_id": product, "quantity": 1});
     shopper.post("/cart/items", &item).await?.ok()?;
-    world.sells().await
+    world.sells().await?;
+    rules::all_hold(&world).await
 }
 
 /// Both replicas are killed: the shop goes on selling, and a new leader takes over.
@@ -102,5 +105,6 @@ pub(crate) async fn kill_operator(world: World) -> Result<()> {
     world.sells().await?;
     let patience = Duration::from_mins(2);
     operator.wait("condition=Available", "deployment/shop-operator", patience).await?;
+    rules::all_hold(&world).await?;
     world.ready().await
 }

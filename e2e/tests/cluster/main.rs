@@ -6,6 +6,7 @@ mod faults;
 mod lifecycle;
 mod purchase;
 mod rest;
+mod rules;
 mod traces;
 mod world;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         scenario(&runtime, "a_repeated_request_orders_once", purchase::repeated),
         scenario(&runtime, "a_client_cannot_cheat", purchase::cheats),
         scenario(&runtime, "staff_corrects_the_stock", purchase::restocked),
+        scenario(&runtime, "what_must_hold_is_checked", rules::are_checked),
         scenario(&runtime, "every_service_may_be_killed_during_a_purchase", faults::kill_services),
         scenario(&runtime, "every_engine_may_lose_its_pod", faults::delete_engines),
         scenario(&runtime, "lost_secrets_are_made_anew", faults::lose_secrets),

@@ -1,0 +1,119 @@
+//! Payments and refunds: rule 3, and the payments of rule 4.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use uuid::Uuid;
+
+use super::orders::Order;
+use super::{Databases, Findings};
+
+/// A payment, and what the books of the provider `test` say of it.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct Payment {
+    id: Uuid,
+    order_id: Uuid,
+    amount: i64,
+    currency: String,
+    status: String,
+    /// What the row says is going back or has gone.
+    refunded: i64,
+    /// What has gone back.
+    returned: i64,
+    /// Whether somebody else keeps the provider's books.
+    elsewhere: bool,
+    charges: i64,
+    charged: i64,
+    credited: i64,
+}
+
+impl Payment {
+    fn culprit(&self) -> String {
+        format!("payment {}", self.id)
+    }
+}
+
+pub(super) async fn read(databases: &Databases) -> Result<Vec<Payment>> {
+    let mut snapshot = databases.snapshot("payment").await?;
+    Ok(sqlx::query_as(
+        "SELECT p.id, p.order_id, p.amount, p.currency, p.status, p.refunded,
+                (SELECT coalesce(sum(amount), 0)::bigint FROM refunds
+                 WHERE payment_id = p.id AND status = 'done') AS returned,
+                p.provider <> 'test' AS elsewhere,
+                (SELECT count(*) FROM test_provider.charges
+                 WHERE idempotency_key = p.id AND reference IS NOT NULL) AS charges,
+                (SELECT coalesce(sum(amount), 0)::bigint FROM test_provider.charges
+                 WHERE idempotency_key = p.id AND reference IS NOT NULL) AS charged,
+                (SELECT coalesce(sum(r.amount), 0)::bigint FROM test_provider.refunds r
+                 JOIN test_provider.charges c ON c.reference = r.charge_reference
+                 WHERE c.idempotency_key = p.id) AS credited
+         FROM payments p",
+    )
+    .fetch_all(&mut *snapshot)
+    .await?)
+}
+
+pub(super) fn check(orders: &HashMap<Uuid, Order>, payments: &[Payment], findings: &mut Findings) {
+    findings.counts.payments = payments.len();
+    let mut of_order: HashMap<Uuid, &Payment> = HashMap::new();
+    for payment in payments {
+        if of_order.insert(payment.order_id, payment).is_some() {
+            findings.violation(3, format!("order {}", payment.order_id), "two payments");
+        }
+        if !orders.contains_key(&payment.order_id) {
+            findings.violation(4, payment.culprit(), "of no order");
+        }
+        books(payment, findings);
+    }
+    for order in orders.values() {
+        settled(order, of_order.get(&order.id).copied(), findings);
+    }
+}
+
+/// What the payment says is what the provider says.
+fn books(payment: &Payment, findings: &mut Findings) {
+    let culprit = payment.culprit();
+    if payment.refunded > payment.amount || payment.returned > payment.refunded {
+        findings.violation(3, &culprit, "gives back more than it has taken");
+    }
+    if payment.elsewhere {
+        return;
+    }
+    let captured = payment.status == "captured";
+    let expected = if captured { (1, payment.amount) } else { (0, 0) };
+    if (payment.charges, payment.charged) != expected {
+        let text = format!(
+            "{}, and the provider has {} charges of {}",
+            payment.status, payment.charges, payment.charged
+        );
+        findings.violation(3, &culprit, text);
+    }
+    if payment.credited != payment.returned {
+        let text =
+            format!("has given back {}, the provider {}", payment.returned, payment.credited);
+        findings.violation(3, &culprit, text);
+    }
+}
+
+/// A paid order was charged in full, and of one that has ended nothing was kept.
+fn settled(order: &Order, payment: Option<&Payment>, findings: &mut Findings) {
+    let captured = payment.filter(|payment| payment.status == "captured");
+    if order.is_paid() {
+        let Some(payment) = captured else {
+            findings.violation(3, order.culprit(), format!("{} for nothing", order.state));
+            return;
+        };
+        let charged = (payment.amount, &payment.currency) == (order.total, &order.currency);
+        if !charged || order.payment_id != Some(payment.id) {
+            findings.violation(3, order.culprit(), "not charged its total");
+        }
+    }
+    if order.has_ended()
+        && let Some(payment) = captured
+        && payment.returned != payment.amount
+    {
+        let text =
+            format!("{}, and {} of {} went back", order.state, payment.returned, payment.amount);
+        findings.violation(3, order.culprit(), text);
+    }
+}
