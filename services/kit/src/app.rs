@@ -23,7 +23,7 @@ use crate::admin::{self, Readiness};
 use crate::config::{Env, FromEnv};
 use crate::service::{Common, Service, StartError, verifier};
 use crate::telemetry::chain;
-use crate::{grpc, http as edge, postgres};
+use crate::{grpc, http as edge, postgres, unread};
 
 /// How long a request may take.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
@@ -305,6 +305,7 @@ fn layered(routes: Router, openapi: Option<&OpenApi>, draining: &Arc<AtomicBool>
         .layer(CatchPanicLayer::custom(edge::panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(draining), edge::leave))
         .layer(middleware::from_fn(edge::observe))
+        .layer(middleware::from_fn(unread::read))
 }
 
 /// The OpenAPI document and its Swagger UI.

@@ -22,6 +22,7 @@ pub mod service;
 pub mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod unread;
 pub mod worker;
 
 pub use ::telemetry;

@@ -275,12 +275,22 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 pub fn check_openapi<S: Service>(folder: &str) {
     let file = PathBuf::from(folder).join("openapi.json");
     let document = S::openapi().to_pretty_json().expect("the document is plain values") + "\n";
+    check_references(&document);
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&file, document).expect("the folder is writable");
         return;
     }
     let stored = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(stored == document, "{} is stale: run `make generate`", file.display());
+}
+
+/// Whatever a document refers to is in it: who generates clients or tests from it would fail, or skip the part.
+fn check_references(document: &str) {
+    let value: serde_json::Value = serde_json::from_str(document).expect("it has just been made");
+    let references = document.split("\"$ref\": \"#").skip(1).filter_map(|r| r.split('"').next());
+    for pointer in references {
+        assert!(value.pointer(pointer).is_some(), "nothing is at {pointer}");
+    }
 }
 
 async fn launch<S: Service>(
