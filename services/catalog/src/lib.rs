@@ -2,10 +2,12 @@
 
 pub mod cache;
 pub mod db;
+pub mod facets;
 mod grpc;
 mod http;
 pub mod product;
 mod seed;
+pub mod spelling;
 
 use kit::config::{Env, FromEnv};
 use kit::kafka::{self, Producer};

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::{add, answer, patch, start};
 
-async fn list(shop: &Running, query: &str) -> (StatusCode, Value) {
+pub(crate) async fn list(shop: &Running, query: &str) -> (StatusCode, Value) {
     answer(shop.request("GET", &format!("/api/v1/products?{query}"))).await
 }
 
 /// Names of the products that are found.
-async fn names(shop: &Running, query: &str) -> Vec<String> {
+pub(crate) async fn names(shop: &Running, query: &str) -> Vec<String> {
     let (status, page) = list(shop, query).await;
     assert_eq!(status, 200, "{query}: {page}");
     let items = page["items"].as_array().unwrap().iter();
