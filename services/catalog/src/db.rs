@@ -1,8 +1,13 @@
 //! What the catalog keeps in Postgres.
 
+mod categories;
 mod facets;
 mod search;
 
+pub use categories::{
+    categories, category, delete_category, insert_category, is_within, lock_categories,
+    update_category,
+};
 pub use facets::facets;
 pub use search::{respell, search};
 
@@ -12,7 +17,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::product::{Attributes, Category, Found, Product};
+use crate::product::{Attributes, Found, Product};
 
 struct Row {
     id: Uuid,
@@ -155,27 +160,4 @@ pub async fn update(
     .fetch_one(connection)
     .await?;
     Ok(Product { version: stored.version, updated_at: stored.updated_at, ..product })
-}
-
-/// Every category, by name.
-pub async fn categories(connection: &mut PgConnection) -> Result<Vec<Category>, sqlx::Error> {
-    sqlx::query_as!(Category, "SELECT slug, name, parent FROM categories ORDER BY name, slug")
-        .fetch_all(connection)
-        .await
-}
-
-/// Stores a category at the root of a tree; does nothing when its slug is there.
-pub async fn insert_category(
-    connection: &mut PgConnection,
-    slug: &str,
-    name: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "INSERT INTO categories (slug, name) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        slug,
-        name,
-    )
-    .execute(connection)
-    .await
-    .map(|_| ())
 }

@@ -1,5 +1,7 @@
-//! The HTTP API: what shoppers look for in [`finding`], what sellers write in [`selling`].
+//! The HTTP API: what shoppers look for in [`finding`], what sellers write in [`selling`],
+//! and the tree of [`categories`].
 
+mod categories;
 mod finding;
 mod selling;
 
@@ -11,7 +13,6 @@ use kit::auth::{Caller, Role};
 use kit::extract::{Path, etag};
 use kit::openapi;
 use kit::outbox::Outbox;
-use kit::page::Page;
 use kit::problem::{Body, Problem, Result};
 use sqlx::PgPool;
 use utoipa::openapi::OpenApi;
@@ -19,8 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::cache::Cache;
-use crate::db;
-use crate::product::{Category, Product};
+use crate::product::Product;
 
 /// What handlers need.
 #[derive(Clone)]
@@ -37,7 +37,8 @@ fn api() -> OpenApiRouter<Api> {
         .routes(routes!(finding::list, selling::create))
         .routes(routes!(finding::facets))
         .routes(routes!(show, selling::change, selling::remove))
-        .routes(routes!(categories))
+        .routes(routes!(categories::list, categories::create))
+        .routes(routes!(categories::show, categories::change, categories::remove))
 }
 
 /// The document of the API.
@@ -78,14 +79,4 @@ async fn show(
 fn may_write(caller: &Caller, product: &Product) -> bool {
     let own = caller.has(Role::Seller) && product.seller_id == caller.user_id;
     own || caller.has(Role::Admin)
-}
-
-/// Lists every category.
-#[utoipa::path(
-    get, path = "/api/v1/categories", tag = "categories",
-    responses((status = 200, body = Page<Category>)),
-)]
-async fn categories(State(api): State<Api>) -> Result<axum::Json<Page<Category>>> {
-    let items = db::categories(&mut *api.pool.acquire().await?).await?;
-    Ok(axum::Json(Page { items, next_cursor: None }))
 }

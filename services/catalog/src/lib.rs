@@ -1,6 +1,7 @@
 //! Catalog: what the shop sells, and how shoppers find it.
 
 pub mod cache;
+pub mod category;
 pub mod db;
 pub mod facets;
 mod grpc;

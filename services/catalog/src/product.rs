@@ -100,18 +100,6 @@ impl Product {
     }
 }
 
-/// A group of products; groups form trees.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Category {
-    /// What URLs and filters call it.
-    #[schema(example = "mugs")]
-    pub slug: String,
-    /// What people call it.
-    pub name: String,
-    /// Slug of the category that it is part of.
-    pub parent: Option<String>,
-}
-
 /// What to search for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words {

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod cache;
+mod categories;
 mod facets;
 mod grpc;
 mod search;
@@ -41,7 +42,7 @@ async fn start(variables: &[(&str, &str)]) -> Running {
     let shop = Running::start::<Catalog>(variables).await;
     let mut connection = shop.pool().acquire().await.unwrap();
     for slug in ["things", "mugs", "books"] {
-        db::insert_category(&mut connection, slug, slug).await.unwrap();
+        db::insert_category(&mut connection, slug, slug, None).await.unwrap();
     }
     sqlx::query("UPDATE categories SET parent = 'things' WHERE slug = 'mugs'")
         .execute(&mut *connection)
