@@ -1,13 +1,23 @@
 //! What the catalog keeps in Postgres.
 
+mod categories;
+mod facets;
+mod search;
+
+pub use categories::{
+    categories, category, delete_category, insert_category, is_within, lock_categories,
+    update_category,
+};
+pub use facets::facets;
+pub use search::{respell, search};
+
 use chrono::{DateTime, Utc};
 use contracts::{Money, ProductId, UserId};
-use kit::page::Window;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::product::{Attributes, Category, Filter, Found, Position, Product, Sort};
+use crate::product::{Attributes, Found, Product};
 
 struct Row {
     id: Uuid,
@@ -150,90 +160,4 @@ pub async fn update(
     .fetch_one(connection)
     .await?;
     Ok(Product { version: stored.version, updated_at: stored.updated_at, ..product })
-}
-
-/// A page of what is on sale and fits the filter.
-pub async fn search(
-    connection: &mut PgConnection,
-    filter: &Filter,
-    sort: Sort,
-    window: &Window<Position>,
-) -> Result<Vec<Found>, sqlx::Error> {
-    let after = window.after.as_ref();
-    // A query for each order, so that each can walk along its own index.
-    macro_rules! page {
-        ($after:literal, $order:literal, $value:expr) => {
-            sqlx::query_as!(
-                Row,
-                r#"SELECT id, sku, name, description, price, currency,
-                          attributes AS "attributes: Json<Attributes>", category, seller_id,
-                          on_sale, version, created_at, updated_at, rank AS "rank!"
-                   FROM (
-                       SELECT products.*, coalesce(
-                           ts_rank(search, websearch_to_tsquery('english', $1)), 0) AS rank
-                       FROM products
-                   ) ranked
-                   WHERE on_sale
-                     AND ($1::text IS NULL OR search @@ websearch_to_tsquery('english', $1))
-                     AND ($2::text IS NULL OR category IN (
-                         WITH RECURSIVE part AS (
-                             SELECT slug FROM categories WHERE slug = $2
-                             UNION
-                             SELECT c.slug FROM categories c JOIN part ON c.parent = part.slug
-                         ) SELECT slug FROM part))
-                     AND ($3::bigint IS NULL OR price >= $3)
-                     AND ($4::bigint IS NULL OR price <= $4)
-                     AND ($5::uuid IS NULL OR "#
-                    + $after
-                    + ") ORDER BY "
-                    + $order
-                    + " LIMIT $7 OFFSET $8",
-                filter.words,
-                filter.category,
-                filter.price_min,
-                filter.price_max,
-                after.map(|after| after.id.uuid()),
-                after.map($value) as _,
-                window.fetch(),
-                window.offset,
-            )
-            .fetch_all(connection)
-            .await?
-        };
-    }
-    let rows = match sort {
-        Sort::Newest => {
-            page!("(created_at, id) < ($6, $5)", "created_at DESC, id DESC", |at| at.created_at)
-        }
-        Sort::Price => page!("(price, id) > ($6, $5)", "price, id", |at| at.price),
-        Sort::PriceDown => {
-            page!("(price, id) < ($6, $5)", "price DESC, id DESC", |at| at.price)
-        }
-        Sort::Name => page!("(name, id) > ($6, $5)", "name, id", |at| at.name.as_str()),
-        Sort::Relevance => page!("(rank, id) < ($6, $5)", "rank DESC, id DESC", |at| at.rank),
-    };
-    rows.into_iter().map(Found::try_from).collect()
-}
-
-/// Every category, by name.
-pub async fn categories(connection: &mut PgConnection) -> Result<Vec<Category>, sqlx::Error> {
-    sqlx::query_as!(Category, "SELECT slug, name, parent FROM categories ORDER BY name, slug")
-        .fetch_all(connection)
-        .await
-}
-
-/// Stores a category at the root of a tree; does nothing when its slug is there.
-pub async fn insert_category(
-    connection: &mut PgConnection,
-    slug: &str,
-    name: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "INSERT INTO categories (slug, name) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        slug,
-        name,
-    )
-    .execute(connection)
-    .await
-    .map(|_| ())
 }

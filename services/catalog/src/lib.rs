@@ -1,11 +1,14 @@
 //! Catalog: what the shop sells, and how shoppers find it.
 
 pub mod cache;
+pub mod category;
 pub mod db;
+pub mod facets;
 mod grpc;
 mod http;
 pub mod product;
 mod seed;
+pub mod spelling;
 
 use kit::config::{Env, FromEnv};
 use kit::kafka::{self, Producer};

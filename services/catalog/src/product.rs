@@ -1,6 +1,6 @@
 //! What a product is, what may be said of it, and in which order shoppers see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use contracts::events::{ProductCreated, ProductUpdated};
@@ -8,6 +8,8 @@ use contracts::{Currency, Money, ProductId, Sku, UserId};
 use kit::problem::{Fields, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::spelling::Respelt;
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 200;
@@ -98,29 +100,31 @@ impl Product {
     }
 }
 
-/// A group of products; groups form trees.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Category {
-    /// What URLs and filters call it.
-    #[schema(example = "mugs")]
-    pub slug: String,
-    /// What people call it.
-    pub name: String,
-    /// Slug of the category that it is part of.
-    pub parent: Option<String>,
+/// What to search for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// As they were typed, in the syntax of web searches: `"red mug" -travel`.
+    pub typed: String,
+    /// What some of them may have meant.
+    pub respelt: Respelt,
 }
+
+/// Values of attributes to choose from, by name: one of them for each name.
+pub type Chosen = BTreeMap<String, BTreeSet<String>>;
 
 /// Which products to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Words to search for, in the syntax of web searches: `"red mug" -travel`.
-    pub words: Option<String>,
+    /// Words to search for.
+    pub words: Option<Words>,
     /// Slug of a category; what is in its parts counts.
     pub category: Option<String>,
     /// Lowest price, in minor units.
     pub price_min: Option<i64>,
     /// Highest price, in minor units.
     pub price_max: Option<i64>,
+    /// What its attributes are.
+    pub attributes: Chosen,
 }
 
 /// In which order to list products.
@@ -145,7 +149,7 @@ pub enum Sort {
 pub struct Found {
     /// The product.
     pub product: Product,
-    /// More is better; 0 without words.
+    /// More is better; 0 without words, less when only another spelling fits.
     pub rank: f32,
 }
 
@@ -164,11 +168,14 @@ pub struct Position {
     pub name: String,
     /// For [`Sort::Relevance`].
     pub rank: f32,
+    /// What the first page took the words for; the others do too, whatever is put on sale meanwhile.
+    #[serde(default, skip_serializing_if = "Respelt::is_empty")]
+    pub respelt: Respelt,
 }
 
 impl Found {
     /// Where this product stands in a list of that order.
-    pub fn position(&self, sort: Sort) -> Position {
+    pub fn position(&self, sort: Sort, respelt: &Respelt) -> Position {
         let Product { id, created_at, price, name, .. } = &self.product;
         Position {
             sort,
@@ -177,6 +184,7 @@ impl Found {
             price: price.amount,
             name: name.clone(),
             rank: self.rank,
+            respelt: respelt.clone(),
         }
     }
 }

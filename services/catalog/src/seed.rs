@@ -15,7 +15,7 @@ pub(crate) async fn demo(pool: &PgPool, currency: Currency) -> Result<(), StartE
     let outbox = Outbox::default();
     let mut tx = pool.begin().await?;
     for (slug, name) in demo::categories() {
-        db::insert_category(&mut tx, slug, name).await?;
+        db::insert_category(&mut tx, slug, name, None).await?;
     }
     for product in demo::products() {
         if let Some(stored) = db::insert(&mut tx, &of(product, currency)?).await? {

@@ -125,14 +125,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let query = parts.uri.query().unwrap_or_default();
-        if query.contains("%00") {
-            return Err(Problem::new(MALFORMED, "text must not contain the character NUL"));
-        }
-        serde_urlencoded::from_str(query)
-            .map(Self)
-            .map_err(|error| Problem::new(MALFORMED, format!("query: {error}")))
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// Parses a query string. Pairs keep a parameter that comes several times, which no struct does.
+pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    if query.contains("%00") {
+        return Err(Problem::new(MALFORMED, "text must not contain the character NUL"));
+    }
+    serde_urlencoded::from_str(query)
+        .map_err(|error| Problem::new(MALFORMED, format!("query: {error}")))
 }
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {

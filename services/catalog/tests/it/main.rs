@@ -1,11 +1,15 @@
 //! The catalog against real Postgres, Redis and Kafka.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod attributes;
 mod cache;
+mod categories;
+mod facets;
 mod grpc;
 mod search;
 mod seed;
 mod selling;
+mod typos;
 
 use catalog::{Catalog, db};
 use contracts::{ProductId, UserId};
@@ -26,7 +30,8 @@ async fn migrations_can_be_taken_back() {
     let migrator = Catalog::migrator().unwrap();
     let steps = migrator.iter().filter(|step| step.migration_type.is_up_migration()).count();
     postgres::migrate_down(shop.pool(), migrator, steps).await.unwrap();
-    let tables = "SELECT count(*) FROM pg_tables WHERE tablename IN ('products', 'categories')";
+    let tables =
+        "SELECT count(*) FROM pg_tables WHERE tablename IN ('products', 'categories', 'words')";
     let left: i64 = sqlx::query_scalar(tables).fetch_one(shop.pool()).await.unwrap();
     assert_eq!(left, 0);
     postgres::migrate_up(shop.pool(), migrator).await.unwrap();
@@ -37,7 +42,7 @@ async fn start(variables: &[(&str, &str)]) -> Running {
     let shop = Running::start::<Catalog>(variables).await;
     let mut connection = shop.pool().acquire().await.unwrap();
     for slug in ["things", "mugs", "books"] {
-        db::insert_category(&mut connection, slug, slug).await.unwrap();
+        db::insert_category(&mut connection, slug, slug, None).await.unwrap();
     }
     sqlx::query("UPDATE categories SET parent = 'things' WHERE slug = 'mugs'")
         .execute(&mut *connection)

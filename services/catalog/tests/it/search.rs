@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use crate::{add, answer, patch, start};
 
-async fn list(shop: &Running, query: &str) -> (StatusCode, Value) {
+pub(crate) async fn list(shop: &Running, query: &str) -> (StatusCode, Value) {
     answer(shop.request("GET", &format!("/api/v1/products?{query}"))).await
 }
 
 /// Names of the products that are found.
-async fn names(shop: &Running, query: &str) -> Vec<String> {
+pub(crate) async fn names(shop: &Running, query: &str) -> Vec<String> {
     let (status, page) = list(shop, query).await;
     assert_eq!(status, 200, "{query}: {page}");
     let items = page["items"].as_array().unwrap().iter();
@@ -60,7 +60,7 @@ async fn filters_narrow() {
         assert_eq!(names(&shop, &format!("sort=name&{query}")).await, expected, "{query}");
     }
     let (_, page) = answer(shop.request("GET", "/api/v1/categories")).await;
-    let part = json!({"slug": "mugs", "name": "mugs", "parent": "things"});
+    let part = json!({"slug": "mugs", "name": "mugs", "parent": "things", "version": 1});
     assert!(page["items"].as_array().unwrap().contains(&part), "{page}");
 }
 

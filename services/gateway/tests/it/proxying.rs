@@ -29,6 +29,7 @@ async fn every_path_goes_to_its_service_as_it_is() {
         ("PUT", "/api/v1/me/favourites/7", "user"),
         ("GET", "/api/v1/products?q=a%20b&cursor=x", "catalog"),
         ("GET", "/api/v1/products/facets", "catalog"),
+        ("GET", "/api/v1/products/facets?attribute=a:b%20c&attribute=a:d", "catalog"),
         ("PATCH", "/api/v1/products/0190b0a0-0000-7000-8000-000000000000", "catalog"),
         ("GET", "/api/v1/products/7/reviews?limit=3", "review"),
         ("GET", "/api/v1/categories", "catalog"),

@@ -1,0 +1,1 @@
+ALTER TABLE categories ADD COLUMN version bigint NOT NULL DEFAULT 1;

@@ -1,0 +1,158 @@
+//! How Postgres finds what shoppers look for.
+
+use kit::page::Window;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::Row;
+use crate::product::{Attributes, Chosen, Filter, Found, Position, Sort, Words};
+use crate::spelling::{self, Respelt};
+
+/// Words that look like one that was typed; the index brings the most alike first. Of the demo's
+/// size or of 20,000 products, what is meant is among the first ten.
+const LIKE: i64 = 40;
+
+/// What words that were typed may have meant instead. A word that finds something on sale is taken
+/// at that, unless it is long.
+pub async fn respell(connection: &mut PgConnection, search: &str) -> Result<Respelt, sqlx::Error> {
+    let typed: Vec<String> = spelling::typed(search).into_iter().collect();
+    if typed.is_empty() {
+        return Ok(Respelt::new());
+    }
+    let long: Vec<bool> = typed.iter().map(|word| spelling::is_long(word)).collect();
+    // Words like "with" are left out: they are no part of a search.
+    let found = sqlx::query!(
+        r#"SELECT typed.word AS "typed!", ARRAY(
+               SELECT word FROM words ORDER BY word <-> typed.word LIMIT $3) AS "like!"
+           FROM unnest($1::text[], $2::boolean[]) AS typed (word, long)
+           WHERE numnode(plainto_tsquery('english', typed.word)) > 0
+             AND (typed.long OR NOT EXISTS (
+                 SELECT FROM products
+                 WHERE on_sale AND search @@ plainto_tsquery('english', typed.word)))"#,
+        &typed,
+        &long,
+        LIKE,
+    )
+    .fetch_all(connection)
+    .await?;
+    let respelt = found.into_iter().map(|row| {
+        let chosen = spelling::choose(&row.typed, row.like);
+        (row.typed, chosen)
+    });
+    Ok(respelt.filter(|(_, chosen)| !chosen.is_empty()).collect())
+}
+
+/// What to search for beside the words as they were typed, as a `tsquery`: other spellings stand
+/// where the typed ones do. `None` if there are none.
+pub(super) async fn widened(
+    connection: &mut PgConnection,
+    words: Option<&Words>,
+) -> Result<Option<String>, sqlx::Error> {
+    let Some(Words { typed, respelt }) = words.filter(|words| !words.respelt.is_empty()) else {
+        return Ok(None);
+    };
+    let mut wide: Option<String> = None;
+    for (word, spellings) in respelt {
+        wide = sqlx::query_scalar!(
+            r#"SELECT ts_rewrite(
+                   coalesce($1::text::tsquery, websearch_to_tsquery('english', $2)),
+                   plainto_tsquery('english', $3),
+                   websearch_to_tsquery('english', $3 || ' or ' || array_to_string($4::text[], ' or '))
+               )::text"#,
+            wide,
+            typed,
+            word,
+            spellings,
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+    }
+    Ok(wide)
+}
+
+/// A JSON path that is true of attributes that fit: all names, each with one of its values. `None`
+/// if any do. JSON's strings are also those of JSON paths (SQL/JSON, ISO 9075-2).
+fn path_of(chosen: &Chosen) -> Option<String> {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let each = chosen.iter().map(|(name, values)| {
+        let name = quoted(name);
+        let any: Vec<_> = values.iter().map(|v| format!("$.{name} == {}", quoted(v))).collect();
+        format!("({})", any.join(" || "))
+    });
+    let all: Vec<_> = each.collect();
+    (!all.is_empty()).then(|| all.join(" && "))
+}
+
+/// A page of what is on sale and fits the filter.
+pub async fn search(
+    connection: &mut PgConnection,
+    filter: &Filter,
+    sort: Sort,
+    window: &Window<Position>,
+) -> Result<Vec<Found>, sqlx::Error> {
+    let wide = widened(&mut *connection, filter.words.as_ref()).await?;
+    let after = window.after.as_ref();
+    // A query for each order, so that each can walk along its own index. A rank by ts_rank is from
+    // 0 to 1; two less puts what only another spelling finds behind everything else.
+    macro_rules! page {
+        ($after:literal, $order:literal, $value:expr) => {
+            sqlx::query_as!(
+                Row,
+                r#"SELECT id, sku, name, description, price, currency,
+                          attributes AS "attributes: Json<Attributes>", category, seller_id,
+                          on_sale, version, created_at, updated_at, rank AS "rank!"
+                   FROM (
+                       SELECT products.*, CASE
+                           WHEN $1::text IS NULL THEN 0
+                           WHEN search @@ websearch_to_tsquery('english', $1)
+                           THEN ts_rank(search, websearch_to_tsquery('english', $1))
+                           ELSE ts_rank(search, $9::text::tsquery) - 2
+                       END::real AS rank
+                       FROM products
+                   ) ranked
+                   WHERE on_sale
+                     AND ($1::text IS NULL OR search @@ coalesce(
+                         websearch_to_tsquery('english', $1) || $9::text::tsquery,
+                         websearch_to_tsquery('english', $1)))
+                     AND ($2::text IS NULL OR category IN (
+                         WITH RECURSIVE part AS (
+                             SELECT slug FROM categories WHERE slug = $2
+                             UNION
+                             SELECT c.slug FROM categories c JOIN part ON c.parent = part.slug
+                         ) SELECT slug FROM part))
+                     AND ($3::bigint IS NULL OR price >= $3)
+                     AND ($4::bigint IS NULL OR price <= $4)
+                     AND ($10::text IS NULL OR attributes @@ $10::text::jsonpath)
+                     AND ($5::uuid IS NULL OR "#
+                    + $after
+                    + ") ORDER BY "
+                    + $order
+                    + " LIMIT $7 OFFSET $8",
+                filter.words.as_ref().map(|words| &*words.typed),
+                filter.category,
+                filter.price_min,
+                filter.price_max,
+                after.map(|after| after.id.uuid()),
+                after.map($value) as _,
+                window.fetch(),
+                window.offset,
+                wide,
+                path_of(&filter.attributes),
+            )
+            .fetch_all(connection)
+            .await?
+        };
+    }
+    let rows = match sort {
+        Sort::Newest => {
+            page!("(created_at, id) < ($6, $5)", "created_at DESC, id DESC", |at| at.created_at)
+        }
+        Sort::Price => page!("(price, id) > ($6, $5)", "price, id", |at| at.price),
+        Sort::PriceDown => {
+            page!("(price, id) < ($6, $5)", "price DESC, id DESC", |at| at.price)
+        }
+        Sort::Name => page!("(name, id) > ($6, $5)", "name, id", |at| at.name.as_str()),
+        Sort::Relevance => page!("(rank, id) < ($6, $5)", "rank DESC, id DESC", |at| at.rank),
+    };
+    rows.into_iter().map(Found::try_from).collect()
+}
