@@ -29,4 +29,4 @@ pub use ::telemetry;
 
 pub use app::App;
 pub use problem::{Problem, Result};
-pub use service::{Common, Service, StartError, run};
+pub use service::{Common, OwnCommand, Service, StartError, run};

@@ -1,10 +1,12 @@
-//! A service as a program: `serve | migrate up|down|status | openapi | seed`.
+//! A service as a program: `serve | migrate up|down|status | openapi | seed`, and what it brings
+//! itself.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use contracts::{Currency, env};
+use futures_util::future::BoxFuture;
 use sqlx::migrate::Migrator;
 
 use crate::app::{App, Listen};
@@ -46,6 +48,22 @@ pub trait Service: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StartError>> + Send {
         async { Err(format!("{} has no demo data", Self::NAME).into()) }
     }
+
+    /// Its own commands, beside those that every service has.
+    fn commands() -> &'static [OwnCommand] {
+        &[]
+    }
+}
+
+/// A command that only one service has.
+#[derive(Debug)]
+pub struct OwnCommand {
+    /// What is typed.
+    pub name: &'static str,
+    /// What it does, for `--help`.
+    pub about: &'static str,
+    /// Does it, configured by these variables; returns what to tell whoever has called it.
+    pub run: fn(Env) -> BoxFuture<'static, Result<String, StartError>>,
 }
 
 /// What every service is configured by.
@@ -133,7 +151,7 @@ impl<C: FromEnv> FromEnv for Both<C> {
 /// The whole of a service's `main`.
 pub fn run<S: Service>() -> ExitCode {
     admin::begin();
-    let cli = Cli::parse();
+    let matches = cli::<S>().get_matches();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         // More threads than this only cost memory in a pod with a fraction of a core.
         .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 4)))
@@ -143,10 +161,17 @@ pub fn run<S: Service>() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    match runtime.block_on(execute::<S>(cli.command)) {
+    match runtime.block_on(execute::<S>(&matches)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&*error),
     }
+}
+
+/// The command line, with the service's own commands.
+fn cli<S: Service>() -> clap::Command {
+    S::commands().iter().fold(Cli::command(), |cli, own| {
+        cli.subcommand(clap::Command::new(own.name).about(own.about))
+    })
 }
 
 /// The last line of standard error says why, also where the log level hides everything.
@@ -157,10 +182,15 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the commands are for")]
-async fn execute<S: Service>(command: Command) -> Result<(), StartError> {
+async fn execute<S: Service>(matches: &ArgMatches) -> Result<(), StartError> {
     // Two crates bring a TLS provider each; say which.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match command {
+    let typed = matches.subcommand_name();
+    if let Some(own) = S::commands().iter().find(|own| typed == Some(own.name)) {
+        println!("{}", (own.run)(Env::of_process()).await?);
+        return Ok(());
+    }
+    match Cli::from_arg_matches(matches)?.command {
         Command::Serve => serve::<S>().await,
         Command::Migrate { direction } => migrate::<S>(direction).await,
         Command::Openapi => {
@@ -212,4 +242,53 @@ async fn migrate<S: Service>(direction: Direction) -> Result<(), StartError> {
 /// The verifier that extractors find.
 pub(crate) fn verifier(common: &Common) -> Result<Arc<auth::Verifier>, auth::KeyError> {
     auth::Verifier::new(common.auth.clone()).map(Arc::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Greeter;
+
+    impl FromEnv for Greeter {
+        fn from_env(_env: &mut Env) -> Option<Self> {
+            Some(Self)
+        }
+    }
+
+    static GREET: [OwnCommand; 1] = [OwnCommand {
+        name: "greet",
+        about: "Says hello.",
+        run: |_| Box::pin(async { Ok("hello".to_owned()) }),
+    }];
+
+    impl Service for Greeter {
+        const NAME: &'static str = "greeter";
+        type Config = Self;
+
+        fn openapi() -> utoipa::openapi::OpenApi {
+            crate::openapi::document("Greeter", "Greets.")
+        }
+
+        async fn build(_config: Self, app: App) -> Result<App, StartError> {
+            Ok(app)
+        }
+
+        fn commands() -> &'static [OwnCommand] {
+            &GREET
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_has_its_own_commands_beside_the_common_ones() {
+        let typed = |words: &[&str]| cli::<Greeter>().try_get_matches_from(words);
+        for words in [&["greeter", "greet"][..], &["greeter", "openapi"]] {
+            execute::<Greeter>(&typed(words).unwrap()).await.unwrap();
+        }
+        for words in [&["greeter", "shout"][..], &["greeter", "greet", "louder"], &["greeter"]] {
+            assert!(typed(words).is_err(), "{words:?}");
+        }
+        let help = cli::<Greeter>().render_help().to_string();
+        assert!(help.contains("Says hello.") && help.contains("Serves until"), "{help}");
+    }
 }

@@ -226,6 +226,13 @@ impl Running {
         S::seed(parse(&self.variables), parse(&self.variables)).await
     }
 
+    /// Runs one of its own commands, as if it were typed beside the running service. Returns what
+    /// it says.
+    pub async fn command<S: Service>(&self, name: &str) -> Result<String, StartError> {
+        let own = S::commands().iter().find(|own| own.name == name).expect("there is the command");
+        (own.run)(Env::new(self.variables.iter().cloned())).await
+    }
+
     /// Its database.
     pub fn pool(&self) -> &PgPool {
         self.pool.as_ref().expect("the service has a database")

@@ -76,6 +76,13 @@ macro_rules! select_orders {
     };
 }
 
+mod rebuild;
+// Below the macro, which it uses.
+mod search;
+
+pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
+pub use search::search;
+
 /// An order.
 pub async fn find(
     connection: &mut PgConnection,
@@ -153,9 +160,9 @@ pub async fn append(
     Ok(())
 }
 
-/// Writes the read model of an order as its events have made it.
-pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+/// Writes the read model of an order as its events have made it; returns whether it was different.
+pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<bool, sqlx::Error> {
+    let stored = sqlx::query!(
         "INSERT INTO orders (id, user_id, state, payment, fulfilment, reason, reason_detail, total,
              currency, lines, payment_token, payment_id, expires_at, version, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
@@ -165,7 +172,8 @@ pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<(), s
              total = excluded.total, currency = excluded.currency, lines = excluded.lines,
              payment_token = excluded.payment_token, payment_id = excluded.payment_id,
              expires_at = excluded.expires_at, version = excluded.version,
-             created_at = excluded.created_at, updated_at = excluded.updated_at",
+             created_at = excluded.created_at, updated_at = excluded.updated_at
+         WHERE (orders.*) IS DISTINCT FROM (excluded.*)",
         order.id.uuid(),
         order.user_id.uuid(),
         order.state as State,
@@ -185,7 +193,7 @@ pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<(), s
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(stored.rows_affected() > 0)
 }
 
 /// An order's events, oldest first, each with its time.
@@ -199,12 +207,12 @@ pub async fn history(
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let event = json!({ "type": row.r#type, "payload": row.payload });
-            Ok((serde_json::from_value(event).map_err(decode)?, row.created_at))
-        })
-        .collect()
+    rows.into_iter().map(|row| Ok((event(&row.r#type, &row.payload)?, row.created_at))).collect()
+}
+
+/// An event as it was appended.
+fn event(name: &str, payload: &Value) -> Result<Event, sqlx::Error> {
+    serde_json::from_value(json!({ "type": name, "payload": payload })).map_err(decode)
 }
 
 /// Whether a delivered order of this user has this product.

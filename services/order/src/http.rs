@@ -1,4 +1,6 @@
-//! The HTTP API.
+//! The HTTP API: what shoppers do here, what staff look for in [`searching`].
+
+mod searching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +49,7 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
     let document = kit::openapi::document("order", "Orders, from placing to delivery.");
     OpenApiRouter::with_openapi(document)
         .routes(routes!(place, list))
+        .routes(routes!(searching::search))
         .routes(routes!(read))
         .routes(routes!(history))
         .routes(routes!(cancel))

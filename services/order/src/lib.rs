@@ -9,7 +9,9 @@ pub mod grpc;
 pub mod http;
 pub mod order;
 pub mod peers;
+pub mod rebuild;
 pub mod saga;
+pub mod search;
 pub mod sweeper;
 pub mod token;
 pub mod view;
@@ -29,7 +31,7 @@ use kit::inbox::Inbox;
 use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
 use kit::subscription::Subscription;
-use kit::{App, Service, StartError, postgres};
+use kit::{App, OwnCommand, Service, StartError, postgres};
 use reqwest::Url;
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
@@ -38,6 +40,12 @@ use crate::peers::{Carts, Catalog};
 use crate::saga::Saga;
 
 static MIGRATOR: Migrator = sqlx::migrate!();
+
+static COMMANDS: [OwnCommand; 1] = [OwnCommand {
+    name: "rebuild",
+    about: "Makes the read model of orders anew from their events, beside the running service.",
+    run: |env| Box::pin(rebuild::command(env)),
+}];
 
 /// How long an order may stay unpaid unless configured otherwise, in seconds.
 const DEFAULT_EXPIRY: u64 = 30 * 60;
@@ -83,6 +91,10 @@ impl Service for Order {
 
     fn migrator() -> Option<&'static Migrator> {
         Some(&MIGRATOR)
+    }
+
+    fn commands() -> &'static [OwnCommand] {
+        &COMMANDS
     }
 
     async fn build(config: Config, app: App) -> Result<App, StartError> {

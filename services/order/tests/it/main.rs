@@ -10,10 +10,26 @@ mod machine;
 mod peers;
 mod placing;
 mod reading;
+mod rebuild;
 mod saga;
+mod searching;
 mod world;
 
 #[test]
 fn the_openapi_document_is_current() {
     kit::testing::check_openapi::<order::Order>(env!("CARGO_MANIFEST_DIR"));
+}
+
+#[tokio::test]
+async fn migrations_can_be_taken_back() {
+    use kit::Service;
+
+    let world = world::World::start().await;
+    let (pool, migrator) = (world.service.pool(), order::Order::migrator().unwrap());
+    let steps = migrator.iter().filter(|step| step.migration_type.is_up_migration()).count();
+    kit::postgres::migrate_down(pool, migrator, steps).await.unwrap();
+    let tables = "SELECT count(*) FROM pg_tables WHERE tablename IN ('orders', 'order_events')";
+    let left: i64 = sqlx::query_scalar(tables).fetch_one(pool).await.unwrap();
+    assert_eq!(left, 0);
+    kit::postgres::migrate_up(pool, migrator).await.unwrap();
 }
