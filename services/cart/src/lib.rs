@@ -15,11 +15,13 @@ use kit::config::{Env, FromEnv};
 use kit::grpc::Peer;
 use kit::kafka::{self, Producer};
 use kit::subscription::Subscription;
-use kit::{App, Service, StartError, redis};
+use kit::{App, OwnCommand, Service, StartError, dead_letters, redis};
 
 use crate::events::Forget;
 use crate::peers::{Catalog, Inventory};
 use crate::store::Store;
+
+static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
 
 /// The cart service.
 #[derive(Debug)]
@@ -52,6 +54,10 @@ impl Service for Cart {
         http::routes().into_openapi()
     }
 
+    fn commands() -> &'static [OwnCommand] {
+        &COMMANDS
+    }
+
     async fn build(config: Config, app: App) -> Result<App, StartError> {
         let redis = config.redis.connect()?;
         let store = Store::new(redis.clone());
@@ -71,4 +77,11 @@ impl Service for Cart {
             .check("redis", move || redis::ping(redis.clone()))
             .task("events", subscription.run()))
     }
+}
+
+/// Processes dead letters again.
+async fn replay(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let forget = Forget(Store::new(config.redis.connect()?));
+    dead_letters::replay(&config.kafka, Cart::NAME, &forget).await
 }

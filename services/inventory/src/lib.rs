@@ -16,13 +16,15 @@ use kit::config::{Env, FromEnv};
 use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
 use kit::subscription::Subscription;
-use kit::{App, Common, Service, StartError, postgres};
+use kit::{App, Common, OwnCommand, Service, StartError, dead_letters, postgres};
 use sqlx::migrate::Migrator;
 
 use crate::events::Orders;
 
 /// How long stock is held for an order unless configured otherwise: half an hour.
 const RESERVATION_TTL_SECONDS: NonZeroU32 = NonZeroU32::new(30 * 60).expect("it is not 0");
+
+static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
 
 /// The service.
 #[derive(Debug)]
@@ -58,6 +60,10 @@ impl Service for Inventory {
     fn migrator() -> Option<&'static Migrator> {
         static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
         Some(&MIGRATOR)
+    }
+
+    fn commands() -> &'static [OwnCommand] {
+        &COMMANDS
     }
 
     async fn build(config: Config, app: App) -> Result<App, StartError> {
@@ -99,4 +105,12 @@ impl Service for Inventory {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Processes dead letters again.
+async fn replay(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let (pool, outbox) = (config.database.pool(Inventory::NAME)?, Outbox::default());
+    let inbox = Orders { outbox, ttl: config.reservation_ttl }.inbox(Inventory::NAME, pool);
+    dead_letters::replay(&config.kafka, Inventory::NAME, &inbox).await
 }

@@ -192,15 +192,16 @@ impl Producer {
         sent
     }
 
-    /// Passes a record on to another topic, as it is, with further headers.
+    /// Passes a record on to another topic, as it is, with further headers in place of those of their names.
     pub(crate) async fn forward(
         &self,
         topic: &str,
         message: &OwnedMessage,
         further: &OwnedHeaders,
     ) -> Result<(), KafkaError> {
-        let mut headers = message.headers().cloned().unwrap_or_default();
-        for header in further.iter() {
+        let mut headers = further.clone();
+        let there = message.headers().into_iter().flat_map(Headers::iter);
+        for header in there.filter(|old| further.iter().all(|new| new.key != old.key)) {
             headers = headers.insert(header);
         }
         let key = message.key().unwrap_or_default();

@@ -4,6 +4,7 @@ mod admin;
 pub mod app;
 pub mod auth;
 pub mod config;
+pub mod dead_letters;
 pub mod extract;
 pub mod grpc;
 pub mod http;

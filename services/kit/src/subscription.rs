@@ -9,13 +9,14 @@ use contracts::topics::Aggregate;
 use prometheus::IntCounterVec;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Message, OwnedHeaders, OwnedMessage};
+use rdkafka::message::{Message, OwnedMessage};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::dead_letters;
 use crate::kafka::{Producer, Record, Settings};
 use crate::metric;
 use crate::telemetry::{chain, continue_traceparent};
@@ -27,9 +28,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Records of one partition that wait inside this process.
 const QUEUE: usize = 64;
-
-/// Header of a dead letter that says why it is one.
-pub const DEAD_LETTER_REASON: &str = "dead_letter_reason";
 
 static CONSUMED: LazyLock<IntCounterVec> = metric!(
     counter,
@@ -98,6 +96,7 @@ pub struct Subscription<P> {
 
 /// What the worker of one partition needs.
 struct Lane<P> {
+    consumer: String,
     process: Arc<P>,
     producer: Producer,
     stop: CancellationToken,
@@ -106,6 +105,7 @@ struct Lane<P> {
 impl<P> Clone for Lane<P> {
     fn clone(&self) -> Self {
         Self {
+            consumer: self.consumer.clone(),
             process: Arc::clone(&self.process),
             producer: self.producer.clone(),
             stop: self.stop.clone(),
@@ -143,7 +143,7 @@ impl<P: Process> Subscription<P> {
             .into_iter()
             .map(|aggregate| aggregate.topic(&settings.topic_prefix))
             .collect();
-        let lane = Lane { process: Arc::new(process), producer, stop };
+        let lane = Lane { consumer: group.to_owned(), process: Arc::new(process), producer, stop };
         Ok(Self { consumer: Arc::new(consumer), lane, topics })
     }
 
@@ -270,10 +270,9 @@ impl<P: Process> Lane<P> {
 
     async fn bury(&self, message: &OwnedMessage, reason: &str) -> bool {
         let topic = format!("{}.dlq", message.topic());
-        let header = Header { key: DEAD_LETTER_REASON, value: Some(reason) };
-        let headers = OwnedHeaders::new().insert(header);
         loop {
-            let Err(error) = self.producer.forward(&topic, message, &headers).await else {
+            let why = (self.consumer.as_str(), reason);
+            let Err(error) = dead_letters::bury(&self.producer, &topic, message, why).await else {
                 return true;
             };
             tracing::error!(error = chain(&error), topic, "the dead letter cannot be sent");

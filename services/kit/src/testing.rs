@@ -26,11 +26,11 @@ use uuid::Uuid;
 use crate::app::{App, Bound};
 use crate::auth::Role;
 use crate::config::{Env, FromEnv};
+use crate::dead_letters;
 use crate::inbox::Delivery;
 use crate::kafka::{Producer, Record, Settings};
 use crate::postgres;
 use crate::service::{Common, Service, StartError};
-use crate::subscription::DEAD_LETTER_REASON;
 
 /// How long anything may take that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -190,7 +190,7 @@ impl Running {
         self.found(&topic, |message| {
             Record::from_message(message).ok().filter(|record| record.id == id)?;
             let headers = message.headers().expect("the headers have just been read");
-            let reason = headers.iter().find(|header| header.key == DEAD_LETTER_REASON);
+            let reason = headers.iter().find(|header| header.key == dead_letters::REASON);
             let reason = reason.and_then(|header| header.value).unwrap_or_default();
             Some(String::from_utf8_lossy(reason).into_owned())
         })

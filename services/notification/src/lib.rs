@@ -18,7 +18,7 @@ use kit::kafka::Producer;
 use kit::secret::Secret;
 use kit::subscription::Subscription;
 use kit::worker::Wake;
-use kit::{App, Service, StartError, kafka, postgres};
+use kit::{App, OwnCommand, Service, StartError, dead_letters, kafka, postgres};
 use lettre::message::Mailbox;
 use sqlx::migrate::Migrator;
 
@@ -32,6 +32,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 const POLL: Duration = Duration::from_secs(2);
 /// How often old rows are removed.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
+
+static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
 
 /// The notification service.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,10 @@ impl Service for Notification {
         Some(&MIGRATIONS)
     }
 
+    fn commands() -> &'static [OwnCommand] {
+        &COMMANDS
+    }
+
     async fn build(config: Config, app: App) -> Result<App, StartError> {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
@@ -107,4 +113,12 @@ impl Service for Notification {
                 Ok::<_, StartError>(())
             }))
     }
+}
+
+/// Processes dead letters again.
+async fn replay(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let pool = config.database.pool(Notification::NAME)?;
+    let inbox = events::inbox(Notification::NAME, pool, &Wake::default());
+    dead_letters::replay(&config.kafka, Notification::NAME, &inbox).await
 }

@@ -6,14 +6,26 @@ use contracts::OrderId;
 use contracts::events::{
     CancelReason, PaymentCaptured, PaymentFailed, PaymentRefunded, StockRejected, StockReserved,
 };
-use kit::inbox::{Delivery, Handle};
+use kit::inbox::{Delivery, Handle, Inbox};
 use kit::subscription::HandlerError;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 use crate::db;
 use crate::event::Event;
 use crate::order::Order;
 use crate::saga::Saga;
+
+impl Saga {
+    /// Everything that orders listen to.
+    pub fn inbox(self, consumer: &'static str, pool: PgPool) -> Inbox {
+        Inbox::new(consumer, pool)
+            .on::<StockReserved>(self.clone())
+            .on::<StockRejected>(self.clone())
+            .on::<PaymentCaptured>(self.clone())
+            .on::<PaymentFailed>(self.clone())
+            .on::<PaymentRefunded>(self)
+    }
+}
 
 async fn locked(tx: &mut PgConnection, id: OrderId) -> Result<Order, HandlerError> {
     let order = db::lock(tx, id).await?;

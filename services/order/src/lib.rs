@@ -21,17 +21,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::env;
-use contracts::events::{
-    PaymentCaptured, PaymentFailed, PaymentRefunded, StockRejected, StockReserved,
-};
 use contracts::proto::order::orders_server::OrdersServer;
 use kit::config::{Env, FromEnv};
 use kit::grpc::Peer;
-use kit::inbox::Inbox;
 use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
 use kit::subscription::Subscription;
-use kit::{App, OwnCommand, Service, StartError, postgres};
+use kit::{App, OwnCommand, Service, StartError, dead_letters, postgres};
 use reqwest::Url;
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
@@ -41,11 +37,14 @@ use crate::saga::Saga;
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
-static COMMANDS: [OwnCommand; 1] = [OwnCommand {
-    name: "rebuild",
-    about: "Makes the read model of orders anew from their events, beside the running service.",
-    run: |env| Box::pin(rebuild::command(env)),
-}];
+static COMMANDS: [OwnCommand; 2] = [
+    OwnCommand {
+        name: "rebuild",
+        about: "Makes the read model of orders anew from their events, beside the running service.",
+        run: |env| Box::pin(rebuild::command(env)),
+    },
+    dead_letters::command(|env| Box::pin(replay(env))),
+];
 
 /// How long an order may stay unpaid unless configured otherwise, in seconds.
 const DEFAULT_EXPIRY: u64 = 30 * 60;
@@ -102,12 +101,7 @@ impl Service for Order {
         let producer = Producer::new(&config.kafka, Self::NAME)?;
         let (outbox, stop) = (Outbox::default(), app.stop.clone());
         let saga = Saga::new(outbox.clone());
-        let inbox = Inbox::new(Self::NAME, pool.clone())
-            .on::<StockReserved>(saga.clone())
-            .on::<StockRejected>(saga.clone())
-            .on::<PaymentCaptured>(saga.clone())
-            .on::<PaymentFailed>(saga.clone())
-            .on::<PaymentRefunded>(saga.clone());
+        let inbox = saga.clone().inbox(Self::NAME, pool.clone());
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
         let relay = outbox.relay(pool.clone(), producer, stop.clone());
@@ -135,4 +129,11 @@ impl Service for Order {
                 Ok::<_, Infallible>(())
             }))
     }
+}
+
+/// Processes dead letters again.
+async fn replay(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let (pool, saga) = (config.database.pool(Order::NAME)?, Saga::new(Outbox::default()));
+    dead_letters::replay(&config.kafka, Order::NAME, &saga.inbox(Order::NAME, pool)).await
 }

@@ -13,12 +13,14 @@ use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
 use kit::subscription::Subscription;
 use kit::worker::Wake;
-use kit::{App, Service, StartError, postgres};
+use kit::{App, OwnCommand, Service, StartError, dead_letters, postgres};
 use sqlx::migrate::Migrator;
 
 use crate::events::Orders;
 use crate::provider::{Providers, TestProvider};
 use crate::worker::Worker;
+
+static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
 
 /// The service.
 #[derive(Debug)]
@@ -52,6 +54,10 @@ impl Service for Payment {
         Some(&MIGRATOR)
     }
 
+    fn commands() -> &'static [OwnCommand] {
+        &COMMANDS
+    }
+
     async fn build(config: Config, app: App) -> Result<App, StartError> {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
@@ -78,4 +84,11 @@ impl Service for Payment {
                 Ok::<_, StartError>(())
             }))
     }
+}
+
+/// Processes dead letters again.
+async fn replay(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let inbox = Orders::default().inbox(Payment::NAME, config.database.pool(Payment::NAME)?);
+    dead_letters::replay(&config.kafka, Payment::NAME, &inbox).await
 }

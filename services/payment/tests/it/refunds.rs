@@ -1,6 +1,7 @@
 //! Money that goes back, and no more of it than came.
 
 use contracts::events::{OrderRefundRequested, PaymentCaptured, PaymentRefunded};
+use contracts::topics::Aggregate;
 use contracts::{EventId, Money};
 use kit::subscription::HandlerError;
 use kit::testing::{Running, eventually};
@@ -35,6 +36,35 @@ async fn an_order_gets_its_money_back_once() {
     .await;
     assert_eq!(given_back(pool).await, (1000, 1));
     assert_eq!(told(pool, order.order_id, "payment.refunded").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_takes_effect_when_it_is_replayed() {
+    let running = Running::start::<Payment>(&[]).await;
+    let (order, unknown) = (reserved("tok_visa", 1000), reserved("tok_visa", 1));
+    let (early, hopeless) = (EventId::new(), EventId::new());
+    // Money is to go back before any came.
+    running.publish_as(early, &refund(&order, 1000)).await;
+    running.publish_as(hopeless, &refund(&unknown, 1)).await;
+    for id in [early, hopeless] {
+        let reason = running.buried(Aggregate::Order, id).await;
+        assert!(reason.contains("not so much left"), "{reason}");
+    }
+    running.publish(&order).await;
+    running.published::<PaymentCaptured>(order.order_id.uuid()).await;
+    let replay = async || running.command::<Payment>("replay").await;
+    let said = replay().await.unwrap_err().to_string();
+    assert!(said.starts_with("1 dead letters have taken effect, 1 have not"), "{said}");
+    assert!(said.contains(&format!("{hopeless}: the order's payment has not so much")), "{said}");
+    running.published::<PaymentRefunded>(order.order_id.uuid()).await;
+    // What has failed again is there again, and alone.
+    let said = replay().await.unwrap_err().to_string();
+    assert!(said.starts_with("0 dead letters have taken effect, 1 have not"), "{said}");
+    assert_eq!(given_back(running.pool()).await, (1000, 1));
+    running.publish(&unknown).await;
+    running.published::<PaymentCaptured>(unknown.order_id.uuid()).await;
+    assert_eq!(replay().await.unwrap(), "1 dead letters have taken effect, 0 have not");
+    assert_eq!(replay().await.unwrap(), "0 dead letters have taken effect, 0 have not");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
