@@ -158,7 +158,7 @@ pub static COMPONENTS: [Component; 9] = [
         grpc: true,
         needs: &[Database, Events],
         http_peers: &[],
-        grpc_peers: &[ServiceName::Order],
+        grpc_peers: &[ServiceName::Order, ServiceName::Catalog],
         seeds: false,
     },
     Component {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::email_token::EmailToken;
-use crate::id::{OrderId, PaymentId, ProductId, ReviewId, UserId};
+use crate::id::{OrderId, PaymentId, ProductId, ReviewId, StockId, UserId};
 use crate::money::Money;
 use crate::sku::Sku;
 use crate::topics::Aggregate;
@@ -62,6 +62,7 @@ events! {
     StockRejected: Stock by order_id = "stock.rejected",
     StockReleased: Stock by order_id = "stock.released",
     StockCommitted: Stock by order_id = "stock.committed",
+    StockLow: Stock by stock_id = "stock.low",
     PaymentCaptured: Payment by order_id = "payment.captured",
     PaymentFailed: Payment by order_id = "payment.failed",
     PaymentRefunded: Payment by order_id = "payment.refunded",
@@ -295,6 +296,20 @@ pub struct StockCommitted {
     pub order_id: OrderId,
 }
 
+/// The available units of a SKU have come down to the threshold that staff has set, or the threshold
+/// has come up to them. Not told again until there were more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StockLow {
+    /// The stock of the SKU.
+    pub stock_id: StockId,
+    /// The SKU.
+    pub sku: Sku,
+    /// How many units can be sold now.
+    pub available: i64,
+    /// At or below how many the stock is low.
+    pub threshold: i64,
+}
+
 /// The order's total was charged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentCaptured {
@@ -328,14 +343,14 @@ pub struct PaymentRefunded {
     pub amount: Money,
 }
 
-/// A review was written or changed; these are the product's sums now.
+/// A review was written, changed, removed, hidden or shown again; these are the product's sums now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReviewPosted {
     /// The product.
     pub product_id: ProductId,
     /// The review.
     pub review_id: ReviewId,
-    /// Number of reviews.
+    /// Number of reviews that everybody may see.
     pub count: u32,
     /// Sum of their ratings.
     pub sum: u64,

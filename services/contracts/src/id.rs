@@ -62,6 +62,8 @@ ids! {
     PaymentId,
     /// A review.
     ReviewId,
+    /// The stock of one SKU.
+    StockId,
     /// An event; consumers are idempotent by it.
     EventId,
 }

@@ -14,10 +14,10 @@ pub mod sku;
 pub mod topics;
 
 pub use email_token::EmailToken;
-pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, UserId};
+pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, StockId, UserId};
 pub use money::{Currency, Money, MoneyError};
 pub use network::{FORWARDED_FOR, Network, NetworkError, client_network};
-pub use sku::Sku;
+pub use sku::{Sku, SkuError};
 
 /// Messages and stubs generated from `proto/` (`make generate`).
 #[expect(missing_docs, clippy::pedantic, reason = "generated code")]

@@ -1,4 +1,4 @@
-//! Reviews: what shoppers who have received a product think of it.
+//! Reviews: what shoppers who have received a product think of it, and what its seller answers.
 
 pub mod db;
 mod grpc;
@@ -6,6 +6,7 @@ mod http;
 pub mod review;
 
 use contracts::env;
+use contracts::proto::catalog::catalog_client::CatalogClient;
 use contracts::proto::order::orders_client::OrdersClient;
 use kit::config::{Env, FromEnv};
 use kit::grpc::Peer;
@@ -26,6 +27,7 @@ pub struct Config {
     database: postgres::Settings,
     kafka: kafka::Settings,
     orders: Peer,
+    catalog: Peer,
 }
 
 impl FromEnv for Config {
@@ -33,7 +35,8 @@ impl FromEnv for Config {
         let database = postgres::Settings::from_env(env);
         let kafka = kafka::Settings::from_env(env);
         let orders = env.required(&env::grpc_url("order"));
-        Some(Self { database: database?, kafka: kafka?, orders: orders? })
+        let catalog = env.required(&env::grpc_url("catalog"));
+        Some(Self { database: database?, kafka: kafka?, orders: orders?, catalog: catalog? })
     }
 }
 
@@ -58,6 +61,7 @@ impl Service for Reviews {
             pool: pool.clone(),
             outbox: outbox.clone(),
             orders: OrdersClient::new(config.orders.client()),
+            catalog: CatalogClient::new(config.catalog.client()),
         };
         let relay = outbox.relay(pool.clone(), producer, app.stop.clone());
         let relay = async {

@@ -10,20 +10,23 @@ use contracts::{ProductId, ReviewId, UserId};
 use http::{HeaderValue, StatusCode, header};
 use kit::auth::{Caller, Role};
 use kit::extract::{IfMatch, Json, Path, etag, present};
-use kit::problem::{Body, FORBIDDEN, Kind, Problem, Result, STALE};
+use kit::problem::{Body, FORBIDDEN, Kind, Problem, Result};
 use kit::{metric, postgres};
 use prometheus::IntCounter;
 use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::Api;
+use super::{Api, count, is_current, lock_seen};
 use crate::db;
 use crate::review::Review;
 
 /// Only who has received a product may review it.
 pub(crate) const NOT_RECEIVED: Kind =
     Kind::new(403, "product-not-received", "Only buyers who have the product may review it");
+/// Its author can change a hidden review, but not remove it.
+pub(crate) const REVIEW_HIDDEN: Kind =
+    Kind::new(409, "review-hidden", "An administrator has hidden the review");
 /// One review per user and product.
 pub(crate) const REVIEW_EXISTS: Kind =
     Kind::new(409, "review-exists", "You have reviewed this product already");
@@ -54,6 +57,8 @@ impl NewReview {
             rating: self.rating,
             title: self.title,
             text: self.text,
+            answer: None,
+            hidden: false,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -119,8 +124,7 @@ pub(super) async fn post(
     let mut tx = api.pool.begin().await?;
     let review = db::insert(&mut tx, review).await.map_err(refused)?;
     db::open_tally(&mut tx, product).await?;
-    let tally = db::tally(&mut tx, product, 1, review.rating.into()).await?;
-    api.outbox.append(&mut tx, &review.posted(tally)).await?;
+    count(&api, &mut tx, &review, 1, review.rating.into()).await?;
     tx.commit().await?;
     POSTED.inc();
     let location = format!("/api/v1/reviews/{}", review.id);
@@ -159,14 +163,17 @@ pub(super) async fn change(
     }
     changed.check()?;
     let stored = db::update(&mut tx, changed).await?;
-    let difference = i64::from(stored.rating) - i64::from(current.rating);
-    let tally = db::tally(&mut tx, stored.product_id, 0, difference).await?;
-    api.outbox.append(&mut tx, &stored.posted(tally)).await?;
+    // What is hidden stays so, whatever it says now.
+    if !stored.hidden {
+        let difference = i64::from(stored.rating) - i64::from(current.rating);
+        count(&api, &mut tx, &stored, 0, difference).await?;
+    }
     tx.commit().await?;
     Ok((etag(stored.version), axum::Json(stored)))
 }
 
-/// Removes a review of the caller, who may then write another.
+/// Removes a review of the caller, who may then write another; administrators remove any. What an
+/// administrator has hidden its author cannot remove: they would write it again.
 #[utoipa::path(
     delete, path = "/api/v1/reviews/{id}", tag = "reviews",
     params(("id" = ReviewId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
@@ -174,6 +181,7 @@ pub(super) async fn change(
         (status = 204),
         (status = 403, body = Body, content_type = "application/problem+json"),
         (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 409, body = Body, content_type = "application/problem+json"),
         (status = 412, body = Body, content_type = "application/problem+json"),
         (status = 428, body = Body, content_type = "application/problem+json"),
     ),
@@ -187,8 +195,13 @@ pub(super) async fn remove(
 ) -> Result<StatusCode> {
     let mut tx = api.pool.begin().await?;
     let review = lock_own(&mut tx, &caller, id, version).await?;
+    if review.hidden && !caller.has(Role::Admin) {
+        return Err(Problem::new(REVIEW_HIDDEN, "an administrator decides what becomes of it"));
+    }
     db::delete(&mut tx, id).await?;
-    db::tally(&mut tx, review.product_id, -1, -i64::from(review.rating)).await?;
+    if !review.hidden {
+        count(&api, &mut tx, &review, -1, -i64::from(review.rating)).await?;
+    }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -204,16 +217,13 @@ async fn lock_own(
     connection: &mut PgConnection,
     caller: &Caller,
     id: ReviewId,
-    IfMatch(version): IfMatch,
+    version: IfMatch,
 ) -> Result<Review> {
-    let found = db::lock(connection, id).await?;
-    let review = found.ok_or_else(|| Problem::not_found("review"))?;
+    let review = lock_seen(connection, caller, id).await?;
     if review.user_id != caller.user_id && !caller.has(Role::Admin) {
         return Err(Problem::new(FORBIDDEN, "the review is somebody else's"));
     }
-    if review.version != version {
-        return Err(Problem::new(STALE, "read the review again"));
-    }
+    is_current(&review, version)?;
     Ok(review)
 }
 

@@ -1,6 +1,9 @@
 //! Reviews against real Postgres and Kafka.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod answering;
+mod catalog;
+mod moderation;
 mod orders;
 mod ratings;
 mod reading;
@@ -14,6 +17,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use review::Reviews;
 use serde_json::{Value, json};
 
+use crate::catalog::Catalog;
 use crate::orders::Orders;
 
 #[test]
@@ -27,14 +31,20 @@ async fn migrations_can_be_taken_back() {
     let migrator = Reviews::migrator().unwrap();
     let steps = migrator.iter().filter(|step| step.migration_type.is_up_migration()).count();
     postgres::migrate_down(shop.pool(), migrator, steps).await.unwrap();
-    let tables = "SELECT count(*) FROM pg_tables WHERE tablename IN ('reviews', 'product_ratings')";
+    let tables = "SELECT count(*) FROM pg_tables
+                  WHERE tablename IN ('reviews', 'product_ratings', 'reports')";
     let left: i64 = sqlx::query_scalar(tables).fetch_one(shop.pool()).await.unwrap();
     assert_eq!(left, 0);
     postgres::migrate_up(shop.pool(), migrator).await.unwrap();
 }
 
 async fn start(orders: &Orders) -> Running {
-    Running::start::<Reviews>(&[("ORDER_GRPC_URL", &orders.url)]).await
+    start_with(orders, &Catalog::away().await).await
+}
+
+async fn start_with(orders: &Orders, catalog: &Catalog) -> Running {
+    let peers = [("ORDER_GRPC_URL", &*orders.url), ("CATALOG_GRPC_URL", &catalog.url)];
+    Running::start::<Reviews>(&peers).await
 }
 
 /// What a request is answered with: status and JSON, null for no body.
@@ -74,8 +84,25 @@ fn update(
     method: &str,
     review: &Value,
 ) -> RequestBuilder {
-    let version = format!("\"{}\"", review["version"]);
-    shop.request_as(user, &[role], method, &path(review)).header("If-Match", version)
+    update_part(shop, user, role, method, review, "")
+}
+
+/// Asks for a change or the removal of a part of a review that was just read.
+fn update_part(
+    shop: &Running,
+    user: UserId,
+    role: Role,
+    method: &str,
+    review: &Value,
+    part: &str,
+) -> RequestBuilder {
+    let (path, version) = (path(review) + part, format!("\"{}\"", review["version"]));
+    shop.request_as(user, &[role], method, &path).header("If-Match", version)
+}
+
+/// Reads a review as this user.
+async fn read(shop: &Running, user: UserId, role: Role, review: &Value) -> (StatusCode, Value) {
+    answer(shop.request_as(user, &[role], "GET", &path(review))).await
 }
 
 /// The rating that the list of a product's reviews shows.

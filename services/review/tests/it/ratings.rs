@@ -21,11 +21,11 @@ async fn ratings(shop: &Running, product_ids: Vec<String>) -> Result<Vec<Rating>
     answer.map(|answer| answer.into_inner().ratings)
 }
 
-/// Count and sum as stored, and as the reviews themselves say.
-async fn stored_and_true(shop: &Running, product: ProductId) -> [(i64, i64); 2] {
+/// Count and sum as stored, and as the reviews themselves say that are not hidden.
+pub(crate) async fn stored_and_true(shop: &Running, product: ProductId) -> [(i64, i64); 2] {
     let tally = "SELECT count, sum FROM product_ratings WHERE product_id = $1";
-    let truth =
-        "SELECT count(*), coalesce(sum(rating), 0)::bigint FROM reviews WHERE product_id = $1";
+    let truth = "SELECT count(*), coalesce(sum(rating), 0)::bigint FROM reviews
+                 WHERE product_id = $1 AND hidden_at IS NULL";
     let stored = sqlx::query_as(tally).bind(product.uuid()).fetch_one(shop.pool()).await.unwrap();
     let truth = sqlx::query_as(truth).bind(product.uuid()).fetch_one(shop.pool()).await.unwrap();
     [stored, truth]
@@ -50,15 +50,20 @@ async fn the_average_is_null_without_reviews_and_follows_them() {
     let change = update(&shop, user, Role::Customer, "PATCH", &review).json(&json!({"rating": 1}));
     let (_, review) = answer(change).await;
     expect(json!(3.0), 3).await;
-    // Telling is in the order of what happened; the fourth event is the change.
-    let told = "SELECT payload FROM outbox ORDER BY seq DESC LIMIT 1";
-    let told: Value = sqlx::query_scalar(told).fetch_one(shop.pool()).await.unwrap();
-    let told: ReviewPosted = serde_json::from_value(told).unwrap();
-    assert_eq!((told.count, told.sum), (3, 9));
+    assert_eq!(last_told(&shop).await, (3, 9));
 
     let remove = update(&shop, user, Role::Customer, "DELETE", &review);
     assert_eq!(answer(remove).await.0, 204);
     expect(json!(4.0), 2).await;
+    assert_eq!(last_told(&shop).await, (2, 8));
+}
+
+/// Count and sum of the last event; telling is in the order of what happened.
+pub(crate) async fn last_told(shop: &Running) -> (u32, u64) {
+    let told = "SELECT payload FROM outbox ORDER BY seq DESC LIMIT 1";
+    let told: Value = sqlx::query_scalar(told).fetch_one(shop.pool()).await.unwrap();
+    let told: ReviewPosted = serde_json::from_value(told).unwrap();
+    (told.count, told.sum)
 }
 
 #[tokio::test]
