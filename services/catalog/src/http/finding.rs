@@ -40,6 +40,7 @@ pub(super) struct ListQuery {
     /// Highest price, in minor units.
     price_max: Option<i64>,
     /// `relevance` by default where there is something to search for, otherwise `newest`.
+    #[param(inline)]
     sort: Option<Sort>,
     /// `next_cursor` of the page before, with everything else unchanged.
     cursor: Option<String>,
