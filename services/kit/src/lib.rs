@@ -3,6 +3,7 @@
 mod admin;
 pub mod app;
 pub mod auth;
+pub mod cache;
 pub mod config;
 pub mod extract;
 pub mod grpc;
