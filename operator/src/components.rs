@@ -129,7 +129,7 @@ pub static COMPONENTS: [Component; 9] = [
         name: ServiceName::Order,
         optional: false,
         grpc: true,
-        needs: &[Database, Events],
+        needs: &[Database, Cache, Events],
         http_peers: &[ServiceName::Cart],
         grpc_peers: &[ServiceName::Catalog],
         seeds: false,

@@ -79,9 +79,11 @@ macro_rules! select_orders {
 mod rebuild;
 // Below the macro, which it uses.
 mod search;
+mod version;
 
 pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
 pub use search::search;
+pub use version::{settled, transaction};
 
 /// An order.
 pub async fn find(
@@ -137,17 +139,19 @@ pub async fn list(
     rows.into_iter().map(Order::try_from).collect()
 }
 
-/// Appends an event; `order` is what the history adds up to with it.
+/// Appends an event; `order` is what the history adds up to with it. Returns the number of the
+/// transaction.
 pub async fn append(
     connection: &mut PgConnection,
     order: &Order,
     event: &Event,
     cause: Option<EventId>,
-) -> Result<(), sqlx::Error> {
+) -> Result<i64, sqlx::Error> {
     let encoded = serde_json::to_value(event).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    sqlx::query!(
-        "INSERT INTO order_events (order_id, seq, type, payload, event_id, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+    sqlx::query_scalar!(
+        r#"INSERT INTO order_events (order_id, seq, type, payload, event_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         RETURNING pg_current_xact_id()::text::bigint AS "number!""#,
         order.id.uuid(),
         order.version,
         event.name(),
@@ -155,9 +159,8 @@ pub async fn append(
         cause.map(EventId::uuid),
         order.updated_at,
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_one(connection)
+    .await
 }
 
 /// Writes the read model of an order as its events have made it; returns whether it was different.

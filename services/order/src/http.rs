@@ -20,6 +20,7 @@ use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::cache::Cache;
 use crate::checkout::Wanted;
 use crate::db;
 use crate::event::{Event, Placed};
@@ -34,6 +35,8 @@ pub struct Api {
     pub pool: PgPool,
     /// Takes the steps of orders.
     pub saga: Saga,
+    /// Remembers what shoppers look at.
+    pub cache: Cache,
     /// Says what things cost.
     pub catalog: Catalog,
     /// Says what shoppers want.
@@ -101,7 +104,9 @@ async fn place(
     };
     let order = api.saga.advance(&mut tx, None, &event, None).await?;
     let order = order.ok_or_else(|| Problem::internal("a new order was not new"))?;
-    request.finish(tx, StatusCode::ACCEPTED, &OrderView::from(order)).await
+    let answer = request.finish(tx, StatusCode::ACCEPTED, &OrderView::from(order)).await?;
+    api.saga.committed(caller.user_id);
+    Ok(answer)
 }
 
 /// List your orders
@@ -121,9 +126,13 @@ async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<axum::Json<Page<OrderView>>> {
     let window = query.window::<OrderId>()?;
-    let mut connection = api.pool.acquire().await?;
-    let orders = db::list(&mut connection, caller.user_id, &window).await?;
-    let orders = orders.into_iter().map(OrderView::from).collect();
+    let orders = if let Some(held) = api.cache.page(&api.pool, caller.user_id, &window).await? {
+        held.to_vec()
+    } else {
+        let mut connection = api.pool.acquire().await?;
+        let orders = db::list(&mut connection, caller.user_id, &window).await?;
+        orders.into_iter().map(OrderView::from).collect()
+    };
     Ok(axum::Json(window.page(orders, |order| order.id)))
 }
 
@@ -246,6 +255,7 @@ impl Api {
         let order = visible(db::lock(&mut tx, id).await?, caller)?;
         let changed = self.saga.advance(&mut tx, Some(&order), &event(&order), None).await?;
         tx.commit().await?;
+        self.saga.committed(order.user_id);
         Ok(axum::Json(changed.unwrap_or(order).into()))
     }
 }

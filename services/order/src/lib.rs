@@ -1,6 +1,7 @@
 //! Orders: an event stream with a read model, and the saga that takes an order from placing to
 //! payment together with inventory and payment.
 
+pub mod cache;
 pub mod checkout;
 pub mod db;
 pub mod event;
@@ -27,11 +28,12 @@ use kit::grpc::Peer;
 use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
 use kit::subscription::Subscription;
-use kit::{App, OwnCommand, Service, StartError, dead_letters, postgres};
+use kit::{App, OwnCommand, Service, StartError, dead_letters, postgres, redis};
 use reqwest::Url;
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
+use crate::cache::Cache;
 use crate::peers::{Carts, Catalog};
 use crate::saga::Saga;
 
@@ -57,6 +59,7 @@ pub struct Order;
 #[derive(Clone, Debug)]
 pub struct Config {
     database: postgres::Settings,
+    redis: redis::Settings,
     kafka: kafka::Settings,
     catalog: Peer,
     cart: Url,
@@ -66,12 +69,14 @@ pub struct Config {
 impl FromEnv for Config {
     fn from_env(env: &mut Env) -> Option<Self> {
         let database = postgres::Settings::from_env(env);
+        let redis = redis::Settings::from_env(env);
         let kafka = kafka::Settings::from_env(env);
         let catalog = env.required(&env::grpc_url("catalog"));
         let cart = env.required(&env::http_url("cart"));
         let expiry = env.or(env::ORDER_EXPIRY_SECONDS, DEFAULT_EXPIRY);
         Some(Self {
             database: database?,
+            redis: redis?,
             kafka: kafka?,
             catalog: catalog?,
             cart: cart?,
@@ -100,15 +105,19 @@ impl Service for Order {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
         let (outbox, stop) = (Outbox::default(), app.stop.clone());
-        let saga = Saga::new(outbox.clone());
+        // Not a part of readiness: without its cache the service is slower, not out of order.
+        let cache = Cache::new(config.redis.connect()?);
+        let saga = Saga::new(outbox.clone(), cache.clone());
         let inbox = saga.clone().inbox(Self::NAME, pool.clone());
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
         let relay = outbox.relay(pool.clone(), producer, stop.clone());
+        let settle = cache.clone().settle(stop.clone());
         let sweeper = sweeper::run(pool.clone(), saga.clone(), stop);
         let api = http::Api {
             pool: pool.clone(),
             saga,
+            cache,
             catalog: Catalog::new(&config.catalog),
             carts: Carts::new(&config.cart)?,
             currency: app.common.currency,
@@ -124,6 +133,10 @@ impl Service for Order {
                 relay.await;
                 Ok::<_, Infallible>(())
             })
+            .task("cache", async {
+                settle.await;
+                Ok::<_, Infallible>(())
+            })
             .task("sweeper", async {
                 sweeper.await;
                 Ok::<_, Infallible>(())
@@ -134,6 +147,7 @@ impl Service for Order {
 /// Processes dead letters again.
 async fn replay(env: Env) -> Result<String, StartError> {
     let config: Config = env.parse()?;
-    let (pool, saga) = (config.database.pool(Order::NAME)?, Saga::new(Outbox::default()));
+    let (pool, cache) = (config.database.pool(Order::NAME)?, Cache::new(config.redis.connect()?));
+    let saga = Saga::new(Outbox::default(), cache);
     dead_letters::replay(&config.kafka, Order::NAME, &saga.inbox(Order::NAME, pool)).await
 }

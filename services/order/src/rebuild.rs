@@ -5,15 +5,17 @@
 //! before and holds up those that follow for a moment. What is placed behind it meanwhile is right
 //! by itself. Whoever calls it twice changes nothing the second time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use contracts::OrderId;
-use kit::config::Env;
-use kit::{StartError, postgres};
+use contracts::{OrderId, UserId};
+use futures_util::future::join_all;
+use kit::config::{Env, FromEnv};
+use kit::{StartError, postgres, redis};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::cache::Cache;
 use crate::db;
 use crate::db::Stored;
 use crate::order::Order;
@@ -45,10 +47,25 @@ impl fmt::Display for Rebuilt {
     }
 }
 
+/// What the command is configured by.
+struct Settings {
+    database: postgres::Settings,
+    redis: redis::Settings,
+}
+
+impl FromEnv for Settings {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let database = postgres::Settings::from_env(env);
+        let redis = redis::Settings::from_env(env);
+        Some(Self { database: database?, redis: redis? })
+    }
+}
+
 /// `order rebuild`.
 pub async fn command(env: Env) -> Result<String, StartError> {
-    let settings: postgres::Settings = env.parse()?;
-    let rebuilt = run(&settings.pool("order-rebuild")?, BATCH).await?;
+    let settings: Settings = env.parse()?;
+    let cache = Cache::new(settings.redis.connect()?);
+    let rebuilt = run(&settings.database.pool("order-rebuild")?, &cache, BATCH).await?;
     // People must look at these.
     if rebuilt.impossible.is_empty() {
         Ok(rebuilt.to_string())
@@ -58,7 +75,8 @@ pub async fn command(env: Env) -> Result<String, StartError> {
 }
 
 /// Rebuilds everything, this many orders at a time.
-pub async fn run(pool: &PgPool, batch: i64) -> Result<Rebuilt, sqlx::Error> {
+/// A Redis that is away holds nothing up; lists that it holds may then be old until they end.
+pub async fn run(pool: &PgPool, cache: &Cache, batch: i64) -> Result<Rebuilt, sqlx::Error> {
     let (mut rebuilt, mut after) = (Rebuilt::default(), Uuid::nil());
     loop {
         let mut tx = pool.begin().await?;
@@ -67,37 +85,48 @@ pub async fn run(pool: &PgPool, batch: i64) -> Result<Rebuilt, sqlx::Error> {
         let Some(last) = orders.last() else {
             return Ok(rebuilt);
         };
-        mend(&mut tx, &orders, &mut rebuilt).await?;
+        let users = mend(&mut tx, &orders, &mut rebuilt).await?;
+        if !users.is_empty() {
+            let transaction = db::transaction(&mut tx).await?;
+            join_all(users.iter().map(|user| cache.invalidate(*user, transaction))).await;
+        }
         tx.commit().await?;
         after = *last;
     }
 }
 
-/// Makes the rows of some orders what their events add up to.
+/// Makes the rows of some orders what their events add up to. Returns whose lists change by that.
 async fn mend(
     tx: &mut PgConnection,
     orders: &[Uuid],
     rebuilt: &mut Rebuilt,
-) -> Result<(), sqlx::Error> {
-    db::lock_rows(tx, orders).await?;
+) -> Result<HashSet<UserId>, sqlx::Error> {
+    let owners: HashMap<Uuid, UserId> = db::lock_rows(tx, orders).await?.into_iter().collect();
     let mut histories: HashMap<Uuid, Vec<Stored>> = HashMap::new();
     for stored in db::histories(tx, orders).await? {
         histories.entry(stored.order_id).or_default().push(stored);
     }
+    let mut users = HashSet::new();
     for id in orders {
         rebuilt.read += 1;
+        let owner = owners.get(id).copied();
         let Some(history) = histories.get(id) else {
             db::remove(tx, *id).await?;
             rebuilt.removed += 1;
+            users.extend(owner);
             continue;
         };
         match folded(history) {
             None => rebuilt.impossible.push((*id).into()),
-            Some(order) if db::store(tx, &order).await? => rebuilt.changed += 1,
+            Some(order) if db::store(tx, &order).await? => {
+                rebuilt.changed += 1;
+                // The row may have stood in the list of somebody else.
+                users.extend(owner.into_iter().chain([order.user_id]));
+            }
             Some(_) => rebuilt.unchanged += 1,
         }
     }
-    Ok(())
+    Ok(users)
 }
 
 /// What a history adds up to; none: it cannot have happened, or lacks something.

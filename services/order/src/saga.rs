@@ -4,11 +4,11 @@
 use std::sync::LazyLock;
 
 use chrono::{SubsecRound, Utc};
-use contracts::EventId;
 use contracts::events::{
     OrderCancelled, OrderExpired, OrderPaid, OrderPlaced, OrderRefundRequested, OrderRejected,
     OrderReserved,
 };
+use contracts::{EventId, UserId};
 use kit::metric;
 use kit::outbox::Outbox;
 use kit::problem::{CONFLICT, Problem};
@@ -16,6 +16,7 @@ use kit::subscription::HandlerError;
 use prometheus::{HistogramVec, IntCounterVec};
 use sqlx::PgConnection;
 
+use crate::cache::Cache;
 use crate::db;
 use crate::event::{Event, Payment, State};
 use crate::order::{Illegal, Order};
@@ -59,13 +60,21 @@ impl From<StepError> for HandlerError {
 }
 
 /// Takes the steps.
-#[derive(Clone, Debug)]
-pub struct Saga(Outbox);
+#[derive(Clone)]
+pub struct Saga {
+    outbox: Outbox,
+    cache: Cache,
+}
 
 impl Saga {
-    /// Tells the others through this outbox.
-    pub fn new(outbox: Outbox) -> Self {
-        Self(outbox)
+    /// Tells the others through this outbox, and this cache of what it has to forget.
+    pub fn new(outbox: Outbox, cache: Cache) -> Self {
+        Self { outbox, cache }
+    }
+
+    /// The steps are committed: what this user is shown from now on must show them.
+    pub fn committed(&self, user: UserId) {
+        self.cache.committed(user);
     }
 
     /// Lets an event happen to an order that is locked, or to none when it is placed. Returns the
@@ -82,9 +91,11 @@ impl Saga {
         let Some(after) = Order::after(order, event, now)? else {
             return Ok(None);
         };
-        db::append(tx, &after, event, cause).await?;
+        let transaction = db::append(tx, &after, event, cause).await?;
         db::store(tx, &after).await?;
-        self.announce(tx, &after, event).await?;
+        let announced = self.announce(tx, &after, event);
+        // Both are on their way at the same time.
+        tokio::join!(announced, self.cache.invalidate(after.user_id, transaction)).0?;
         measure(order.map(|order| order.state), &after);
         Ok(Some(after))
     }
@@ -97,7 +108,7 @@ impl Saga {
         event: &Event,
     ) -> Result<(), sqlx::Error> {
         let (order_id, user_id, total) = (order.id, order.user_id, order.total);
-        let outbox = &self.0;
+        let outbox = &self.outbox;
         match event {
             Event::Placed(_) => {
                 let (lines, expires_at) = (order.lines.clone(), order.expires_at);

@@ -42,5 +42,8 @@ async fn sweep(pool: &PgPool, saga: &Saga) -> Result<i64, StepError> {
         ended += 1;
     }
     tx.commit().await?;
+    for order in &orders {
+        saga.committed(order.user_id);
+    }
     Ok(ended)
 }

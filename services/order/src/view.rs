@@ -25,7 +25,7 @@ pub struct PlaceOrder {
 }
 
 /// An order as its owner and staff see it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Order)]
 pub struct OrderView {
     /// Its id.

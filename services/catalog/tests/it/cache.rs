@@ -60,7 +60,7 @@ async fn a_product_is_held_for_five_minutes_and_let_go_when_it_changes() {
     eventually("the new version is held at once", async || held(&shop, &product).await).await;
     let figures = shop.metrics().await;
     for outcome in ["hit", "miss"] {
-        let figure = format!("catalog_cache_requests_total{{outcome=\"{outcome}\"}}");
+        let figure = format!("cache_requests_total{{cache=\"product\",outcome=\"{outcome}\"}}");
         assert!(figures.contains(&figure), "{figure}");
     }
 }

@@ -2,18 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use contracts::events::OrderExpired;
-use kit::outbox::Outbox;
-use order::saga::Saga;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{World, captured, json_of};
+use crate::world::{World, captured, json_of, saga};
 
 #[tokio::test]
 async fn an_unpaid_order_expires_once_however_many_replicas_sweep() {
     let world = World::start_with(&[("ORDER_EXPIRY_SECONDS", "1")]).await;
     let stop = CancellationToken::new();
     for _ in 0..3 {
-        let saga = Saga::new(Outbox::default());
+        let saga = saga();
         let pool = world.service.pool().clone();
         tokio::spawn(order::sweeper::run(pool, saga, stop.clone()));
     }

@@ -3,10 +3,9 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use contracts::events::{CancelReason, OrderLine};
 use contracts::{Currency, Money, OrderId, PaymentId, ProductId, UserId};
-use kit::outbox::Outbox;
 use order::event::{Event, Payment, Placed, State};
 use order::order::Order;
-use order::saga::{Saga, StepError};
+use order::saga::StepError;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -139,7 +138,7 @@ async fn the_read_model_is_the_fold_of_the_stored_events() {
 }
 
 async fn tried(world: &World, events: &[Event]) {
-    let saga = Saga::new(Outbox::default());
+    let saga = crate::world::saga();
     let mut tx = world.service.pool().begin().await.unwrap();
     let order = saga.advance(&mut tx, None, &placed(), None).await.unwrap().unwrap();
     tx.commit().await.unwrap();

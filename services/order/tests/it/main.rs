@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod bad_input;
+mod cache;
 mod expiry;
 mod idempotency;
 mod machine;

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use contracts::OrderId;
-use kit::outbox::Outbox;
-use kit::testing::eventually;
+use kit::testing::{engine, eventually};
+use order::cache::Cache;
 use order::event::Event;
 use order::rebuild::{self, Rebuilt};
-use order::saga::Saga;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use crate::world::{World, captured, stock_reserved};
+use crate::world::{World, captured, saga, stock_reserved};
 
 /// What can be wrong with a row. The last is one that nothing has ever happened to.
 const DAMAGE: [&str; 8] = [
@@ -24,6 +23,10 @@ const DAMAGE: [&str; 8] = [
     "DELETE FROM orders WHERE id = $1",
     "WITH lost AS (DELETE FROM order_events WHERE order_id = $1) SELECT",
 ];
+
+fn cache() -> Cache {
+    crate::world::cache(&engine("TEST_REDIS_URL"))
+}
 
 async fn damage(world: &World, order: OrderId, sql: &'static str) {
     let damaged = sqlx::query(AssertSqlSafe(sql)).bind(order.uuid());
@@ -66,7 +69,7 @@ async fn a_damaged_read_model_is_mended_while_orders_are_placed_and_settled() {
     // Small batches, again and again: many chances to come between two steps.
     let mut all = Rebuilt::default();
     while busy.iter().any(|task| !task.is_finished()) {
-        let rebuilt = rebuild::run(world.service.pool(), 3).await.unwrap();
+        let rebuilt = rebuild::run(world.service.pool(), &cache(), 3).await.unwrap();
         assert_eq!(rebuilt.impossible, []);
         assert_eq!(rebuilt.read, rebuilt.changed + rebuilt.removed + rebuilt.unchanged);
         (all.changed, all.removed) = (all.changed + rebuilt.changed, all.removed + rebuilt.removed);
@@ -104,10 +107,10 @@ async fn a_step_that_is_under_way_is_not_lost() {
     let id = world.place().await;
     let mut tx = world.service.pool().begin().await.unwrap();
     let order = order::db::lock(&mut tx, id).await.unwrap();
-    let (saga, event) = (Saga::new(Outbox::default()), Event::Expired {});
+    let (saga, event) = (saga(), Event::Expired {});
     saga.advance(&mut tx, order.as_ref(), &event, None).await.unwrap();
     let pool = world.service.pool().clone();
-    let rebuilding = tokio::spawn(async move { rebuild::run(&pool, 100).await.unwrap() });
+    let rebuilding = tokio::spawn(async move { rebuild::run(&pool, &cache(), 100).await.unwrap() });
     waiting(&world).await;
     tx.commit().await.unwrap();
     let rebuilt = rebuilding.await.unwrap();
@@ -123,7 +126,7 @@ async fn rebuilds_take_turns() {
     order::db::lock_rebuild(&mut tx).await.unwrap();
     damage(&world, world.place().await, DAMAGE[6]).await;
     let pool = world.service.pool().clone();
-    let rebuilding = tokio::spawn(async move { rebuild::run(&pool, 100).await.unwrap() });
+    let rebuilding = tokio::spawn(async move { rebuild::run(&pool, &cache(), 100).await.unwrap() });
     waiting(&world).await;
     tx.rollback().await.unwrap();
     assert_eq!(rebuilding.await.unwrap().changed, 1);
@@ -177,7 +180,7 @@ async fn a_rebuild_from_nothing_is_the_same_read_model() {
     };
     let before = orders().await;
     sqlx::query("TRUNCATE orders").execute(world.service.pool()).await.unwrap();
-    let rebuilt = rebuild::run(world.service.pool(), 2).await.unwrap();
+    let rebuilt = rebuild::run(world.service.pool(), &cache(), 2).await.unwrap();
     assert_eq!((rebuilt.read, rebuilt.changed), (5, 5));
     assert_eq!(orders().await, before);
 }

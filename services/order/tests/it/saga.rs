@@ -7,12 +7,11 @@ use contracts::events::{
 use contracts::{Currency, EventId, Money, OrderId, PaymentId};
 use futures_util::future::join_all;
 use kit::inbox::{Delivery, Handle};
-use kit::outbox::Outbox;
 use kit::subscription::HandlerError;
 use order::saga::Saga;
 use serde_json::json;
 
-use crate::world::{World, captured, failed, json_of, stock_rejected, stock_reserved, total};
+use crate::world::{World, captured, failed, json_of, saga, stock_rejected, stock_reserved, total};
 
 #[tokio::test]
 async fn reserved_then_paid_each_once() {
@@ -187,7 +186,7 @@ where
 {
     let mut tx = world.service.pool().begin().await.unwrap();
     let delivery = Delivery { id: EventId::new(), time: chrono::Utc::now(), event };
-    let outcome = Saga::new(Outbox::default()).handle(&mut tx, &delivery).await;
+    let outcome = saga().handle(&mut tx, &delivery).await;
     assert!(matches!(outcome, Err(HandlerError::Permanent(_))), "{delivery:?}: {outcome:?}");
     tx.commit().await.unwrap();
 }

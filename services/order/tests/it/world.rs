@@ -5,8 +5,13 @@ use contracts::events::{
 };
 use contracts::{Currency, EventId, Money, OrderId, PaymentId, ProductId, UserId};
 use kit::auth::Role;
-use kit::testing::{Running, eventually};
+use kit::outbox::Outbox;
+use kit::redis::Settings;
+use kit::secret::Secret;
+use kit::testing::{Running, engine, eventually};
+use order::cache::Cache;
 use order::order::Order;
+use order::saga::Saga;
 use reqwest::Response;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -146,6 +151,17 @@ impl World {
         };
         types.iter().map(short).collect()
     }
+}
+
+/// Takes steps as the service does.
+pub(crate) fn saga() -> Saga {
+    Saga::new(Outbox::default(), cache(&engine("TEST_REDIS_URL")))
+}
+
+/// The cache of lists at this Redis.
+pub(crate) fn cache(url: &str) -> Cache {
+    let settings = Settings { url: Secret::new(url), key_prefix: String::new() };
+    Cache::new(settings.connect().unwrap())
 }
 
 /// The body of an answer that must have this status.
