@@ -54,11 +54,10 @@ impl Change {
     /// What to tell others when the stock has become low.
     pub fn low(&self) -> Result<Option<StockLow>> {
         let Self { before, after } = self;
-        let fallen = falls_low(
-            (before.available, before.low_threshold),
-            (after.available, after.low_threshold),
-        );
-        fallen.map(|threshold| low(after.id, &after.sku, after.available, threshold)).transpose()
+        let was = (before.available, before.low_threshold);
+        let is = (after.available, after.low_threshold);
+        let tell = |threshold| low(after.id, &after.sku, after.available, threshold);
+        falls_low(was, is).map(tell).transpose()
     }
 }
 
@@ -234,11 +233,7 @@ async fn note(
 
 /// Whether the SKU has never been in stock.
 pub async fn is_unknown(connection: &mut PgConnection, sku: &Sku) -> Result<bool> {
-    let known = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM stock WHERE sku = $1) AS "known!""#,
-        sku.as_str(),
-    );
-    Ok(!known.fetch_one(connection).await?)
+    Ok(find(connection, sku).await?.is_none())
 }
 
 /// The available units of these SKUs; unknown ones are absent.
