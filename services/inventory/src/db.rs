@@ -1,23 +1,30 @@
 //! What inventory keeps in Postgres. Who needs several rows locks the reservation first and stock
 //! afterwards, sorted by SKU, so that nobody waits in a circle.
 
+mod announcements;
 mod reservations;
 
 use chrono::{DateTime, Utc};
-use contracts::{Sku, UserId};
+use contracts::events::StockLow;
+use contracts::{Sku, StockId, UserId};
 use kit::page::Window;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::stock::Kind;
+use crate::stock::{Kind, falls_low};
 
-pub use reservations::{close, lock, lock_overdue, open, reserve, set_state, settle};
+pub use announcements::{
+    announce, announcement, announcements, lock_announcement, set_announcement,
+};
+pub use reservations::{Reserved, close, lock, lock_overdue, open, reserve, set_state, settle};
 
 type Result<T> = sqlx::Result<T>;
 
 /// A row of stock.
 #[derive(Clone, Debug)]
 pub struct Stock {
+    /// What events about it are keyed by.
+    pub id: StockId,
     /// Stock keeping unit.
     pub sku: String,
     /// Units that can be reserved.
@@ -28,8 +35,35 @@ pub struct Stock {
     pub low_threshold: Option<i64>,
     /// Grows by one with every change.
     pub version: i64,
+    /// Grows by one when the threshold changes.
+    pub threshold_version: i64,
     /// Time of the last change.
     pub updated_at: DateTime<Utc>,
+}
+
+/// What somebody has done to a row of stock.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The row as it was.
+    pub before: Stock,
+    /// The row as it is.
+    pub after: Stock,
+}
+
+impl Change {
+    /// What to tell others when the stock has become low.
+    pub fn low(&self) -> Result<Option<StockLow>> {
+        let Self { before, after } = self;
+        let was = (before.available, before.low_threshold);
+        let is = (after.available, after.low_threshold);
+        let tell = |threshold| low(after.id, &after.sku, after.available, threshold);
+        falls_low(was, is).map(tell).transpose()
+    }
+}
+
+fn low(stock_id: StockId, sku: &str, available: i64, threshold: i64) -> Result<StockLow> {
+    let sku = sku.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(StockLow { stock_id, sku, available, threshold })
 }
 
 /// A row of the history.
@@ -47,6 +81,8 @@ pub struct Movement {
     pub reserved_delta: i64,
     /// The order that caused it.
     pub order_id: Option<Uuid>,
+    /// The announcement that said that it would come.
+    pub announcement_id: Option<Uuid>,
     /// The person who caused it.
     pub user_id: Option<Uuid>,
     /// What that person had to say.
@@ -62,6 +98,34 @@ pub struct Reason {
     pub user: Option<UserId>,
     /// What that person has to say.
     pub note: Option<String>,
+    /// The announcement of what comes in.
+    pub announcement: Option<Uuid>,
+}
+
+/// A statement that ends with whole rows of stock: `SELECT`, or the `RETURNING` of another one.
+macro_rules! stock {
+    ($before:literal, $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Stock,
+            $before
+                + " id, sku, available, reserved, low_threshold, version, threshold_version,
+                    updated_at "
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
+/// A row of stock.
+pub async fn find(connection: &mut PgConnection, sku: &Sku) -> Result<Option<Stock>> {
+    stock!("SELECT", "FROM stock WHERE sku = $1", sku.as_str()).fetch_optional(connection).await
+}
+
+/// A row of stock, kept from changing until the transaction ends.
+pub async fn lock_stock(connection: &mut PgConnection, sku: &Sku) -> Result<Option<Stock>> {
+    stock!("SELECT", "FROM stock WHERE sku = $1 FOR UPDATE", sku.as_str())
+        .fetch_optional(connection)
+        .await
 }
 
 /// Takes in units; a SKU that is not known yet becomes so. Without a threshold the old one stays.
@@ -71,14 +135,24 @@ pub async fn supply(
     quantity: i64,
     low_threshold: Option<i64>,
     reason: &Reason,
-) -> Result<Stock> {
-    let stock = sqlx::query_as!(
-        Stock,
-        "INSERT INTO stock (sku, available, low_threshold) VALUES ($1, $2, $3)
-         ON CONFLICT (sku) DO UPDATE SET available = stock.available + $2,
-             low_threshold = coalesce($3, stock.low_threshold),
-             version = stock.version + 1, updated_at = now()
-         RETURNING sku, available, reserved, low_threshold, version, updated_at",
+) -> Result<Change> {
+    // A row of nothing, so that there is one to lock; its first version is made below.
+    sqlx::query!(
+        "INSERT INTO stock (sku, available, version) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING",
+        sku.as_str(),
+    )
+    .execute(&mut *connection)
+    .await?;
+    let before = lock_stock(connection, sku).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let after = stock!(
+        "UPDATE stock SET available = available + $2,
+             threshold_version = threshold_version
+                 + CASE WHEN $3 IS DISTINCT FROM low_threshold AND $3 IS NOT NULL THEN 1 ELSE 0 END,
+             low_threshold = coalesce($3, low_threshold),
+             version = version + 1, updated_at = now()
+         WHERE sku = $1
+         RETURNING",
+        "",
         sku.as_str(),
         quantity,
         low_threshold,
@@ -86,7 +160,7 @@ pub async fn supply(
     .fetch_one(&mut *connection)
     .await?;
     note(connection, sku, Kind::Supply, quantity, reason).await?;
-    Ok(stock)
+    Ok(Change { before, after })
 }
 
 /// Corrects the available units; none when the SKU is not known.
@@ -95,21 +169,42 @@ pub async fn adjust(
     sku: &Sku,
     delta: i64,
     reason: &Reason,
-) -> Result<Option<Stock>> {
-    let stock = sqlx::query_as!(
-        Stock,
+) -> Result<Option<Change>> {
+    let Some(before) = lock_stock(connection, sku).await? else {
+        return Ok(None);
+    };
+    let after = stock!(
         "UPDATE stock SET available = available + $2, version = version + 1, updated_at = now()
          WHERE sku = $1
-         RETURNING sku, available, reserved, low_threshold, version, updated_at",
+         RETURNING",
+        "",
         sku.as_str(),
         delta,
     )
-    .fetch_optional(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    if stock.is_some() {
-        note(connection, sku, Kind::Adjustment, delta, reason).await?;
-    }
-    Ok(stock)
+    note(connection, sku, Kind::Adjustment, delta, reason).await?;
+    Ok(Some(Change { before, after }))
+}
+
+/// Sets at how many available units a SKU is low, or that it never is; its row is to be locked.
+pub async fn set_threshold(
+    connection: &mut PgConnection,
+    before: Stock,
+    low_threshold: Option<i64>,
+) -> Result<Change> {
+    let after = stock!(
+        "UPDATE stock SET low_threshold = $2, threshold_version = threshold_version + 1,
+             version = version + 1, updated_at = now()
+         WHERE sku = $1
+         RETURNING",
+        "",
+        before.sku,
+        low_threshold,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Change { before, after })
 }
 
 async fn note(
@@ -121,13 +216,15 @@ async fn note(
 ) -> Result<()> {
     sqlx::query!(
         "INSERT INTO movements
-             (sku, kind, quantity, available_delta, reserved_delta, user_id, note)
-         VALUES ($1, $2, $3, $3, 0, $4, $5)",
+             (sku, kind, quantity, available_delta, reserved_delta, user_id, note,
+              announcement_id)
+         VALUES ($1, $2, $3, $3, 0, $4, $5, $6)",
         sku.as_str(),
         kind as Kind,
         quantity,
         reason.user.map(UserId::uuid),
         reason.note,
+        reason.announcement,
     )
     .execute(connection)
     .await?;
@@ -136,11 +233,7 @@ async fn note(
 
 /// Whether the SKU has never been in stock.
 pub async fn is_unknown(connection: &mut PgConnection, sku: &Sku) -> Result<bool> {
-    let known = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM stock WHERE sku = $1) AS "known!""#,
-        sku.as_str(),
-    );
-    Ok(!known.fetch_one(connection).await?)
+    Ok(find(connection, sku).await?.is_none())
 }
 
 /// The available units of these SKUs; unknown ones are absent.
@@ -154,15 +247,21 @@ pub async fn available(
     Ok(rows.into_iter().map(|row| (row.sku, row.available)).collect())
 }
 
-/// A page of stock, by SKU.
-pub async fn list(connection: &mut PgConnection, window: &Window<String>) -> Result<Vec<Stock>> {
-    sqlx::query_as!(
-        Stock,
-        "SELECT sku, available, reserved, low_threshold, version, updated_at FROM stock
-         WHERE $1::text IS NULL OR sku > $1 ORDER BY sku LIMIT $2 OFFSET $3",
+/// A page of stock, by SKU; where `low`, of what is low alone.
+pub async fn list(
+    connection: &mut PgConnection,
+    low: bool,
+    window: &Window<String>,
+) -> Result<Vec<Stock>> {
+    stock!(
+        "SELECT",
+        "FROM stock
+         WHERE ($1::text IS NULL OR sku > $1) AND (NOT $4 OR available <= low_threshold)
+         ORDER BY sku LIMIT $2 OFFSET $3",
         window.after.as_deref(),
         window.fetch(),
         window.offset,
+        low,
     )
     .fetch_all(connection)
     .await
@@ -177,7 +276,7 @@ pub async fn movements(
     sqlx::query_as!(
         Movement,
         r#"SELECT id, kind AS "kind: Kind", quantity, available_delta, reserved_delta, order_id,
-               user_id, note, created_at
+               announcement_id, user_id, note, created_at
            FROM movements WHERE sku = $1 AND ($2::bigint IS NULL OR id < $2)
            ORDER BY id DESC LIMIT $3 OFFSET $4"#,
         sku.as_str(),

@@ -68,7 +68,7 @@ impl Orders {
             Step::ReserveAndCommit => {
                 // Lines refer to the reservation, which may not exist.
                 db::set_state(tx, order, State::Rejected).await?;
-                let shortages = db::reserve(tx, order, demand).await?;
+                let shortages = self.reserve(tx, order, demand).await?;
                 if shortages.is_empty() {
                     self.commit(tx, order).await
                 } else {
@@ -78,6 +78,20 @@ impl Orders {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Holds what the order needs, or says what there is too little of; tells what is low by it.
+    async fn reserve(
+        &self,
+        tx: &mut PgConnection,
+        order: OrderId,
+        demand: &Demand,
+    ) -> Result<Vec<Shortage>, HandlerError> {
+        let db::Reserved { shortages, low } = db::reserve(tx, order, demand).await?;
+        for event in &low {
+            self.outbox.append(tx, event).await?;
+        }
+        Ok(shortages)
     }
 
     async fn commit(&self, tx: &mut PgConnection, order: OrderId) -> Result<(), HandlerError> {
@@ -139,7 +153,7 @@ impl Handle<OrderPlaced> for Orders {
         let Some(expires_at) = db::open(tx, order_id, self.ttl).await? else {
             return Ok(());
         };
-        let shortages = db::reserve(tx, order_id, &demand).await?;
+        let shortages = self.reserve(tx, order_id, &demand).await?;
         if !shortages.is_empty() {
             db::set_state(tx, order_id, State::Rejected).await?;
             return self.reject(tx, order_id, shortages).await;

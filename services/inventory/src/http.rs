@@ -1,40 +1,65 @@
-//! The HTTP API.
+//! The HTTP API: what there is here, what moves by hand in [`moving`], when stock is low in
+//! [`threshold`], what is to come in [`announcements`].
+
+mod announcements;
+mod moving;
+mod threshold;
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
 use chrono::{DateTime, Utc};
-use contracts::{OrderId, Sku, UserId};
-use http::StatusCode;
+use contracts::Sku;
 use kit::auth::{Caller, Role};
-use kit::extract::{Json, Path, Query};
-use kit::idempotency::{Begun, IdempotencyKey, Request};
+use kit::extract::{Path, Query};
+use kit::outbox::Outbox;
 use kit::page::{Page, PageQuery};
 use kit::problem::{CONFLICT, Fields, Problem, Result};
 use kit::{openapi, postgres};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
-use utoipa::ToSchema;
+use sqlx::{PgConnection, PgPool};
 use utoipa::openapi::OpenApi;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::db::{self, Reason};
-use crate::stock::Kind;
+use crate::db;
 
 /// Most units that move at once by hand; more is a slip of the finger.
 const MAX_UNITS: i64 = 1_000_000_000;
 /// Longest note, in characters.
 const MAX_NOTE: usize = 500;
 
-fn api() -> OpenApiRouter<PgPool> {
+/// What handlers need.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) pool: PgPool,
+    pub(crate) outbox: Outbox,
+}
+
+impl Api {
+    /// Tells others when stock has become low.
+    async fn tell(&self, tx: &mut PgConnection, change: &db::Change) -> Result<()> {
+        if let Some(low) = change.low()? {
+            self.outbox.append(tx, &low).await?;
+        }
+        Ok(())
+    }
+}
+
+fn api() -> OpenApiRouter<Api> {
     let document = openapi::document("Inventory", "Stock, reservations and movements of a shop.");
     OpenApiRouter::with_openapi(document)
         .routes(routes!(list))
         .routes(routes!(show))
-        .routes(routes!(adjust))
-        .routes(routes!(supply))
-        .routes(routes!(movements))
+        .routes(routes!(moving::adjust))
+        .routes(routes!(moving::supply))
+        .routes(routes!(moving::movements))
+        .routes(routes!(threshold::show_threshold, threshold::set_threshold))
+        .routes(routes!(announcements::announce))
+        .routes(routes!(announcements::announced))
+        .routes(routes!(announcements::show_announcement))
+        .routes(routes!(announcements::receive))
+        .routes(routes!(announcements::cancel))
 }
 
 /// The document of the API.
@@ -43,8 +68,8 @@ pub(crate) fn document() -> OpenApi {
 }
 
 /// The routes of the API.
-pub(crate) fn router(pool: PgPool) -> Router {
-    api().with_state(pool).into()
+pub(crate) fn router(state: Api) -> Router {
+    api().with_state(state).into()
 }
 
 /// What everybody may know of a SKU.
@@ -72,74 +97,24 @@ struct Stock {
 
 impl From<db::Stock> for Stock {
     fn from(row: db::Stock) -> Self {
-        let db::Stock { sku, available, reserved, low_threshold, version, updated_at } = row;
+        let db::Stock { sku, available, reserved, low_threshold, version, updated_at, .. } = row;
         Self { sku, available, reserved, low_threshold, version, updated_at }
     }
-}
-
-/// Units that have moved.
-#[derive(Debug, Serialize, ToSchema)]
-struct Movement {
-    id: i64,
-    kind: Kind,
-    /// How many; negative only for adjustments.
-    quantity: i64,
-    /// What it did to the available units.
-    available_delta: i64,
-    /// What it did to the reserved units.
-    reserved_delta: i64,
-    /// The order that caused it.
-    order_id: Option<OrderId>,
-    /// The person who caused it.
-    user_id: Option<UserId>,
-    note: Option<String>,
-    created_at: DateTime<Utc>,
-}
-
-impl From<db::Movement> for Movement {
-    fn from(row: db::Movement) -> Self {
-        Self {
-            id: row.id,
-            kind: row.kind,
-            quantity: row.quantity,
-            available_delta: row.available_delta,
-            reserved_delta: row.reserved_delta,
-            order_id: row.order_id.map(Into::into),
-            user_id: row.user_id.map(Into::into),
-            note: row.note,
-            created_at: row.created_at,
-        }
-    }
-}
-
-/// A count that differs from ours.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Adjustment {
-    /// Units to add, or to take away when negative; from -1 000 000 000 to 1 000 000 000, not 0.
-    delta: i64,
-    /// Why; up to 500 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-}
-
-/// Units that came in.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Supply {
-    /// How many; from 1 to 1 000 000 000.
-    quantity: i64,
-    /// From where; up to 500 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    note: Option<String>,
-    /// From now on the stock is low at or below this many available units.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    low_threshold: Option<i64>,
 }
 
 fn check_note(fields: &mut Fields, note: Option<&str>) {
     let short = note.is_none_or(|note| note.chars().count() <= MAX_NOTE);
     fields.check(short, "/note", format!("up to {MAX_NOTE} characters"));
+}
+
+fn check_units(fields: &mut Fields, units: i64) {
+    let sane = (1..=MAX_UNITS).contains(&units);
+    fields.check(sane, "/quantity", format!("from 1 to {MAX_UNITS}"));
+}
+
+fn check_threshold(fields: &mut Fields, threshold: Option<i64>) {
+    let sane = threshold.is_none_or(|units| (0..=MAX_UNITS).contains(&units));
+    fields.check(sane, "/low_threshold", format!("from 0 to {MAX_UNITS}"));
 }
 
 /// Says how many units of a SKU can be bought.
@@ -151,18 +126,31 @@ fn check_note(fields: &mut Fields, note: Option<&str>) {
         (status = 404, body = kit::problem::Body, content_type = "application/problem+json"),
     ),
 )]
-async fn show(
-    State(pool): State<PgPool>,
-    Path(sku): Path<Sku>,
-) -> Result<axum::Json<Availability>> {
-    let found = db::available(&mut *pool.acquire().await?, &[sku.into()]).await?;
+async fn show(State(api): State<Api>, Path(sku): Path<Sku>) -> Result<axum::Json<Availability>> {
+    let found = db::available(&mut *api.pool.acquire().await?, &[sku.into()]).await?;
     let (sku, available) = found.into_iter().next().ok_or_else(|| Problem::not_found("SKU"))?;
     Ok(axum::Json(Availability { sku, available }))
 }
 
+/// Which stock to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct StockQuery {
+    /// Only what is low: at or below its threshold.
+    #[serde(default)]
+    low: bool,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// How many, 1 to 100; 20 by default.
+    limit: Option<u32>,
+    /// Number of the page, from 1, for people who type; `cursor` is faster and exact.
+    page: Option<u32>,
+}
+
 /// Lists stock by SKU, for sellers and administrators.
 #[utoipa::path(
-    get, path = "/api/v1/stock", tag = "stock", params(PageQuery),
+    get, path = "/api/v1/stock", tag = "stock", params(StockQuery),
     responses(
         (status = 200, body = Page<Stock>),
         (status = 403, body = kit::problem::Body, content_type = "application/problem+json"),
@@ -170,117 +158,16 @@ async fn show(
     security(("bearer" = [])),
 )]
 async fn list(
-    State(pool): State<PgPool>,
+    State(api): State<Api>,
     caller: Caller,
-    Query(query): Query<PageQuery>,
+    Query(query): Query<StockQuery>,
 ) -> Result<axum::Json<Page<Stock>>> {
     caller.require(Role::Seller)?;
-    let window = query.window()?;
-    let rows = db::list(&mut *pool.acquire().await?, &window).await?;
+    let StockQuery { low, cursor, limit, page } = query;
+    let window = PageQuery { cursor, limit, page }.window()?;
+    let rows = db::list(&mut *api.pool.acquire().await?, low, &window).await?;
     let stock = rows.into_iter().map(Stock::from).collect();
     Ok(axum::Json(window.page(stock, |stock| stock.sku.clone())))
-}
-
-/// Corrects the available units of a SKU, for sellers and administrators.
-#[utoipa::path(
-    post, path = "/api/v1/stock/{sku}/adjustments", tag = "stock",
-    params(("sku" = Sku, Path), ("Idempotency-Key" = String, Header)),
-    request_body = Adjustment,
-    responses(
-        (status = 201, description = "The stock afterwards", body = Stock),
-        (status = 404, body = kit::problem::Body, content_type = "application/problem+json"),
-        (status = 409, description = "There are not so many units, or too many", body = kit::problem::Body, content_type = "application/problem+json"),
-        (status = 422, body = kit::problem::Body, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = [])),
-)]
-async fn adjust(
-    State(pool): State<PgPool>,
-    caller: Caller,
-    Path(sku): Path<Sku>,
-    key: IdempotencyKey,
-    Json(body): Json<Adjustment>,
-) -> Result<Response> {
-    caller.require(Role::Seller)?;
-    let mut fields = Fields::default();
-    let sane = body.delta != 0 && body.delta.unsigned_abs() <= MAX_UNITS.unsigned_abs();
-    fields.check(sane, "/delta", format!("from -{MAX_UNITS} to {MAX_UNITS}, not 0"));
-    check_note(&mut fields, body.note.as_deref());
-    fields.finish()?;
-    let request = Request::new(caller.user_id, key, &format!("adjust {sku}"), &body)?;
-    let mut tx = match request.begin(&pool).await? {
-        Begun::New(tx) => tx,
-        Begun::Done(answer) => return Ok(answer),
-    };
-    let reason = Reason { user: Some(caller.user_id), note: body.note };
-    let stock = db::adjust(&mut tx, &sku, body.delta, &reason).await.map_err(out_of_range)?;
-    let stock = Stock::from(stock.ok_or_else(|| Problem::not_found("SKU"))?);
-    request.finish(tx, StatusCode::CREATED, &stock).await
-}
-
-/// Takes in units of a SKU, new or known, for sellers and administrators.
-#[utoipa::path(
-    post, path = "/api/v1/stock/{sku}/supplies", tag = "stock",
-    params(("sku" = Sku, Path), ("Idempotency-Key" = String, Header)),
-    request_body = Supply,
-    responses(
-        (status = 201, description = "The stock afterwards", body = Stock),
-        (status = 409, description = "There would be too many units", body = kit::problem::Body, content_type = "application/problem+json"),
-        (status = 422, body = kit::problem::Body, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = [])),
-)]
-async fn supply(
-    State(pool): State<PgPool>,
-    caller: Caller,
-    Path(sku): Path<Sku>,
-    key: IdempotencyKey,
-    Json(body): Json<Supply>,
-) -> Result<Response> {
-    caller.require(Role::Seller)?;
-    let mut fields = Fields::default();
-    let units = 1..=MAX_UNITS;
-    fields.check(units.contains(&body.quantity), "/quantity", format!("from 1 to {MAX_UNITS}"));
-    let threshold = body.low_threshold.is_none_or(|units| (0..=MAX_UNITS).contains(&units));
-    fields.check(threshold, "/low_threshold", format!("from 0 to {MAX_UNITS}"));
-    check_note(&mut fields, body.note.as_deref());
-    fields.finish()?;
-    let request = Request::new(caller.user_id, key, &format!("supply {sku}"), &body)?;
-    let mut tx = match request.begin(&pool).await? {
-        Begun::New(tx) => tx,
-        Begun::Done(answer) => return Ok(answer),
-    };
-    let reason = Reason { user: Some(caller.user_id), note: body.note };
-    let stock = db::supply(&mut tx, &sku, body.quantity, body.low_threshold, &reason).await;
-    let stock = Stock::from(stock.map_err(out_of_range)?);
-    request.finish(tx, StatusCode::CREATED, &stock).await
-}
-
-/// Lists what has moved of a SKU, the latest first, for administrators.
-#[utoipa::path(
-    get, path = "/api/v1/stock/{sku}/movements", tag = "stock",
-    params(("sku" = Sku, Path), PageQuery),
-    responses(
-        (status = 200, body = Page<Movement>),
-        (status = 404, body = kit::problem::Body, content_type = "application/problem+json"),
-    ),
-    security(("bearer" = [])),
-)]
-async fn movements(
-    State(pool): State<PgPool>,
-    caller: Caller,
-    Path(sku): Path<Sku>,
-    Query(query): Query<PageQuery>,
-) -> Result<axum::Json<Page<Movement>>> {
-    caller.require(Role::Admin)?;
-    let window = query.window()?;
-    let mut connection = pool.acquire().await?;
-    if db::is_unknown(&mut connection, &sku).await? {
-        return Err(Problem::not_found("SKU"));
-    }
-    let rows = db::movements(&mut connection, &sku, &window).await?;
-    let movements = rows.into_iter().map(Movement::from).collect();
-    Ok(axum::Json(window.page(movements, |movement: &Movement| movement.id)))
 }
 
 fn out_of_range(error: sqlx::Error) -> Problem {

@@ -1,6 +1,7 @@
 //! Inventory: what is in stock, what is held for whom, and how it came to be so. No unit is sold
 //! twice, and none is held for ever.
 
+pub mod announcement;
 pub mod db;
 pub mod events;
 mod grpc;
@@ -20,6 +21,7 @@ use kit::{App, Common, OwnCommand, Service, StartError, dead_letters, postgres};
 use sqlx::migrate::Migrator;
 
 use crate::events::Orders;
+use crate::http::Api;
 
 /// How long stock is held for an order unless configured otherwise: half an hour.
 const RESERVATION_TTL_SECONDS: NonZeroU32 = NonZeroU32::new(30 * 60).expect("it is not 0");
@@ -76,10 +78,11 @@ impl Service for Inventory {
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
         let sweeper = sweeper::run(pool.clone(), outbox.clone(), stop.clone());
+        let api = Api { pool: pool.clone(), outbox: outbox.clone() };
         let relay = outbox.relay(pool.clone(), producer, stop);
         Ok(app
             .database(&pool)
-            .http(http::router(pool.clone()))
+            .http(http::router(api))
             .grpc(grpc::routes(pool))
             .task("events", subscription.run())
             .task("sweeper", async {
@@ -98,7 +101,7 @@ impl Service for Inventory {
         for product in contracts::demo::products() {
             let sku = product.sku.parse()?;
             if db::is_unknown(&mut tx, &sku).await? {
-                let reason = db::Reason { user: None, note: Some("demo".to_owned()) };
+                let reason = db::Reason { note: Some("demo".to_owned()), ..db::Reason::default() };
                 db::supply(&mut tx, &sku, product.stock, None, &reason).await?;
             }
         }

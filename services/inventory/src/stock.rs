@@ -59,6 +59,14 @@ impl Levels {
     }
 }
 
+/// The threshold that the available units have come down to, if they were above it before or it was
+/// below them; none where the stock is not low, or was so already. Each side is the available units
+/// and the threshold, which a SKU need not have.
+pub fn falls_low(before: (i64, Option<i64>), after: (i64, Option<i64>)) -> Option<i64> {
+    let low = |(available, threshold): (i64, Option<i64>)| threshold.filter(|at| available <= *at);
+    low(after).filter(|_| low(before).is_none())
+}
+
 /// How far the reservation of an order has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
@@ -191,6 +199,16 @@ mod tests {
         assert_eq!(levels.after(Kind::Adjustment, -6), None);
         assert_eq!(levels.after(Kind::Supply, i64::MAX), None);
         assert_eq!(levels.after(Kind::Adjustment, i64::MIN), None);
+    }
+
+    #[test]
+    fn stock_becomes_low_when_the_line_is_crossed_whichever_has_moved() {
+        assert_eq!(falls_low((6, Some(5)), (5, Some(5))), Some(5));
+        assert_eq!(falls_low((5, Some(5)), (4, Some(5))), None, "it was low already");
+        assert_eq!(falls_low((9, Some(5)), (6, Some(5))), None);
+        assert_eq!(falls_low((4, Some(5)), (9, Some(5))), None, "it is no more");
+        assert_eq!(falls_low((4, None), (4, Some(5))), Some(5));
+        assert_eq!(falls_low((4, Some(5)), (4, None)), None);
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use contracts::OrderId;
-use contracts::events::Shortage;
+use contracts::events::{Shortage, StockLow};
 use sqlx::PgConnection;
 
-use super::Result;
+use super::{Result, low};
 use crate::stock::{Demand, Kind, State};
 
 /// Begins the reservation of an order and says until when it lasts; none when the order is known,
@@ -80,6 +80,15 @@ pub async fn close(connection: &mut PgConnection, order: OrderId) -> Result<()> 
     Ok(())
 }
 
+/// What became of an order's demand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reserved {
+    /// What there is too little of; nothing is held if there is any.
+    pub shortages: Vec<Shortage>,
+    /// What has become low by it.
+    pub low: Vec<StockLow>,
+}
+
 /// Holds everything that the order needs, or nothing and says what there is too little of.
 ///
 /// One statement checks and updates: `locked` sees each row as it is once nobody else holds it,
@@ -90,13 +99,14 @@ pub async fn reserve(
     connection: &mut PgConnection,
     order: OrderId,
     demand: &Demand,
-) -> Result<Vec<Shortage>> {
+) -> Result<Reserved> {
     let (skus, quantities) = demand.columns();
     let rows = sqlx::query!(
         r#"WITH wanted AS MATERIALIZED (
             SELECT sku, quantity FROM unnest($2::text[], $3::bigint[]) AS line (sku, quantity)
         ), locked AS MATERIALIZED (
-            SELECT stock.sku, stock.available, stock.reserved, wanted.quantity
+            SELECT stock.id, stock.sku, stock.available, stock.reserved, stock.low_threshold,
+                wanted.quantity
             FROM stock JOIN wanted USING (sku) ORDER BY stock.sku FOR UPDATE OF stock
         ), short AS MATERIALIZED (
             SELECT sku, wanted.quantity, coalesce(locked.available, 0) AS available
@@ -107,7 +117,8 @@ pub async fn reserve(
                 reserved = locked.reserved + locked.quantity,
                 version = version + 1, updated_at = now()
             FROM locked WHERE stock.sku = locked.sku AND NOT EXISTS (SELECT FROM short)
-            RETURNING stock.sku, locked.quantity
+            RETURNING locked.id, stock.sku, locked.quantity, locked.low_threshold,
+                locked.available AS before, stock.available AS after
         ), held AS (
             INSERT INTO reservation_lines (order_id, sku, quantity)
             SELECT $1, sku, quantity FROM taken
@@ -116,21 +127,30 @@ pub async fn reserve(
             INSERT INTO movements (sku, kind, quantity, available_delta, reserved_delta, order_id)
             SELECT sku, 'reserve', quantity, -quantity, quantity, $1 FROM taken
         )
-        SELECT sku AS "sku!", quantity AS "quantity!", available AS "available!"
-        FROM short ORDER BY sku"#,
+        SELECT sku AS "sku!", quantity AS "quantity!", available AS "available!",
+            NULL::uuid AS "id?", NULL::bigint AS "threshold?"
+        FROM short
+        UNION ALL
+        SELECT sku, quantity, after, id, low_threshold FROM taken
+        WHERE before > low_threshold AND after <= low_threshold
+        ORDER BY 1"#,
         order.uuid(),
         &skus,
         &quantities,
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let sku = row.sku.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            let requested = u32::try_from(row.quantity).unwrap_or(u32::MAX);
-            Ok(Shortage { sku, requested, available: row.available })
-        })
-        .collect()
+    let mut reserved = Reserved::default();
+    for row in rows {
+        if let Some((id, threshold)) = row.id.zip(row.threshold) {
+            reserved.low.push(low(id.into(), &row.sku, row.available, threshold)?);
+            continue;
+        }
+        let sku = row.sku.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let requested = u32::try_from(row.quantity).unwrap_or(u32::MAX);
+        reserved.shortages.push(Shortage { sku, requested, available: row.available });
+    }
+    Ok(reserved)
 }
 
 /// Moves all units of an order's lines at once.

@@ -17,9 +17,9 @@ async fn reserve(pool: PgPool, order: Order) -> bool {
     let mut tx = pool.begin().await.unwrap();
     let demand = Demand::of(&order.placed().lines).unwrap();
     db::open(&mut tx, order.id, Duration::from_mins(1)).await.unwrap();
-    let shortages = db::reserve(&mut tx, order.id, &demand).await.unwrap();
+    let reserved = db::reserve(&mut tx, order.id, &demand).await.unwrap();
     tx.commit().await.unwrap();
-    shortages.is_empty()
+    reserved.shortages.is_empty()
 }
 
 /// All fifty have begun, and wait for the same row with a snapshot in which there are ten units.

@@ -52,7 +52,7 @@ async fn perform(tx: &mut PgConnection, orders: &mut [Order], op: Op) -> sqlx::R
             let order = &orders[at];
             let demand = Demand::of(&order.placed().lines).unwrap();
             db::open(tx, order.id, Duration::from_mins(1)).await?;
-            if !db::reserve(tx, order.id, &demand).await?.is_empty() {
+            if !db::reserve(tx, order.id, &demand).await?.shortages.is_empty() {
                 db::set_state(tx, order.id, State::Rejected).await?;
             }
         }

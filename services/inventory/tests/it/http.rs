@@ -9,33 +9,42 @@ use uuid::Uuid;
 
 use crate::world::{levels, supply};
 
-struct Shop {
-    running: Running,
-    user: UserId,
+/// A running service, and somebody who calls it.
+pub(crate) struct Shop {
+    pub(crate) running: Running,
+    pub(crate) user: UserId,
 }
 
 impl Shop {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self { running: Running::start::<Inventory>(&[]).await, user: UserId::new() }
     }
 
-    async fn get(&self, role: Role, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, role: Role, path: &str) -> (u16, Value) {
         let request = self.running.request_as(self.user, &[role], "GET", path);
         answer(request).await
     }
 
-    async fn post(&self, role: Role, path: &str, key: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn post(
+        &self,
+        role: Role,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> (u16, Value) {
         let request = self.running.request_as(self.user, &[role], "POST", path);
         answer(request.header("Idempotency-Key", key).json(body)).await
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+/// What a request is answered with: status and JSON.
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     let answer = request.send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-fn key() -> String {
+/// A new `Idempotency-Key`.
+pub(crate) fn key() -> String {
     Uuid::now_v7().to_string()
 }
 

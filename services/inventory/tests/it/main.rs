@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod announcements;
 mod concurrency;
 mod grpc;
 mod history;
 mod http;
+mod low;
 mod orders;
 mod sweeper;
 mod world;

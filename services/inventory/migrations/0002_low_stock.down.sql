@@ -1,0 +1,1 @@
+ALTER TABLE stock DROP COLUMN threshold_version, DROP COLUMN id;

@@ -1,0 +1,2 @@
+ALTER TABLE movements DROP COLUMN announcement_id;
+DROP TABLE announcements;
