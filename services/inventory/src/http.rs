@@ -48,7 +48,7 @@ impl Api {
 
 fn api() -> OpenApiRouter<Api> {
     let document = openapi::document("Inventory", "Stock, reservations and movements of a shop.");
-    OpenApiRouter::with_openapi(document)
+    OpenApiRouter::with_openapi(openapi::with_schema::<Sku>(document))
         .routes(routes!(list))
         .routes(routes!(show))
         .routes(routes!(moving::adjust))

@@ -1,5 +1,6 @@
 //! The part of every service's OpenAPI document that is the same.
 
+use utoipa::ToSchema;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
 
@@ -24,4 +25,11 @@ pub fn document(title: &str, description: &str) -> OpenApi {
             ComponentsBuilder::new().security_scheme(BEARER, SecurityScheme::Http(bearer)).build(),
         ))
         .build()
+}
+
+/// Adds the schema of a type that nothing but parameters refers to: those of bodies come by themselves.
+pub fn with_schema<T: ToSchema>(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_default();
+    components.schemas.insert(T::name().into_owned(), T::schema());
+    document
 }
