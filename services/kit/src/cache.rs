@@ -11,7 +11,7 @@
 //! Versions are numbers that only grow: that of a row, or, where a value is made of many rows, that
 //! of the transaction (see the order service).
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

@@ -1,0 +1,4 @@
+//! What the services share, against real engines.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod cache;
