@@ -4,6 +4,8 @@ const status = document.querySelector("[role=status]");
 const token = location.hash.slice(1);
 // Who looks at the history later does not find it there.
 history.replaceState(null, "", location.pathname);
+// The link of another letter, followed while this page is open.
+addEventListener("hashchange", () => location.reload());
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
