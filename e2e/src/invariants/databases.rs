@@ -19,7 +19,7 @@ pub struct Databases {
 }
 
 /// Services that write or hear of events.
-pub(super) const SERVICES: [&str; 7] =
+const SERVICES: [&str; 7] =
     ["user", "catalog", "order", "payment", "inventory", "review", "notification"];
 
 impl Databases {

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Result;
 use uuid::Uuid;
 
-use super::databases::SERVICES;
 use super::{Databases, Findings};
 
 /// Events that are compared: so old that they have been told, so young that nobody has forgotten them.
@@ -68,7 +67,7 @@ pub(super) async fn check(databases: &Databases, findings: &mut Findings) -> Res
         }
     }
     let known: HashMap<Uuid, &str> = events.iter().map(|(id, name)| (*id, name.as_str())).collect();
-    for service in SERVICES.into_iter().filter(|s| databases.services().any(|there| there == *s)) {
+    for service in databases.services() {
         let mut snapshot = databases.snapshot(service).await?;
         let inbox: Vec<Uuid> = sqlx::query_scalar("SELECT event_id FROM inbox WHERE consumer = $1")
             .bind(service)

@@ -53,11 +53,11 @@ pub const fn command(run: fn(Env) -> BoxFuture<'static, Result<String, StartErro
 
 /// What has become of a service's dead letters.
 #[derive(Debug, Default)]
-pub struct Replayed {
+struct Replayed {
     /// They have taken effect.
-    pub done: usize,
+    done: usize,
     /// They are dead letters still: which, and why.
-    pub failed: Vec<(Option<EventId>, String)>,
+    failed: Vec<(Option<EventId>, String)>,
 }
 
 impl fmt::Display for Replayed {
@@ -78,9 +78,9 @@ pub async fn replay(
     process: &impl Process,
 ) -> Result<String, StartError> {
     let producer = Producer::new(settings, consumer)?;
-    let letters = Letters::open(settings, consumer, process)?;
-    let (mut replayed, mut left) = (Replayed::default(), letters.ends.clone());
-    while !left.is_empty() {
+    let mut letters = Letters::open(settings, consumer, process)?;
+    let mut replayed = Replayed::default();
+    while !letters.ends.is_empty() {
         let next = tokio::time::timeout(PATIENCE, letters.consumer.recv()).await;
         let message = next.map_err(|_| "Kafka sends no letters")??.detach();
         if header(&message, CONSUMER) == Some(consumer) {
@@ -93,10 +93,6 @@ pub async fn replay(
             }
         }
         letters.settle(&message)?;
-        let place = (message.topic().to_owned(), message.partition());
-        if left.get(&place).is_some_and(|end| message.offset() + 1 >= *end) {
-            left.remove(&place);
-        }
     }
     if replayed.failed.is_empty() {
         Ok(replayed.to_string())
@@ -129,7 +125,7 @@ fn header<'m>(message: &'m OwnedMessage, name: &str) -> Option<&'m str> {
 /// The letters that there are now, behind those of the last replay.
 struct Letters {
     consumer: StreamConsumer,
-    /// Where each partition that has any ends.
+    /// Where each partition ends that has any left.
     ends: HashMap<(String, i32), i64>,
 }
 
@@ -167,11 +163,15 @@ impl Letters {
         Ok(Self { consumer: stream, ends })
     }
 
-    /// The next replay begins behind this letter.
-    fn settle(&self, message: &OwnedMessage) -> Result<(), KafkaError> {
+    /// This letter is done with: the next replay begins behind it.
+    fn settle(&mut self, message: &OwnedMessage) -> Result<(), KafkaError> {
+        let (topic, partition, next) = (message.topic(), message.partition(), message.offset() + 1);
         let mut place = TopicPartitionList::new();
-        let next = Offset::Offset(message.offset() + 1);
-        place.add_partition_offset(message.topic(), message.partition(), next)?;
-        self.consumer.commit(&place, CommitMode::Sync)
+        place.add_partition_offset(topic, partition, Offset::Offset(next))?;
+        self.consumer.commit(&place, CommitMode::Sync)?;
+        self.ends.retain(|(of, number), end| {
+            (of.as_str(), *number) != (topic, partition) || next < *end
+        });
+        Ok(())
     }
 }
