@@ -80,6 +80,7 @@ fn message(product: &product::Product) -> Product {
         seller_id: product.seller_id.to_string(),
         category: product.category.clone(),
         on_sale: product.on_sale,
+        variants: Vec::new(),
         document: serde_json::to_string(product).expect("products are plain values"),
     }
 }

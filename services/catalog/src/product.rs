@@ -85,6 +85,7 @@ impl Product {
             name: self.name.clone(),
             price: self.price,
             seller_id: self.seller_id,
+            variants: Vec::new(),
         }
     }
 
@@ -96,6 +97,8 @@ impl Product {
             name: self.name.clone(),
             price: self.price,
             on_sale: self.on_sale,
+            seller_id: Some(self.seller_id),
+            variants: Vec::new(),
         }
     }
 }

@@ -16,7 +16,7 @@ pub enum Aggregate {
     /// An order; key: order id.
     Order,
     /// The reservation of an order's lines; key: order id. Also what there is of a SKU; key: stock
-    /// id. A key has only to keep the order of what belongs together, and consumers go by the type,
+    /// id. Also whether a product can be deleted; key: product id. A key has only to keep the order of what belongs together, and consumers go by the type,
     /// so that the latter needs no topic of its own, which every shop's broker would have to hold.
     Stock,
     /// The payment of an order; key: order id.

@@ -116,7 +116,7 @@ impl Handle<PaymentRefunded> for Saga {
         tx: &mut PgConnection,
         delivery: &Delivery<PaymentRefunded>,
     ) -> Result<(), HandlerError> {
-        let PaymentRefunded { order_id, payment_id, amount } = delivery.event;
+        let PaymentRefunded { order_id, payment_id, amount, .. } = delivery.event;
         let order = locked(tx, order_id).await?;
         if !order.state.has_ended() {
             // Staff may give money back for an order that lives on; that does not move it.

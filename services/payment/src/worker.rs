@@ -143,7 +143,12 @@ impl Worker {
         match call {
             Ok(Refund::Done { reference }) => {
                 let mut tx = self.pool.begin().await?;
-                let event = PaymentRefunded { order_id, payment_id, amount: due.amount };
+                let event = PaymentRefunded {
+                    order_id,
+                    payment_id,
+                    amount: due.amount,
+                    refunded_total: None,
+                };
                 let new = db::finish_refund(&mut tx, due.id, &reference).await?;
                 self.tell(tx, new, &due.provider, Outcome::Refunded, &event).await
             }

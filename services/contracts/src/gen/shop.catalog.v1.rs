@@ -24,7 +24,7 @@ pub struct Money {
     #[prost(string, tag = "2")]
     pub currency: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Product {
     /// UUID
     #[prost(string, tag = "1")]
@@ -48,6 +48,19 @@ pub struct Product {
     /// The product as the catalog's own HTTP API shows it, in JSON.
     #[prost(string, tag = "9")]
     pub document: ::prost::alloc::string::String,
+    /// Kinds of it that are in stock by themselves; none: the product is sold as it is.
+    #[prost(message, repeated, tag = "10")]
+    pub variants: ::prost::alloc::vec::Vec<Variant>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Variant {
+    #[prost(string, tag = "1")]
+    pub sku: ::prost::alloc::string::String,
+    /// what sets it apart, for people
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub price: ::core::option::Option<Money>,
 }
 /// Generated client implementations.
 pub mod catalog_client {

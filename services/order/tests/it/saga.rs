@@ -88,7 +88,9 @@ async fn money_for_an_ended_order_goes_back() {
     assert_eq!((told.user_id, told.amount), (world.user, total()));
 
     let (order_id, payment_id, amount) = (id, capture.payment_id, total());
-    world.tell_thrice(&PaymentRefunded { order_id, payment_id, amount }).await;
+    world
+        .tell_thrice(&PaymentRefunded { order_id, payment_id, amount, refunded_total: None })
+        .await;
     assert_eq!(world.reaches(id, "cancelled").await["payment"], "refunded");
     let wanted = ["placed", "reserved", "cancelled", "refund_requested", "refunded"];
     assert_eq!(world.history(id).await, wanted);
@@ -111,7 +113,9 @@ async fn a_paid_order_whose_stock_is_gone_is_rejected_and_its_money_goes_back() 
     assert_eq!((told.user_id, told.amount), (world.user, total()));
 
     let (order_id, payment_id, amount) = (id, capture.payment_id, total());
-    world.tell_thrice(&PaymentRefunded { order_id, payment_id, amount }).await;
+    world
+        .tell_thrice(&PaymentRefunded { order_id, payment_id, amount, refunded_total: None })
+        .await;
     assert_eq!(world.reaches(id, "rejected").await["payment"], "refunded");
     assert_eq!(world.history(id).await, ["placed", "reserved", "paid", "rejected", "refunded"]);
     let told = ["placed", "reserved", "paid", "rejected", "refund_requested"];
@@ -175,7 +179,9 @@ async fn contradictions_are_refused_and_leave_no_trace() {
 
     // A refund that staff have made for an order that lives on changes nothing about it.
     let (order_id, payment_id) = (paid, PaymentId::new());
-    world.tell_thrice(&PaymentRefunded { order_id, payment_id, amount: cheap }).await;
+    world
+        .tell_thrice(&PaymentRefunded { order_id, payment_id, amount: cheap, refunded_total: None })
+        .await;
     assert_eq!(world.history(paid).await, ["placed", "reserved", "paid"]);
 }
 

@@ -1,0 +1,56 @@
+//! Money that came, did not come, or went back.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{OrderId, PaymentId, UserId};
+use crate::money::Money;
+
+/// The order's total was charged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentCaptured {
+    /// The order.
+    pub order_id: OrderId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What was charged.
+    pub amount: Money,
+}
+
+/// Nothing was charged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentFailed {
+    /// The order.
+    pub order_id: OrderId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The provider's reason, fit to be shown, e.g. `card_declined`.
+    pub reason: String,
+}
+
+/// Money went back to the shopper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentRefunded {
+    /// The order.
+    pub order_id: OrderId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What was given back.
+    pub amount: Money,
+    /// What was given back of this payment in all, this time included; absent in events from before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunded_total: Option<Money>,
+}
+
+/// The provider wants the shopper to do something before it charges, such as to confirm at their bank.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentActionRequired {
+    /// The order.
+    pub order_id: OrderId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// Who pays.
+    pub user_id: UserId,
+    /// Where the shopper does it.
+    pub url: String,
+}
