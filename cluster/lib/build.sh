@@ -118,7 +118,7 @@ collect_definitions() {
   need_go
   mkdir -p "$DEFINITIONS"
   copy_definitions "github.com/prometheus-operator/prometheus-operator@$PROMETHEUS_OPERATOR" example/prometheus-operator-crd \
-    monitoring.coreos.com servicemonitors
+    monitoring.coreos.com servicemonitors prometheusrules
   copy_definitions "sigs.k8s.io/gateway-api@$GATEWAY_API" config/crd/standard gateway.networking.k8s.io gateways httproutes
 }
 
