@@ -23,6 +23,7 @@ const CONSUMERS: [(&str, &[&str]); 4] = [
         &[
             "stock.reserved",
             "stock.rejected",
+            "stock.released",
             "payment.captured",
             "payment.failed",
             "payment.refunded",

@@ -108,6 +108,13 @@ fn settled(order: &Order, payment: Option<&Payment>, findings: &mut Findings) {
             findings.violation(3, order.culprit(), "not charged its total");
         }
     }
+    // The order hears of it a moment later.
+    if let Some(payment) = captured
+        && order.refunded > payment.returned
+    {
+        let text = format!("says {} went back, and {} did", order.refunded, payment.returned);
+        findings.violation(3, order.culprit(), text);
+    }
     if order.has_ended()
         && let Some(payment) = captured
         && payment.returned != payment.amount

@@ -22,6 +22,7 @@ struct Row {
     reason: Option<Reason>,
     reason_detail: Option<String>,
     total: i64,
+    refunded: i64,
     currency: String,
     lines: Json<Vec<OrderLine>>,
     payment_token: String,
@@ -47,6 +48,7 @@ impl TryFrom<Row> for Order {
             reason_detail: row.reason_detail,
             lines: row.lines.0,
             total: Money::new(row.total, currency),
+            refunded: Money::new(row.refunded, currency),
             payment_token: row.payment_token.parse().map_err(|error: TokenError| decode(error))?,
             payment_id: row.payment_id.map(Into::into),
             expires_at: row.expires_at,
@@ -68,7 +70,7 @@ macro_rules! select_orders {
             Row,
             r#"SELECT id, user_id, state AS "state: State", payment AS "payment: Payment",
                    fulfilment AS "fulfilment: Fulfilment", reason AS "reason: Reason",
-                   reason_detail, total, currency, lines AS "lines: Json<Vec<OrderLine>>",
+                   reason_detail, total, refunded, currency, lines AS "lines: Json<Vec<OrderLine>>",
                    payment_token, payment_id, expires_at, version, created_at, updated_at
                FROM orders "# + $rest,
             $($argument),+
@@ -77,11 +79,13 @@ macro_rules! select_orders {
 }
 
 mod rebuild;
-// Below the macro, which it uses.
+// Below the macro, which they use.
+mod reminders;
 mod search;
 mod version;
 
 pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
+pub use reminders::{lock_unsettled, remember};
 pub use search::search;
 pub use version::{settled, transaction};
 
@@ -167,15 +171,17 @@ pub async fn append(
 pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<bool, sqlx::Error> {
     let stored = sqlx::query!(
         "INSERT INTO orders (id, user_id, state, payment, fulfilment, reason, reason_detail, total,
-             currency, lines, payment_token, payment_id, expires_at, version, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             currency, lines, payment_token, payment_id, expires_at, version, created_at, updated_at,
+             refunded)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          ON CONFLICT (id) DO UPDATE SET user_id = excluded.user_id, state = excluded.state,
              payment = excluded.payment, fulfilment = excluded.fulfilment,
              reason = excluded.reason, reason_detail = excluded.reason_detail,
              total = excluded.total, currency = excluded.currency, lines = excluded.lines,
              payment_token = excluded.payment_token, payment_id = excluded.payment_id,
              expires_at = excluded.expires_at, version = excluded.version,
-             created_at = excluded.created_at, updated_at = excluded.updated_at
+             created_at = excluded.created_at, updated_at = excluded.updated_at,
+             refunded = excluded.refunded
          WHERE (orders.*) IS DISTINCT FROM (excluded.*)",
         order.id.uuid(),
         order.user_id.uuid(),
@@ -193,6 +199,7 @@ pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<bool,
         order.version,
         order.created_at,
         order.updated_at,
+        order.refunded.amount,
     )
     .execute(connection)
     .await?;
@@ -218,7 +225,7 @@ fn event(name: &str, payload: &Value) -> Result<Event, sqlx::Error> {
     serde_json::from_value(json!({ "type": name, "payload": payload })).map_err(decode)
 }
 
-/// Whether a delivered order of this user has this product.
+/// Whether an order of this user with this product was delivered, whatever became of it then.
 pub async fn has_received(
     connection: &mut PgConnection,
     user: UserId,
@@ -226,7 +233,8 @@ pub async fn has_received(
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (
-               SELECT FROM orders WHERE user_id = $1 AND state = 'delivered' AND lines @> $2
+               SELECT FROM orders WHERE user_id = $1 AND state IN ('delivered', 'returning', 'returned')
+                   AND lines @> $2
            ) AS "received!""#,
         user.uuid(),
         json!([{ "product_id": product }]),

@@ -34,12 +34,18 @@ words! {
         Shipped,
         /// Arrived.
         Delivered,
+        /// Given up after it was paid; money and goods are on their way back.
+        Cancelling,
         /// Given up by the shopper, by staff, or because payment was declined.
         Cancelled,
         /// Not paid in time.
         Expired,
         /// Stock could not serve it.
         Rejected,
+        /// The shopper sends it back.
+        Returning,
+        /// It came back, and so did the money.
+        Returned,
     }
 
     /// Where the money is.
@@ -50,8 +56,10 @@ words! {
         Captured,
         /// The provider has refused.
         Declined,
-        /// It was taken for an order that has ended, and is to go back.
+        /// All that the shop still has of it is to go back.
         RefundRequested,
+        /// A part of it went back.
+        PartiallyRefunded,
         /// It went back.
         Refunded,
     }
@@ -68,6 +76,12 @@ words! {
         Delivered,
         /// Were held, and are for sale again.
         Released,
+        /// The shopper sends them back.
+        Returning,
+        /// They came back, and are to be put into stock.
+        Received,
+        /// They came back, and are for sale again.
+        Returned,
     }
 
     /// Why an order has ended without goods.
@@ -132,6 +146,13 @@ pub enum Event {
     },
     /// The order was not paid in time.
     Expired {},
+    /// A paid order was given up: its money and its goods are to go back.
+    CancelRequested {
+        /// Why.
+        reason: CancelReason,
+    },
+    /// What had been taken from stock for it, or was held, can be sold again.
+    Restocked {},
     /// Money was taken though the order had ended.
     RefundRequested {
         /// The payment.
@@ -139,17 +160,32 @@ pub enum Event {
         /// What was taken.
         amount: Money,
     },
-    /// That money went back.
+    /// Money went back.
     Refunded {
         /// The payment.
         payment_id: PaymentId,
         /// What went back.
         amount: Money,
+        /// What went back of the payment in all, this time included; absent in older events.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total: Option<Money>,
     },
     /// The goods have left.
     Shipped {},
     /// The goods have arrived.
     Delivered {},
+    /// The shopper wants to send the goods back.
+    ReturnRequested {
+        /// Why, in the shopper's words.
+        reason: Option<String>,
+    },
+    /// The goods stay with the shopper.
+    ReturnRefused {
+        /// Why, fit to be shown.
+        reason: String,
+    },
+    /// The goods have come back: they are to be put into stock, and the money is to go back.
+    ReturnReceived {},
 }
 
 impl Event {
@@ -162,10 +198,28 @@ impl Event {
             Self::Paid { .. } => "paid",
             Self::Cancelled { .. } => "cancelled",
             Self::Expired {} => "expired",
+            Self::CancelRequested { .. } => "cancel_requested",
+            Self::Restocked {} => "restocked",
             Self::RefundRequested { .. } => "refund_requested",
             Self::Refunded { .. } => "refunded",
             Self::Shipped {} => "shipped",
             Self::Delivered {} => "delivered",
+            Self::ReturnRequested { .. } => "return_requested",
+            Self::ReturnRefused { .. } => "return_refused",
+            Self::ReturnReceived {} => "return_received",
+        }
+    }
+}
+
+impl Event {
+    /// How people say that it cannot happen: an order cannot be …
+    pub fn participle(&self) -> &'static str {
+        match self {
+            Self::CancelRequested { .. } => "cancelled",
+            Self::ReturnRequested { .. } => "sent back",
+            Self::ReturnRefused { .. } => "refused to be taken back",
+            Self::ReturnReceived {} => "taken back",
+            _ => self.name(),
         }
     }
 }
@@ -179,10 +233,26 @@ impl State {
             Self::Paid => "paid",
             Self::Shipped => "shipped",
             Self::Delivered => "delivered",
+            Self::Cancelling => "cancelling",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
             Self::Rejected => "rejected",
+            Self::Returning => "returning",
+            Self::Returned => "returned",
         }
+    }
+
+    /// Whether money was taken, and the goods were or are the shopper's.
+    pub fn was_paid(self) -> bool {
+        matches!(
+            self,
+            Self::Paid
+                | Self::Shipped
+                | Self::Delivered
+                | Self::Cancelling
+                | Self::Returning
+                | Self::Returned
+        )
     }
 
     /// Whether the order has ended without goods.

@@ -4,14 +4,15 @@
 
 use contracts::OrderId;
 use contracts::events::{
-    CancelReason, PaymentCaptured, PaymentFailed, PaymentRefunded, StockRejected, StockReserved,
+    CancelReason, PaymentCaptured, PaymentFailed, PaymentRefunded, StockRejected, StockReleased,
+    StockReserved,
 };
 use kit::inbox::{Delivery, Handle, Inbox};
 use kit::subscription::HandlerError;
 use sqlx::{PgConnection, PgPool};
 
 use crate::db;
-use crate::event::Event;
+use crate::event::{Event, State};
 use crate::order::Order;
 use crate::saga::Saga;
 
@@ -21,6 +22,7 @@ impl Saga {
         Inbox::new(consumer, pool)
             .on::<StockReserved>(self.clone())
             .on::<StockRejected>(self.clone())
+            .on::<StockReleased>(self.clone())
             .on::<PaymentCaptured>(self.clone())
             .on::<PaymentFailed>(self.clone())
             .on::<PaymentRefunded>(self)
@@ -62,8 +64,29 @@ impl Handle<StockRejected> for Saga {
             // Nothing is held, and nothing more is to happen.
             return Ok(());
         }
-        let event = Event::Rejected { shortages: delivery.event.shortages.clone() };
+        let event = if order.state == State::Cancelling {
+            // The reservation had run out and the units were sold: there is nothing to put back.
+            Event::Restocked {}
+        } else {
+            Event::Rejected { shortages: delivery.event.shortages.clone() }
+        };
         self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        Ok(())
+    }
+}
+
+impl Handle<StockReleased> for Saga {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<StockReleased>,
+    ) -> Result<(), HandlerError> {
+        let order = locked(tx, delivery.event.order_id).await?;
+        // A hold that has run out says nothing of goods that an order gives back; and what an order gives
+        // up before it is paid, nobody waits for.
+        if !delivery.event.expired && order.awaits_goods() {
+            self.advance(tx, Some(&order), &Event::Restocked {}, Some(delivery.id)).await?;
+        }
         Ok(())
     }
 }
@@ -116,14 +139,10 @@ impl Handle<PaymentRefunded> for Saga {
         tx: &mut PgConnection,
         delivery: &Delivery<PaymentRefunded>,
     ) -> Result<(), HandlerError> {
-        let PaymentRefunded { order_id, payment_id, amount, .. } = delivery.event;
+        let PaymentRefunded { order_id, payment_id, amount, refunded_total: total } =
+            delivery.event;
         let order = locked(tx, order_id).await?;
-        if !order.state.has_ended() {
-            // Staff may give money back for an order that lives on; that does not move it.
-            tracing::info!(state = order.state.word(), %amount, "money went back for a live order");
-            return Ok(());
-        }
-        let event = Event::Refunded { payment_id, amount };
+        let event = Event::Refunded { payment_id, amount, total };
         self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
         Ok(())
     }

@@ -1,5 +1,7 @@
-//! The HTTP API: what shoppers do here, what staff look for in [`searching`].
+//! The HTTP API: what shoppers do here, what staff look for in [`searching`], what comes back in
+//! [`returning`].
 
+mod returning;
 mod searching;
 
 use std::sync::Arc;
@@ -58,6 +60,9 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(cancel))
         .routes(routes!(ship))
         .routes(routes!(deliver))
+        .routes(routes!(returning::ask))
+        .routes(routes!(returning::receive))
+        .routes(routes!(returning::refuse))
 }
 
 /// Place an order
@@ -181,12 +186,13 @@ async fn history(
 
 /// Cancel an order
 ///
-/// Possible until it is paid. What was held for it is for sale again.
+/// Possible until it is shipped. What was held for it is for sale again. One that is paid is `cancelling` until its
+/// money has gone back and its goods are in stock again.
 #[utoipa::path(
     post, path = "/api/v1/orders/{id}/cancel", tag = "orders", security(("bearer" = [])),
     params(("id" = OrderId, Path)),
     responses(
-        (status = 200, description = "The order, cancelled", body = OrderView),
+        (status = 200, description = "The order, cancelled or about to be", body = OrderView),
         (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
     ),
 )]
@@ -198,7 +204,7 @@ async fn cancel(
     api.change(id, &caller, |order| {
         let own = order.user_id == caller.user_id;
         let reason = if own { CancelReason::ByCustomer } else { CancelReason::ByStaff };
-        Event::Cancelled { reason, detail: None }
+        order.cancellation(reason)
     })
     .await
 }

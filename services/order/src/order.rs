@@ -28,6 +28,8 @@ pub struct Order {
     pub lines: Vec<OrderLine>,
     /// Sum of all lines.
     pub total: Money,
+    /// What went back of it.
+    pub refunded: Money,
     /// What the shopper wants to pay with.
     pub payment_token: PaymentToken,
     /// The payment that money was taken by.
@@ -62,11 +64,15 @@ enum Step {
 #[expect(clippy::match_same_arms, reason = "a step and its repetition stand together")]
 fn step(order: Option<&Order>, event: &Event) -> Result<Step, Illegal> {
     use Event as E;
-    use State::{Cancelled, Delivered, Expired, Paid, Pending, Rejected, Reserved, Shipped};
+    use State::{
+        Cancelled, Cancelling, Delivered, Expired, Paid, Pending, Rejected, Reserved, Returned,
+        Returning, Shipped,
+    };
     use Step::{Repeated, To};
 
     let state = order.map(|order| order.state);
     let payment = order.map_or(Payment::Unpaid, |order| order.payment);
+    let goods = order.map_or(Fulfilment::None, |order| order.fulfilment);
     // A payment is known by its id: another one's money is not the same event again.
     let known = |id: &PaymentId| order.is_some_and(|order| order.payment_id == Some(*id));
     Ok(match (state, event) {
@@ -74,13 +80,15 @@ fn step(order: Option<&Order>, event: &Event) -> Result<Step, Illegal> {
         (Some(_), E::Placed(_)) => Repeated,
 
         (Some(Pending), E::Reserved { .. }) => To(Reserved),
-        (Some(Reserved | Paid | Shipped | Delivered), E::Reserved { .. }) => Repeated,
+        (Some(Reserved), E::Reserved { .. }) => Repeated,
         (Some(Reserved), E::Paid { .. }) => To(Paid),
-        (Some(Paid | Shipped | Delivered), E::Paid { payment_id }) if known(payment_id) => Repeated,
         (Some(Paid), E::Shipped {}) => To(Shipped),
-        (Some(Shipped | Delivered), E::Shipped {}) => Repeated,
         (Some(Shipped), E::Delivered {}) => To(Delivered),
-        (Some(Delivered), E::Delivered {}) => Repeated,
+        // What has led to where the order is now does not happen again.
+        (Some(now), E::Reserved { .. }) if now.was_paid() => Repeated,
+        (Some(now), E::Paid { payment_id }) if now.was_paid() && known(payment_id) => Repeated,
+        (Some(Shipped | Delivered | Returning | Returned), E::Shipped {}) => Repeated,
+        (Some(Delivered | Returning | Returned), E::Delivered {}) => Repeated,
 
         // A paid one too: its reservation had run out, and the units are sold.
         (Some(Pending | Reserved | Paid), E::Rejected { .. }) => To(Rejected),
@@ -90,22 +98,38 @@ fn step(order: Option<&Order>, event: &Event) -> Result<Step, Illegal> {
         (Some(Pending | Reserved), E::Expired {}) => To(Expired),
         (Some(Expired), E::Expired {}) => Repeated,
 
+        // Both of these end by themselves, once the goods are in stock and the money is gone.
+        (Some(Paid), E::CancelRequested { .. }) => To(Cancelling),
+        (Some(Cancelling | Cancelled), E::CancelRequested { .. }) => Repeated,
+        (Some(Cancelling), E::Restocked {}) if goods == Fulfilment::Reserved => To(Cancelling),
+        (Some(Delivered), E::ReturnRequested { .. }) => To(Returning),
+        (Some(Returning | Returned), E::ReturnRequested { .. }) => Repeated,
+        (Some(Returning), E::ReturnRefused { .. }) if goods == Fulfilment::Returning => {
+            To(Delivered)
+        }
+        (Some(Returning), E::ReturnReceived {}) if goods == Fulfilment::Returning => To(Returning),
+        (Some(Returning | Returned), E::ReturnReceived {}) => Repeated,
+        (Some(Returning), E::Restocked {}) if goods == Fulfilment::Received => To(Returning),
+        // Only now and then is stock told to have been released twice.
+        (Some(now), E::Restocked {}) if now.has_ended() || now == Returned => Repeated,
+        (Some(Cancelling), E::Restocked {}) => Repeated,
+        (Some(Returning), E::Restocked {}) if goods == Fulfilment::Returned => Repeated,
+
         (Some(ended), E::RefundRequested { payment_id, .. }) if ended.has_ended() => {
             match payment {
                 Payment::Unpaid | Payment::Declined => To(ended),
                 _ if known(payment_id) => Repeated,
-                _ => return Err(Illegal { state, event: event.name() }),
+                _ => return Err(Illegal { state, event: event.participle() }),
             }
         }
-        (Some(ended), E::Refunded { payment_id, .. }) if ended.has_ended() && known(payment_id) => {
-            if payment == Payment::RefundRequested {
-                To(ended)
-            } else {
-                Repeated
-            }
+        // Staff may give back a part whenever there is money; of one that has ended all goes back.
+        (Some(now), E::Refunded { payment_id, amount, total }) if known(payment_id) => {
+            let more =
+                |order: &Order| order.refunded_with(*amount, *total).amount > order.refunded.amount;
+            if order.is_some_and(more) { To(now) } else { Repeated }
         }
 
-        _ => return Err(Illegal { state, event: event.name() }),
+        _ => return Err(Illegal { state, event: event.participle() }),
     })
 }
 
@@ -128,6 +152,7 @@ impl Order {
         order.updated_at = at;
         order.state = state;
         order.settle(event);
+        order.close();
         Ok(Some(order))
     }
 
@@ -139,7 +164,7 @@ impl Order {
             let next = Self::after(order.as_ref(), event, at)?;
             // Only what changes something is ever appended.
             let state = order.map(|order| order.state);
-            next.map(Some).ok_or(Illegal { state, event: event.name() })
+            next.map(Some).ok_or(Illegal { state, event: event.participle() })
         })
     }
 
@@ -154,6 +179,7 @@ impl Order {
             reason_detail: None,
             lines: placed.lines.clone(),
             total: placed.total,
+            refunded: Money::zero(placed.total.currency),
             payment_token: placed.payment_token.clone(),
             payment_id: None,
             expires_at: placed.expires_at,
@@ -171,20 +197,14 @@ impl Order {
             Event::Rejected { shortages } => {
                 self.end(Reason::OutOfStock);
                 self.reason_detail = Some(missing(shortages));
-                if self.payment == Payment::Captured {
-                    self.payment = Payment::RefundRequested;
-                }
+                self.owe();
             }
             Event::Paid { payment_id } => {
                 self.payment = Payment::Captured;
                 self.payment_id = Some(*payment_id);
             }
             Event::Cancelled { reason, detail } => {
-                self.end(match reason {
-                    CancelReason::PaymentDeclined => Reason::PaymentDeclined,
-                    CancelReason::ByCustomer => Reason::ByCustomer,
-                    CancelReason::ByStaff => Reason::ByStaff,
-                });
+                self.end((*reason).into());
                 self.reason_detail.clone_from(detail);
                 if *reason == CancelReason::PaymentDeclined {
                     self.payment = Payment::Declined;
@@ -195,9 +215,87 @@ impl Order {
                 self.payment = Payment::RefundRequested;
                 self.payment_id = Some(*payment_id);
             }
-            Event::Refunded { .. } => self.payment = Payment::Refunded,
+            Event::Refunded { amount, total, .. } => {
+                self.refunded = self.refunded_with(*amount, *total);
+                if self.left().amount == 0 {
+                    self.payment = Payment::Refunded;
+                } else if self.payment == Payment::Captured {
+                    self.payment = Payment::PartiallyRefunded;
+                }
+            }
             Event::Shipped {} => self.fulfilment = Fulfilment::Shipped,
             Event::Delivered {} => self.fulfilment = Fulfilment::Delivered,
+            Event::CancelRequested { reason } => {
+                self.reason = Some((*reason).into());
+                self.owe();
+            }
+            Event::Restocked {} => {
+                self.fulfilment = match self.fulfilment {
+                    Fulfilment::Received => Fulfilment::Returned,
+                    _ => Fulfilment::Released,
+                }
+            }
+            Event::ReturnRequested { reason } => {
+                self.fulfilment = Fulfilment::Returning;
+                self.reason_detail.clone_from(reason);
+            }
+            Event::ReturnRefused { reason } => {
+                self.fulfilment = Fulfilment::Delivered;
+                self.reason_detail = Some(reason.clone());
+            }
+            Event::ReturnReceived {} => {
+                self.fulfilment = Fulfilment::Received;
+                self.owe();
+            }
+        }
+    }
+
+    /// An order that is given up or sent back is over when nothing is left to go back.
+    fn close(&mut self) {
+        if self.payment != Payment::Refunded {
+            return;
+        }
+        match (self.state, self.fulfilment) {
+            (State::Cancelling, Fulfilment::Released) => self.state = State::Cancelled,
+            (State::Returning, Fulfilment::Returned) => self.state = State::Returned,
+            _ => {}
+        }
+    }
+
+    /// Whatever the shop still has of the money is to go back.
+    fn owe(&mut self) {
+        if matches!(self.payment, Payment::Captured | Payment::PartiallyRefunded) {
+            self.payment = Payment::RefundRequested;
+        }
+    }
+
+    /// What has not gone back of the total.
+    pub fn left(&self) -> Money {
+        Money::new(self.total.amount - self.refunded.amount, self.total.currency)
+    }
+
+    /// What went back in all after a refund. The payment says so itself; what an older one does not say is
+    /// added up.
+    fn refunded_with(&self, amount: Money, total: Option<Money>) -> Money {
+        let sum = total.map_or(self.refunded.amount.saturating_add(amount.amount), |t| t.amount);
+        // Refunds that are told in another order than they were made in do not take it back.
+        Money::new(sum.clamp(self.refunded.amount, self.total.amount), self.total.currency)
+    }
+
+    /// What it is to give up the order as it is.
+    pub fn cancellation(&self, reason: CancelReason) -> Event {
+        match self.state {
+            State::Paid | State::Cancelling => Event::CancelRequested { reason },
+            _ => Event::Cancelled { reason, detail: None },
+        }
+    }
+
+    /// Whether inventory still has to take the goods back.
+    pub fn awaits_goods(&self) -> bool {
+        match self.state {
+            State::Cancelling => self.fulfilment == Fulfilment::Reserved,
+            State::Returning => self.fulfilment == Fulfilment::Received,
+            _ => false,
         }
     }
 
@@ -205,6 +303,16 @@ impl Order {
         self.reason = Some(reason);
         if self.fulfilment == Fulfilment::Reserved {
             self.fulfilment = Fulfilment::Released;
+        }
+    }
+}
+
+impl From<CancelReason> for Reason {
+    fn from(reason: CancelReason) -> Self {
+        match reason {
+            CancelReason::PaymentDeclined => Self::PaymentDeclined,
+            CancelReason::ByCustomer => Self::ByCustomer,
+            CancelReason::ByStaff => Self::ByStaff,
         }
     }
 }

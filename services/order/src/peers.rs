@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use contracts::proto::catalog::catalog_client::CatalogClient;
-use contracts::proto::catalog::{GetProductsRequest, Product};
-use contracts::{Money, ProductId};
+use contracts::proto::catalog::{GetProductsRequest, Money as Amount, Product};
+use contracts::{Money, ProductId, Sku};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use kit::grpc::{Client, Peer};
@@ -14,7 +14,7 @@ use kit::problem::{Problem, Result, UNAUTHENTICATED};
 use reqwest::Url;
 use serde::Deserialize;
 
-use crate::checkout::{Item, Offer};
+use crate::checkout::{Item, Offer, Variant};
 
 /// How long the cart may take to answer.
 const CART_DEADLINE: Duration = Duration::from_secs(3);
@@ -44,14 +44,23 @@ impl Catalog {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn offer(product: Product) -> Result<(ProductId, Offer), BoxError> {
-    let price = product.price.ok_or("a product has no price")?;
+    let variant = |variant: contracts::proto::catalog::Variant| {
+        let (sku, price) = (variant.sku.parse()?, price(variant.price)?);
+        Ok::<_, BoxError>(Variant { sku, name: variant.name, price })
+    };
     let offer = Offer {
         sku: product.sku.parse()?,
         name: product.name,
-        price: Money::new(price.amount, price.currency.parse()?),
+        price: price(product.price)?,
         on_sale: product.on_sale,
+        variants: product.variants.into_iter().map(variant).collect::<Result<_, _>>()?,
     };
     Ok((product.id.parse()?, offer))
+}
+
+fn price(amount: Option<Amount>) -> Result<Money, BoxError> {
+    let amount = amount.ok_or("a product has no price")?;
+    Ok(Money::new(amount.amount, amount.currency.parse()?))
 }
 
 /// The cart service, over HTTP.
@@ -70,6 +79,7 @@ struct Cart {
 #[derive(Deserialize)]
 struct CartItem {
     product_id: ProductId,
+    sku: Option<Sku>,
     quantity: u32,
 }
 
@@ -98,6 +108,7 @@ impl Carts {
         let answer = answer.error_for_status().map_err(Problem::unavailable)?;
         let cart: Cart = answer.json().await.map_err(Problem::unavailable)?;
         let items = cart.items.into_iter();
-        Ok(items.map(|i| Item { product_id: i.product_id, quantity: i.quantity }).collect())
+        let item = |CartItem { product_id, sku, quantity }| Item { product_id, sku, quantity };
+        Ok(items.map(item).collect())
     }
 }

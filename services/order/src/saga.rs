@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 
 use chrono::{SubsecRound, Utc};
 use contracts::events::{
-    OrderCancelled, OrderExpired, OrderPaid, OrderPlaced, OrderRefundRequested, OrderRejected,
-    OrderReserved,
+    CancelReason, OrderCancelled, OrderDelivered, OrderExpired, OrderPaid, OrderPlaced,
+    OrderRefundRequested, OrderRejected, OrderReserved, OrderRestockRequested, OrderReturned,
+    OrderShipped,
 };
-use contracts::{EventId, UserId};
+use contracts::{EventId, Money, UserId};
 use kit::metric;
 use kit::outbox::Outbox;
 use kit::problem::{CONFLICT, Problem};
@@ -18,7 +19,7 @@ use sqlx::PgConnection;
 
 use crate::cache::Cache;
 use crate::db;
-use crate::event::{Event, Payment, State};
+use crate::event::{Event, Payment, Reason, State};
 use crate::order::{Illegal, Order};
 
 static ORDERS: LazyLock<IntCounterVec> =
@@ -93,19 +94,21 @@ impl Saga {
         };
         let transaction = db::append(tx, &after, event, cause).await?;
         db::store(tx, &after).await?;
-        let announced = self.announce(tx, &after, event);
+        let moved = order.map(|order| order.state) != Some(after.state);
+        let announced = self.announce(tx, &after, event, moved);
         // Both are on their way at the same time.
         tokio::join!(announced, self.cache.invalidate(after.user_id, transaction)).0?;
         measure(order.map(|order| order.state), &after);
         Ok(Some(after))
     }
 
-    /// What the other services hear of an event.
+    /// What the other services hear of an event; `moved`: the order has another state by it.
     async fn announce(
         &self,
         tx: &mut PgConnection,
         order: &Order,
         event: &Event,
+        moved: bool,
     ) -> Result<(), sqlx::Error> {
         let (order_id, user_id, total) = (order.id, order.user_id, order.total);
         let outbox = &self.outbox;
@@ -123,29 +126,86 @@ impl Saga {
             Event::Rejected { shortages } => {
                 let shortages = shortages.clone();
                 outbox.append(tx, &OrderRejected { order_id, user_id, shortages }).await?;
-                if order.payment == Payment::RefundRequested {
-                    let refund = OrderRefundRequested { order_id, user_id, amount: total };
-                    outbox.append(tx, &refund).await?;
-                }
+                self.ask_for_money(tx, order).await?;
             }
             Event::Paid { .. } => {
                 let lines = order.lines.clone();
                 outbox.append(tx, &OrderPaid { order_id, user_id, lines, total }).await?;
             }
-            Event::Cancelled { reason, .. } => {
-                let reason = *reason;
-                outbox.append(tx, &OrderCancelled { order_id, user_id, reason }).await?;
-            }
+            Event::Cancelled { reason, .. } => self.cancelled(tx, order, *reason).await?,
             Event::Expired {} => {
                 outbox.append(tx, &OrderExpired { order_id, user_id }).await?;
             }
             Event::RefundRequested { amount, .. } => {
-                let amount = *amount;
-                outbox.append(tx, &OrderRefundRequested { order_id, user_id, amount }).await?;
+                self.refund(tx, order, *amount).await?;
+            }
+            Event::Shipped {} => {
+                outbox.append(tx, &OrderShipped { order_id, user_id }).await?;
+            }
+            Event::Delivered {} => {
+                let lines = order.lines.clone();
+                outbox.append(tx, &OrderDelivered { order_id, user_id, lines }).await?;
+            }
+            Event::CancelRequested { .. } | Event::ReturnReceived {} => {
+                self.ask_again(tx, order).await?;
+            }
+            Event::Restocked {} | Event::Refunded { .. } if moved => {
+                if order.state == State::Returned {
+                    outbox.append(tx, &OrderReturned { order_id, user_id }).await?;
+                } else {
+                    let by_staff = order.reason == Some(Reason::ByStaff);
+                    let (staff, customer) = (CancelReason::ByStaff, CancelReason::ByCustomer);
+                    self.cancelled(tx, order, if by_staff { staff } else { customer }).await?;
+                }
             }
             // Nobody else has a part in these.
-            Event::Refunded { .. } | Event::Shipped {} | Event::Delivered {} => {}
+            Event::Restocked {}
+            | Event::Refunded { .. }
+            | Event::ReturnRequested { .. }
+            | Event::ReturnRefused { .. } => {}
         }
+        Ok(())
+    }
+
+    async fn cancelled(
+        &self,
+        tx: &mut PgConnection,
+        order: &Order,
+        reason: CancelReason,
+    ) -> Result<(), sqlx::Error> {
+        let (order_id, user_id) = (order.id, order.user_id);
+        self.outbox.append(tx, &OrderCancelled { order_id, user_id, reason }).await?;
+        Ok(())
+    }
+
+    /// Asks the others for what has to go back before the order is over, once more: whoever has done it
+    /// does not do it again.
+    pub async fn ask_again(&self, tx: &mut PgConnection, order: &Order) -> Result<(), sqlx::Error> {
+        self.ask_for_money(tx, order).await?;
+        if order.awaits_goods() {
+            let (order_id, user_id) = (order.id, order.user_id);
+            self.outbox.append(tx, &OrderRestockRequested { order_id, user_id }).await?;
+        }
+        Ok(())
+    }
+
+    /// Whatever is left of the money, if it is to go back. Payment gives back no more than it has: it
+    /// may know of a refund that has not come here yet.
+    async fn ask_for_money(&self, tx: &mut PgConnection, order: &Order) -> Result<(), sqlx::Error> {
+        if order.payment == Payment::RefundRequested {
+            self.refund(tx, order, order.left()).await?;
+        }
+        Ok(())
+    }
+
+    async fn refund(
+        &self,
+        tx: &mut PgConnection,
+        order: &Order,
+        amount: Money,
+    ) -> Result<(), sqlx::Error> {
+        let (order_id, user_id) = (order.id, order.user_id);
+        self.outbox.append(tx, &OrderRefundRequested { order_id, user_id, amount }).await?;
         Ok(())
     }
 }

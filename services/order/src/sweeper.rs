@@ -1,8 +1,12 @@
-//! Ends orders whose time is over, so that none holds stock for ever.
+//! Ends orders whose time is over, so that none holds stock for ever, and asks again for what has to go
+//! back before an order is over, so that none waits for ever either.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use kit::metric;
 use kit::telemetry::chain;
+use prometheus::IntCounter;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +19,16 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Orders ended in one transaction.
 const BATCH: i64 = 100;
 
+/// How long the others may take to give back money and goods before they are asked again: far longer
+/// than either takes, and than a service takes to start anew.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+static REMINDERS: LazyLock<IntCounter> = metric!(
+    counter,
+    "order_reminders_total",
+    "How often an order's money or goods were asked for again because they had not come back."
+);
+
 /// Sweeps until told to stop. Any number of replicas may do so at once: they skip each other's
 /// orders.
 pub async fn run(pool: PgPool, saga: Saga, stop: CancellationToken) {
@@ -24,6 +38,9 @@ pub async fn run(pool: PgPool, saga: Saga, stop: CancellationToken) {
             Ok(BATCH) => continue,
             Ok(_) => {}
             Err(error) => tracing::warn!(error = chain(&error), "orders are not swept"),
+        }
+        if let Err(error) = remind(&pool, &saga, PATIENCE).await {
+            tracing::warn!(error = chain(&error), "what has to go back is not asked for again");
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -46,4 +63,19 @@ async fn sweep(pool: &PgPool, saga: &Saga) -> Result<i64, StepError> {
         saga.committed(order.user_id);
     }
     Ok(ended)
+}
+
+/// Asks again for what has to go back of orders that have waited for it so long.
+pub async fn remind(pool: &PgPool, saga: &Saga, patience: Duration) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    for order in db::lock_unsettled(&mut tx, patience, BATCH).await? {
+        let times = db::remember(&mut tx, order.id).await?;
+        saga.ask_again(&mut tx, &order).await?;
+        REMINDERS.inc();
+        tracing::warn!(
+            order_id = %order.id, state = order.state.word(), times,
+            "money or goods have not come back; asked again"
+        );
+    }
+    tx.commit().await
 }

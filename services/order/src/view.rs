@@ -24,6 +24,25 @@ pub struct PlaceOrder {
     pub payment_token: PaymentToken,
 }
 
+/// A wish to send an order back.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskReturn {
+    /// Why, up to 500 characters.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    pub reason: Option<String>,
+}
+
+/// Why goods are not taken back.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefuseReturn {
+    /// Shown to the shopper; 1 to 500 characters.
+    #[schema(min_length = 1, max_length = 500)]
+    pub reason: String,
+}
+
 /// An order as its owner and staff see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Order)]
@@ -38,14 +57,16 @@ pub struct OrderView {
     pub payment: Payment,
     /// Where the goods are.
     pub fulfilment: Fulfilment,
-    /// Why it has ended without goods.
+    /// Why it has ended without goods, or is about to.
     pub reason: Option<Reason>,
-    /// More about the reason.
+    /// More about the reason; of a return, the shopper's own words or why it was refused.
     pub reason_detail: Option<String>,
     /// What was ordered, at the prices of that time.
     pub lines: Vec<OrderLine>,
     /// Sum of all lines.
     pub total: Money,
+    /// What went back of it.
+    pub refunded: Money,
     /// When it ends unless it is paid.
     pub expires_at: DateTime<Utc>,
     /// How often it has changed.
@@ -68,6 +89,7 @@ impl From<Order> for OrderView {
             reason_detail: order.reason_detail,
             lines: order.lines,
             total: order.total,
+            refunded: order.refunded,
             expires_at: order.expires_at,
             version: order.version,
             created_at: order.created_at,

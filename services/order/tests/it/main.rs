@@ -12,6 +12,7 @@ mod peers;
 mod placing;
 mod reading;
 mod rebuild;
+mod returning;
 mod saga;
 mod searching;
 mod world;

@@ -35,7 +35,6 @@ async fn reserved_then_paid_each_once() {
 
     assert_eq!(world.history(id).await, ["placed", "reserved", "paid"]);
     assert_eq!(world.told(id).await, ["placed", "reserved", "paid"]);
-    json_of(world.post(&format!("/api/v1/orders/{id}/cancel")).await, 409).await;
     let metrics = world.service.metrics().await;
     assert!(metrics.contains("orders_total{state=\"paid\"}"), "{metrics}");
     assert!(metrics.contains("order_saga_duration_seconds_count{outcome=\"paid\"}"));
@@ -149,12 +148,10 @@ async fn a_cancellation_that_races_with_the_money_ends_one_way_or_the_other() {
         world.dealt_with(told).await;
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status().as_u16()).collect();
         let history = world.history(id).await;
-        if history == ["placed", "reserved", "paid"] {
-            assert_eq!(statuses, [409; 4]);
-        } else {
-            assert_eq!(history, ["placed", "reserved", "cancelled", "refund_requested"]);
-            assert_eq!(statuses, [200; 4]);
-        }
+        assert_eq!(statuses, [200; 4]);
+        let before = ["placed", "reserved", "cancelled", "refund_requested"];
+        let after = ["placed", "reserved", "paid", "cancel_requested"];
+        assert!(history == before || history == after, "{history:?}");
     }
 }
 
@@ -177,11 +174,9 @@ async fn contradictions_are_refused_and_leave_no_trace() {
     assert_eq!(world.history(reserved).await, ["placed", "reserved"]);
     assert_eq!(world.history(paid).await, ["placed", "reserved", "paid"]);
 
-    // A refund that staff have made for an order that lives on changes nothing about it.
-    let (order_id, payment_id) = (paid, PaymentId::new());
-    world
-        .tell_thrice(&PaymentRefunded { order_id, payment_id, amount: cheap, refunded_total: None })
-        .await;
+    // Money that another payment gives back.
+    let (order_id, payment_id, refunded_total) = (paid, PaymentId::new(), None);
+    refused(&world, PaymentRefunded { order_id, payment_id, amount: cheap, refunded_total }).await;
     assert_eq!(world.history(paid).await, ["placed", "reserved", "paid"]);
 }
 

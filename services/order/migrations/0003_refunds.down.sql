@@ -1,0 +1,3 @@
+DROP TABLE reminders;
+DROP INDEX orders_unsettled;
+ALTER TABLE orders DROP COLUMN refunded;

@@ -1,0 +1,12 @@
+-- Minor units that went back to the shopper; a row of an older release has none that it knows of.
+ALTER TABLE orders ADD COLUMN refunded bigint NOT NULL DEFAULT 0 CHECK (refunded BETWEEN 0 AND total);
+-- Orders that wait for their money or their goods to be back where they came from.
+CREATE INDEX orders_unsettled ON orders (updated_at) WHERE state IN ('cancelling', 'returning');
+
+-- When the other services were last asked again to give back what an order needs. Not a part of what
+-- happened to the order, hence neither an event nor a column of `orders`.
+CREATE TABLE reminders (
+    order_id uuid PRIMARY KEY,
+    asked_at timestamptz NOT NULL DEFAULT now(),
+    times    integer NOT NULL DEFAULT 1
+);

@@ -1,0 +1,268 @@
+//! What goes back: parts of the money, paid orders that are given up, goods that are sent back.
+
+use std::time::Duration;
+
+use contracts::events::{
+    CancelReason, OrderCancelled, OrderDelivered, OrderRefundRequested, OrderRestockRequested,
+    OrderReturned, OrderShipped, PaymentRefunded, StockReleased,
+};
+use contracts::{Currency, Money, OrderId, PaymentId};
+use futures_util::future::join_all;
+use kit::auth::Role;
+use order::sweeper;
+use serde_json::{Value, json};
+
+use crate::world::{World, captured, json_of, saga, stock_rejected, total};
+
+/// An order that is paid, and its payment.
+async fn paid(world: &World) -> (OrderId, PaymentId) {
+    let id = world.reserved().await;
+    let capture = captured(id);
+    world.service.publish(&capture).await;
+    world.reaches(id, "paid").await;
+    (id, capture.payment_id)
+}
+
+async fn delivered(world: &World) -> (OrderId, PaymentId) {
+    let (id, payment) = paid(world).await;
+    for step in ["ship", "deliver"] {
+        json_of(world.post_as_staff(&format!("/api/v1/orders/{id}/{step}")).await, 200).await;
+    }
+    (id, payment)
+}
+
+fn refunded(order_id: OrderId, payment_id: PaymentId, amount: i64, all: i64) -> PaymentRefunded {
+    let [amount, all] = [amount, all].map(|cents| Money::new(cents, Currency::EUR));
+    PaymentRefunded { order_id, payment_id, amount, refunded_total: Some(all) }
+}
+
+fn released(order_id: OrderId) -> StockReleased {
+    StockReleased { order_id, expired: false }
+}
+
+async fn post(world: &World, path: &str, roles: &[Role], body: &Value) -> reqwest::Response {
+    let request = world.service.request_as(world.user, roles, "POST", path);
+    request.json(body).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_paid_order_is_cancelled_when_its_money_and_its_goods_are_back() {
+    let world = World::start().await;
+    for money_first in [true, false] {
+        let (id, payment) = paid(&world).await;
+        let cancel = format!("/api/v1/orders/{id}/cancel");
+        for _ in 0..2 {
+            let order = json_of(world.post(&cancel).await, 200).await;
+            assert_eq!(order["status"], "cancelling");
+            assert_eq!(
+                (&order["payment"], &order["reason"]),
+                (&"refund_requested".into(), &"by_customer".into())
+            );
+        }
+        let asked = world.service.published::<OrderRefundRequested>(id.uuid()).await;
+        assert_eq!((asked.user_id, asked.amount), (world.user, total()));
+        world.service.published::<OrderRestockRequested>(id.uuid()).await;
+        json_of(world.post_as_staff(&format!("/api/v1/orders/{id}/ship")).await, 409).await;
+
+        let (money, goods) = (refunded(id, payment, 4498, 4498), released(id));
+        if money_first {
+            world.tell_thrice(&money).await;
+            assert_eq!(world.reaches(id, "cancelling").await["payment"], "refunded");
+            world.tell_thrice(&goods).await;
+        } else {
+            world.tell_thrice(&goods).await;
+            assert_eq!(world.reaches(id, "cancelling").await["fulfilment"], "released");
+            world.tell_thrice(&money).await;
+        }
+        let order = world.reaches(id, "cancelled").await;
+        assert_eq!(
+            (&order["payment"], &order["fulfilment"]),
+            (&"refunded".into(), &"released".into())
+        );
+        assert_eq!(order["refunded"], order["total"]);
+        let told = world.service.published::<OrderCancelled>(id.uuid()).await;
+        assert_eq!(told.reason, CancelReason::ByCustomer);
+        let told = world.told(id).await;
+        assert_eq!(told[3..], ["refund_requested", "restock_requested", "cancelled"]);
+        assert_eq!(world.history(id).await.len(), 6);
+    }
+}
+
+/// The reservation had run out, and others bought the units, while the shopper thought better of it.
+#[tokio::test]
+async fn a_cancelled_order_whose_stock_was_gone_waits_for_its_money_alone() {
+    let world = World::start().await;
+    let (id, payment) = paid(&world).await;
+    json_of(world.post(&format!("/api/v1/orders/{id}/cancel")).await, 200).await;
+    world.tell_thrice(&stock_rejected(id)).await;
+    world.tell_thrice(&released(id)).await;
+    assert_eq!(world.reaches(id, "cancelling").await["fulfilment"], "released");
+    world.tell_thrice(&refunded(id, payment, 4498, 4498)).await;
+    assert_eq!(world.reaches(id, "cancelled").await["reason"], "by_customer");
+    let history = world.history(id).await;
+    assert_eq!(history[3..], ["cancel_requested", "restocked", "refunded"]);
+}
+
+/// What ran out of time long ago says nothing of the goods that are to come back now.
+#[tokio::test]
+async fn a_hold_that_ran_out_is_no_restock() {
+    let world = World::start().await;
+    let (id, _) = paid(&world).await;
+    json_of(world.post(&format!("/api/v1/orders/{id}/cancel")).await, 200).await;
+    world.tell_thrice(&StockReleased { order_id: id, expired: true }).await;
+    assert_eq!(world.reaches(id, "cancelling").await["fulfilment"], "reserved");
+}
+
+#[tokio::test]
+async fn to_ship_and_to_cancel_at_once_is_one_of_both() {
+    let world = World::start().await;
+    for _ in 0..8 {
+        let (id, _) = paid(&world).await;
+        let (cancel, ship) =
+            (format!("/api/v1/orders/{id}/cancel"), format!("/api/v1/orders/{id}/ship"));
+        let (cancels, ships) = tokio::join!(
+            join_all((0..3).map(|_| world.post(&cancel))),
+            join_all((0..3).map(|_| world.post_as_staff(&ship))),
+        );
+        let statuses = |answers: Vec<reqwest::Response>| -> Vec<u16> {
+            answers.iter().map(|answer| answer.status().as_u16()).collect()
+        };
+        let both = (statuses(cancels), statuses(ships));
+        assert!(
+            both == (vec![200; 3], vec![409; 3]) || both == (vec![409; 3], vec![200; 3]),
+            "{both:?}"
+        );
+        assert_eq!(world.history(id).await.len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn parts_of_the_money_go_back_while_the_order_lives_on() {
+    let world = World::start().await;
+    let (id, payment) = paid(&world).await;
+    world.tell_thrice(&refunded(id, payment, 1000, 1000)).await;
+    let order = world.reaches(id, "paid").await;
+    assert_eq!(
+        (&order["payment"], &order["refunded"]["amount"]),
+        (&"partially_refunded".into(), &1000.into())
+    );
+    // Told in another order than they were made in.
+    world.tell_thrice(&refunded(id, payment, 300, 1500)).await;
+    world.tell_thrice(&refunded(id, payment, 200, 1200)).await;
+    assert_eq!(world.reaches(id, "paid").await["refunded"]["amount"], 1500);
+
+    // Of what is given up then, the rest goes back.
+    json_of(world.post(&format!("/api/v1/orders/{id}/cancel")).await, 200).await;
+    let asked = world.service.published::<OrderRefundRequested>(id.uuid()).await;
+    assert_eq!(asked.amount.amount, 2998);
+    world.tell_thrice(&released(id)).await;
+    assert_eq!(world.reaches(id, "cancelling").await["payment"], "refund_requested");
+    world.tell_thrice(&refunded(id, payment, 2998, 4498)).await;
+    assert_eq!(world.reaches(id, "cancelled").await["payment"], "refunded");
+}
+
+#[tokio::test]
+async fn an_order_whose_money_is_back_already_waits_for_its_goods_alone() {
+    let world = World::start().await;
+    let (id, payment) = paid(&world).await;
+    world.tell_thrice(&refunded(id, payment, 4498, 4498)).await;
+    let order =
+        json_of(world.post_as_staff(&format!("/api/v1/orders/{id}/cancel")).await, 200).await;
+    assert_eq!((&order["status"], &order["payment"]), (&"cancelling".into(), &"refunded".into()));
+    world.tell_thrice(&released(id)).await;
+    assert_eq!(world.reaches(id, "cancelled").await["reason"], "by_staff");
+    let told = world.told(id).await;
+    assert_eq!(told[3..], ["restock_requested", "cancelled"], "no money is asked for");
+}
+
+#[tokio::test]
+async fn goods_are_sent_back_received_and_paid_back() {
+    let world = World::start().await;
+    let (id, payment) = delivered(&world).await;
+    assert_eq!(world.service.published::<OrderShipped>(id.uuid()).await.user_id, world.user);
+    assert_eq!(world.service.published::<OrderDelivered>(id.uuid()).await.lines.len(), 2);
+    let path = format!("/api/v1/orders/{id}/return");
+    let (receive, refuse) = (format!("{path}/receive"), format!("{path}/refuse"));
+    json_of(post(&world, &receive, &[], &json!({})).await, 403).await;
+    json_of(world.post_as_staff(&receive).await, 409).await;
+    let order =
+        json_of(post(&world, &path, &[], &json!({ "reason": "too small" })).await, 200).await;
+    assert_eq!(
+        (&order["status"], &order["fulfilment"]),
+        (&"returning".into(), &"returning".into())
+    );
+    assert_eq!(
+        (&order["payment"], &order["reason_detail"]),
+        (&"captured".into(), &"too small".into())
+    );
+
+    // Refused, and asked for again.
+    json_of(post(&world, &refuse, &[], &json!({ "reason": "worn" })).await, 403).await;
+    let order =
+        json_of(post(&world, &refuse, &[Role::Admin], &json!({ "reason": "worn" })).await, 200)
+            .await;
+    assert_eq!((&order["status"], &order["reason_detail"]), (&"delivered".into(), &"worn".into()));
+    json_of(post(&world, &path, &[], &json!({})).await, 200).await;
+
+    for _ in 0..2 {
+        let order = json_of(world.post_as_staff(&receive).await, 200).await;
+        assert_eq!(
+            (&order["status"], &order["fulfilment"]),
+            (&"returning".into(), &"received".into())
+        );
+    }
+    json_of(post(&world, &refuse, &[Role::Admin], &json!({ "reason": "worn" })).await, 409).await;
+    let asked = world.service.published::<OrderRefundRequested>(id.uuid()).await;
+    assert_eq!(asked.amount, total());
+    world.service.published::<OrderRestockRequested>(id.uuid()).await;
+    world.tell_thrice(&released(id)).await;
+    world.tell_thrice(&refunded(id, payment, 4498, 4498)).await;
+    let order = world.reaches(id, "returned").await;
+    assert_eq!((&order["payment"], &order["fulfilment"]), (&"refunded".into(), &"returned".into()));
+    assert_eq!(world.service.published::<OrderReturned>(id.uuid()).await.user_id, world.user);
+}
+
+#[tokio::test]
+async fn only_what_has_arrived_lately_is_sent_back_and_by_whoever_ordered_it() {
+    let world = World::start().await;
+    let (id, _) = delivered(&world).await;
+    let path = format!("/api/v1/orders/{id}/return");
+    for bad in
+        [json!({ "reason": " " }), json!({ "reason": "x".repeat(501) }), json!({ "why": "x" })]
+    {
+        json_of(post(&world, &path, &[], &bad).await, 422).await;
+    }
+    let stranger = world.service.request_as(contracts::UserId::new(), &[], "POST", &path);
+    json_of(stranger.json(&json!({})).send().await.unwrap(), 404).await;
+    let (young, _) = paid(&world).await;
+    let early = post(&world, &format!("/api/v1/orders/{young}/return"), &[], &json!({})).await;
+    assert_eq!(json_of(early, 409).await["detail"], "an order that is paid cannot be sent back");
+
+    let older = "UPDATE order_events SET created_at = created_at - interval '31 days'
+                 WHERE order_id = $1 AND type = 'delivered'";
+    sqlx::query(older).bind(id.uuid()).execute(world.service.pool()).await.unwrap();
+    let late = json_of(post(&world, &path, &[], &json!({})).await, 409).await;
+    assert_eq!(late["detail"], "an order can be sent back for 30 days after it has arrived");
+}
+
+#[tokio::test]
+async fn what_does_not_come_back_is_asked_for_again() {
+    let world = World::start().await;
+    let (id, payment) = paid(&world).await;
+    json_of(world.post(&format!("/api/v1/orders/{id}/cancel")).await, 200).await;
+    let remind =
+        async |patience| sweeper::remind(world.service.pool(), &saga(), patience).await.unwrap();
+    remind(Duration::from_mins(5)).await;
+    let asked = ["refund_requested", "restock_requested"];
+    assert_eq!(world.told(id).await[3..], asked, "nobody has waited long");
+    remind(Duration::ZERO).await;
+    assert_eq!(world.told(id).await[3..], [asked, asked].concat());
+    // Of both, one has come.
+    world.tell_thrice(&released(id)).await;
+    remind(Duration::ZERO).await;
+    assert_eq!(world.told(id).await[7..], ["refund_requested"]);
+    remind(Duration::from_mins(5)).await;
+    world.tell_thrice(&refunded(id, payment, 4498, 4498)).await;
+    remind(Duration::ZERO).await;
+    assert_eq!(world.told(id).await[8..], ["cancelled"]);
+}
