@@ -15,7 +15,18 @@ const SETTLED: &str = "created_at < now() - interval '5 seconds'
 const CONSUMERS: [(&str, &[&str]); 4] = [
     (
         "inventory",
-        &["order.placed", "order.paid", "order.cancelled", "order.expired", "order.rejected"],
+        &[
+            "order.placed",
+            "order.paid",
+            "order.cancelled",
+            "order.expired",
+            "order.rejected",
+            "order.restock_requested",
+            "product.created",
+            "product.updated",
+            "product.deletion_requested",
+            "product.deletion_withdrawn",
+        ],
     ),
     ("payment", &["order.reserved", "order.refund_requested"]),
     (

@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod announcements;
+mod available;
 mod concurrency;
+mod deletion;
 mod grpc;
 mod history;
 mod http;
 mod low;
 mod orders;
+mod products;
+mod restock;
 mod sweeper;
 mod world;
 
