@@ -21,7 +21,9 @@ pub use announcements::{
 };
 pub use movements::{Movement, Reason, has_moved, movements};
 pub use products::{lock_product, own, set_retired};
-pub use reservations::{Reserved, close, lock, lock_overdue, open, reserve, set_state, settle};
+pub use reservations::{
+    Reserved, close, lock, lock_all, lock_overdue, open, reserve, set_state, settle,
+};
 
 type Result<T> = sqlx::Result<T>;
 

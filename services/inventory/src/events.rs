@@ -2,6 +2,7 @@
 //! twice, late, or in an order that nobody thought of leaves the stock as it should be. What it does about
 //! products is in [`products`].
 
+mod locks;
 mod products;
 
 use std::sync::LazyLock;
@@ -20,6 +21,7 @@ use kit::subscription::HandlerError;
 use prometheus::IntCounterVec;
 use sqlx::{PgConnection, PgPool};
 
+use self::locks::Locks;
 use self::products::Products;
 use crate::db;
 use crate::stock::{Demand, Kind, State, Step, when_ended, when_paid};
@@ -55,6 +57,7 @@ impl Orders {
     pub fn inbox(self, consumer: &'static str, pool: PgPool) -> Inbox {
         let products = Products { outbox: self.outbox.clone() };
         Inbox::new(consumer, pool)
+            .together(Locks)
             .on::<ProductCreated>(products.clone())
             .on::<ProductUpdated>(products.clone())
             .on::<ProductDeletionRequested>(products.clone())

@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn a_product_loses_no_sku_to_another() {
         let (product, owner) = (product(&["A"]), ProductId::new());
-        let owned = Owned { sku: "A".to_owned(), owner };
-        assert_eq!(hand_over(&product, &[row("A", Some(owner), 0, false)]), Err(owned));
+        let refused = Err(Owned { sku: "A".to_owned(), owner });
+        assert_eq!(hand_over(&product, &[row("A", Some(owner), 0, false)]), refused);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use contracts::OrderId;
 use contracts::events::{Shortage, StockAvailable, StockLow};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{Result, available_again, low, parsed};
 use crate::stock::{Demand, Kind, State};
@@ -36,6 +37,33 @@ pub async fn lock(connection: &mut PgConnection, order: OrderId) -> Result<Optio
     )
     .fetch_optional(connection)
     .await
+}
+
+/// Locks the reservations of these orders, and then the stock of these SKUs, of what the orders hold and of
+/// these products; what is not there is passed over.
+pub async fn lock_all(
+    connection: &mut PgConnection,
+    orders_and_products: &[Uuid],
+    skus: &[String],
+) -> Result<()> {
+    sqlx::query!(
+        "SELECT FROM reservations WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE",
+        orders_and_products,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "SELECT FROM stock WHERE sku IN (
+             SELECT unnest($2::text[])
+             UNION SELECT sku FROM reservation_lines WHERE order_id = ANY($1)
+             UNION SELECT sku FROM stock WHERE product_id = ANY($1))
+         ORDER BY sku FOR UPDATE",
+        orders_and_products,
+        skus,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Locks a pending reservation that ran out of time longer ago than `grace`; none that somebody

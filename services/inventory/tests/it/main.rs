@@ -8,6 +8,7 @@ mod concurrency;
 mod deletion;
 mod grpc;
 mod history;
+mod hot;
 mod http;
 mod low;
 mod orders;
