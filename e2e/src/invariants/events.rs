@@ -12,7 +12,7 @@ const SETTLED: &str = "created_at < now() - interval '5 seconds'
                        AND created_at > now() - interval '6 days'";
 
 /// Who hears of which events, without `io.shop-operator.` and `.v1`.
-const CONSUMERS: [(&str, &[&str]); 4] = [
+const CONSUMERS: [(&str, &[&str]); 5] = [
     (
         "inventory",
         &[
@@ -28,6 +28,7 @@ const CONSUMERS: [(&str, &[&str]); 4] = [
             "product.deletion_withdrawn",
         ],
     ),
+    ("user", &["stock.available", "product.deleted"]),
     ("payment", &["order.reserved", "order.refund_requested"]),
     (
         "order",
