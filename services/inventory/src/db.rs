@@ -5,6 +5,7 @@ mod announcements;
 mod movements;
 mod products;
 mod reservations;
+mod together;
 
 use chrono::{DateTime, Utc};
 use contracts::events::{StockAvailable, StockLow};
@@ -24,6 +25,8 @@ pub use products::{lock_product, own, set_retired};
 pub use reservations::{
     Reserved, close, lock, lock_all, lock_overdue, open, reserve, set_state, settle,
 };
+
+pub use together::{commit_all, hold_all, lock_each, open_all, shelves};
 
 type Result<T> = sqlx::Result<T>;
 

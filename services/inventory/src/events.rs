@@ -4,6 +4,7 @@
 
 mod locks;
 mod products;
+mod together;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use contracts::events::{
     ProductCreated, ProductDeletionRequested, ProductDeletionWithdrawn, ProductUpdated, Shortage,
     StockCommitted, StockRejected, StockReleased, StockReserved,
 };
-use kit::inbox::{Delivery, Handle, Inbox};
+use kit::inbox::{Delivery, Handle, Inbox, Shared};
 use kit::metric;
 use kit::outbox::Outbox;
 use kit::subscription::HandlerError;
@@ -180,6 +181,14 @@ impl Handle<OrderPlaced> for Orders {
         self.outbox.append(tx, &StockReserved { order_id, expires_at }).await?;
         Ok(())
     }
+
+    async fn handle_all(
+        &self,
+        tx: &mut PgConnection,
+        events: &[Shared<OrderPlaced>],
+    ) -> Result<(), HandlerError> {
+        self.place_all(tx, events).await
+    }
 }
 
 impl Handle<OrderPaid> for Orders {
@@ -190,6 +199,14 @@ impl Handle<OrderPaid> for Orders {
     ) -> Result<(), HandlerError> {
         let demand = Demand::of(&delivery.event.lines).map_err(HandlerError::permanent)?;
         self.paid(tx, delivery.event.order_id, &demand).await
+    }
+
+    async fn handle_all(
+        &self,
+        tx: &mut PgConnection,
+        events: &[Shared<OrderPaid>],
+    ) -> Result<(), HandlerError> {
+        self.pay_all(tx, events).await
     }
 }
 

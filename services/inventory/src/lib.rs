@@ -7,6 +7,7 @@ pub mod events;
 mod grpc;
 mod http;
 pub mod product;
+pub mod shelf;
 pub mod stock;
 pub mod sweeper;
 

@@ -170,6 +170,11 @@ impl Demand {
         if units.is_empty() { Err(DemandError::Empty) } else { Ok(Self(units)) }
     }
 
+    /// SKUs and their quantities.
+    pub fn lines(&self) -> impl Iterator<Item = (&Sku, i64)> {
+        self.0.iter().map(|(sku, quantity)| (sku, *quantity))
+    }
+
     /// SKUs and their quantities, side by side.
     pub fn columns(&self) -> (Vec<String>, Vec<i64>) {
         self.0.iter().map(|(sku, quantity)| (sku.to_string(), *quantity)).unzip()
