@@ -102,7 +102,7 @@ pub static COMPONENTS: [Component; 9] = [
         name: ServiceName::User,
         optional: false,
         grpc: true,
-        needs: &[Database, Events, SigningKey, AdminAccount],
+        needs: &[Database, Cache, Events, SigningKey, AdminAccount],
         http_peers: &[],
         grpc_peers: &[],
         seeds: true,

@@ -12,11 +12,23 @@ const SETTLED: &str = "created_at < now() - interval '5 seconds'
                        AND created_at > now() - interval '6 days'";
 
 /// Who hears of which events, without `io.shop-operator.` and `.v1`.
-const CONSUMERS: [(&str, &[&str]); 4] = [
+const CONSUMERS: [(&str, &[&str]); 5] = [
     (
         "inventory",
-        &["order.placed", "order.paid", "order.cancelled", "order.expired", "order.rejected"],
+        &[
+            "order.placed",
+            "order.paid",
+            "order.cancelled",
+            "order.expired",
+            "order.rejected",
+            "order.restock_requested",
+            "product.created",
+            "product.updated",
+            "product.deletion_requested",
+            "product.deletion_withdrawn",
+        ],
     ),
+    ("user", &["stock.available", "product.deleted"]),
     ("payment", &["order.reserved", "order.refund_requested"]),
     (
         "order",

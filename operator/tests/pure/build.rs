@@ -157,8 +157,8 @@ fn a_changed_secret_restarts_its_readers_only() {
     assert_eq!(restarted("demo-order-database"), ["Deployment demo-order"]);
     // The server itself takes its new password when it starts.
     assert_eq!(restarted("demo-postgres"), ["StatefulSet demo-postgres"]);
-    let readers =
-        ["gateway", "catalog", "cart", "order"].map(|name| format!("Deployment demo-{name}"));
+    let readers = ["gateway", "user", "catalog", "cart", "order"]
+        .map(|name| format!("Deployment demo-{name}"));
     assert_eq!(
         restarted("demo-redis"),
         [&["StatefulSet demo-redis".to_owned()], &readers[..]].concat()
@@ -238,7 +238,7 @@ fn engines_admit_their_users_and_the_operator() {
         |engine: &str| get(&shop, "NetworkPolicy", engine)["spec"]["ingress"][0]["from"].clone();
     let users =
         |engine: &str| sources(engine)[0]["podSelector"]["matchExpressions"][0]["values"].clone();
-    assert_eq!(users("demo-redis"), json!(["gateway", "catalog", "cart", "order"]));
+    assert_eq!(users("demo-redis"), json!(["gateway", "user", "catalog", "cart", "order"]));
     assert_eq!(users("demo-mail"), json!(["notification"]));
     for engine in ["demo-postgres", "demo-kafka"] {
         let operator = &sources(engine)[1]["namespaceSelector"]["matchLabels"];

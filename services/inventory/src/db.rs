@@ -2,21 +2,31 @@
 //! afterwards, sorted by SKU, so that nobody waits in a circle.
 
 mod announcements;
+mod movements;
+mod products;
 mod reservations;
+mod together;
 
 use chrono::{DateTime, Utc};
-use contracts::events::StockLow;
-use contracts::{Sku, StockId, UserId};
+use contracts::events::{StockAvailable, StockLow};
+use contracts::{ProductId, Sku, StockId};
 use kit::page::Window;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::stock::{Kind, falls_low};
+use self::movements::note;
+use crate::stock::{Kind, comes_back, falls_low};
 
 pub use announcements::{
     announce, announcement, announcements, lock_announcement, set_announcement,
 };
-pub use reservations::{Reserved, close, lock, lock_overdue, open, reserve, set_state, settle};
+pub use movements::{Movement, Reason, has_moved, movements};
+pub use products::{lock_product, own, set_retired};
+pub use reservations::{
+    Reserved, close, lock, lock_all, lock_overdue, open, reserve, set_state, settle,
+};
+
+pub use together::{commit_all, hold_all, lock_each, open_all, shelves};
 
 type Result<T> = sqlx::Result<T>;
 
@@ -33,6 +43,10 @@ pub struct Stock {
     pub reserved: i64,
     /// At or below this many available units the stock is low.
     pub low_threshold: Option<i64>,
+    /// Whose it is, once the catalog has told.
+    pub product_id: Option<Uuid>,
+    /// Whether nobody can buy it, because its product is to be deleted.
+    pub retired: bool,
     /// Grows by one with every change.
     pub version: i64,
     /// Grows by one when the threshold changes.
@@ -51,55 +65,44 @@ pub struct Change {
 }
 
 impl Change {
-    /// What to tell others when the stock has become low.
+    /// What to tell others when the stock has become low. Nobody orders more of what is retired.
     pub fn low(&self) -> Result<Option<StockLow>> {
         let Self { before, after } = self;
+        if after.retired {
+            return Ok(None);
+        }
         let was = (before.available, before.low_threshold);
         let is = (after.available, after.low_threshold);
         let tell = |threshold| low(after.id, &after.sku, after.available, threshold);
         falls_low(was, is).map(tell).transpose()
     }
+
+    /// What to tell others when there are units again.
+    pub fn available(&self) -> Result<Option<StockAvailable>> {
+        let Self { before, after } = self;
+        let back = comes_back(before.available, after.available) && !after.retired;
+        let Some(product) = after.product_id.filter(|_| back) else {
+            return Ok(None);
+        };
+        available_again(after.id, &after.sku, product.into(), after.available).map(Some)
+    }
+}
+
+fn available_again(
+    stock_id: StockId,
+    sku: &str,
+    product_id: ProductId,
+    available: i64,
+) -> Result<StockAvailable> {
+    Ok(StockAvailable { stock_id, sku: parsed(sku)?, product_id, available })
 }
 
 fn low(stock_id: StockId, sku: &str, available: i64, threshold: i64) -> Result<StockLow> {
-    let sku = sku.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    Ok(StockLow { stock_id, sku, available, threshold })
+    Ok(StockLow { stock_id, sku: parsed(sku)?, available, threshold })
 }
 
-/// A row of the history.
-#[derive(Clone, Debug)]
-pub struct Movement {
-    /// Grows with time.
-    pub id: i64,
-    /// Why.
-    pub kind: Kind,
-    /// How many units; negative only for adjustments.
-    pub quantity: i64,
-    /// What it did to available.
-    pub available_delta: i64,
-    /// What it did to reserved.
-    pub reserved_delta: i64,
-    /// The order that caused it.
-    pub order_id: Option<Uuid>,
-    /// The announcement that said that it would come.
-    pub announcement_id: Option<Uuid>,
-    /// The person who caused it.
-    pub user_id: Option<Uuid>,
-    /// What that person had to say.
-    pub note: Option<String>,
-    /// When.
-    pub created_at: DateTime<Utc>,
-}
-
-/// Who moves units by hand, and why.
-#[derive(Clone, Debug, Default)]
-pub struct Reason {
-    /// The person.
-    pub user: Option<UserId>,
-    /// What that person has to say.
-    pub note: Option<String>,
-    /// The announcement of what comes in.
-    pub announcement: Option<Uuid>,
+fn parsed(sku: &str) -> Result<Sku> {
+    sku.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
 /// A statement that ends with whole rows of stock: `SELECT`, or the `RETURNING` of another one.
@@ -108,8 +111,8 @@ macro_rules! stock {
         sqlx::query_as!(
             Stock,
             $before
-                + " id, sku, available, reserved, low_threshold, version, threshold_version,
-                    updated_at "
+                + " id, sku, available, reserved, low_threshold, product_id, retired, version,
+                    threshold_version, updated_at "
                 + $after
             $(, $argument)*
         )
@@ -207,43 +210,23 @@ pub async fn set_threshold(
     Ok(Change { before, after })
 }
 
-async fn note(
-    connection: &mut PgConnection,
-    sku: &Sku,
-    kind: Kind,
-    quantity: i64,
-    reason: &Reason,
-) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO movements
-             (sku, kind, quantity, available_delta, reserved_delta, user_id, note,
-              announcement_id)
-         VALUES ($1, $2, $3, $3, 0, $4, $5, $6)",
-        sku.as_str(),
-        kind as Kind,
-        quantity,
-        reason.user.map(UserId::uuid),
-        reason.note,
-        reason.announcement,
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
+/// Whether there is a row of stock for the SKU.
+pub async fn is_known(connection: &mut PgConnection, sku: &Sku) -> Result<bool> {
+    Ok(find(connection, sku).await?.is_some())
 }
 
-/// Whether the SKU has never been in stock.
-pub async fn is_unknown(connection: &mut PgConnection, sku: &Sku) -> Result<bool> {
-    Ok(find(connection, sku).await?.is_none())
-}
-
-/// The available units of these SKUs; unknown ones are absent.
+/// The units of these SKUs that can be bought; unknown ones are absent.
 pub async fn available(
     connection: &mut PgConnection,
     skus: &[String],
 ) -> Result<Vec<(String, i64)>> {
-    let rows = sqlx::query!("SELECT sku, available FROM stock WHERE sku = ANY($1)", skus)
-        .fetch_all(connection)
-        .await?;
+    let rows = sqlx::query!(
+        r#"SELECT sku, CASE WHEN retired THEN 0 ELSE available END AS "available!"
+           FROM stock WHERE sku = ANY($1)"#,
+        skus,
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(rows.into_iter().map(|row| (row.sku, row.available)).collect())
 }
 
@@ -256,7 +239,8 @@ pub async fn list(
     stock!(
         "SELECT",
         "FROM stock
-         WHERE ($1::text IS NULL OR sku > $1) AND (NOT $4 OR available <= low_threshold)
+         WHERE ($1::text IS NULL OR sku > $1)
+           AND (NOT $4 OR available <= low_threshold AND NOT retired)
          ORDER BY sku LIMIT $2 OFFSET $3",
         window.after.as_deref(),
         window.fetch(),
@@ -267,31 +251,10 @@ pub async fn list(
     .await
 }
 
-/// A page of the history of a SKU, the latest first.
-pub async fn movements(
-    connection: &mut PgConnection,
-    sku: &Sku,
-    window: &Window<i64>,
-) -> Result<Vec<Movement>> {
-    sqlx::query_as!(
-        Movement,
-        r#"SELECT id, kind AS "kind: Kind", quantity, available_delta, reserved_delta, order_id,
-               announcement_id, user_id, note, created_at
-           FROM movements WHERE sku = $1 AND ($2::bigint IS NULL OR id < $2)
-           ORDER BY id DESC LIMIT $3 OFFSET $4"#,
-        sku.as_str(),
-        window.after,
-        window.fetch(),
-        window.offset,
-    )
-    .fetch_all(connection)
-    .await
-}
-
 /// How many SKUs are low.
 pub async fn count_low(connection: &mut PgConnection) -> Result<i64> {
     let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM stock WHERE available <= low_threshold"#
+        r#"SELECT count(*) AS "count!" FROM stock WHERE available <= low_threshold AND NOT retired"#
     );
     count.fetch_one(connection).await
 }

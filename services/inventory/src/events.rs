@@ -1,21 +1,29 @@
 //! What inventory does about the events of orders: hold, commit, give back. An event that comes
-//! twice, late, or in an order that nobody thought of leaves the stock as it should be.
+//! twice, late, or in an order that nobody thought of leaves the stock as it should be. What it does about
+//! products is in [`products`].
+
+mod locks;
+mod products;
+mod together;
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use contracts::OrderId;
 use contracts::events::{
-    OrderCancelled, OrderExpired, OrderPaid, OrderPlaced, OrderRejected, Shortage, StockCommitted,
-    StockRejected, StockReleased, StockReserved,
+    OrderCancelled, OrderExpired, OrderPaid, OrderPlaced, OrderRejected, OrderRestockRequested,
+    ProductCreated, ProductDeletionRequested, ProductDeletionWithdrawn, ProductUpdated, Shortage,
+    StockCommitted, StockRejected, StockReleased, StockReserved,
 };
-use kit::inbox::{Delivery, Handle, Inbox};
+use kit::inbox::{Delivery, Handle, Inbox, Shared};
 use kit::metric;
 use kit::outbox::Outbox;
 use kit::subscription::HandlerError;
 use prometheus::IntCounterVec;
 use sqlx::{PgConnection, PgPool};
 
+use self::locks::Locks;
+use self::products::Products;
 use crate::db;
 use crate::stock::{Demand, Kind, State, Step, when_ended, when_paid};
 
@@ -48,12 +56,19 @@ pub struct Orders {
 impl Orders {
     /// Everything that inventory listens to.
     pub fn inbox(self, consumer: &'static str, pool: PgPool) -> Inbox {
+        let products = Products { outbox: self.outbox.clone() };
         Inbox::new(consumer, pool)
+            .together(Locks)
+            .on::<ProductCreated>(products.clone())
+            .on::<ProductUpdated>(products.clone())
+            .on::<ProductDeletionRequested>(products.clone())
+            .on::<ProductDeletionWithdrawn>(products)
             .on::<OrderPlaced>(self.clone())
             .on::<OrderPaid>(self.clone())
             .on::<OrderCancelled>(self.clone())
             .on::<OrderExpired>(self.clone())
-            .on::<OrderRejected>(self)
+            .on::<OrderRejected>(self.clone())
+            .on::<OrderRestockRequested>(self)
     }
 
     /// The goods leave. `demand` is what was paid for, should it not be held any more.
@@ -113,16 +128,17 @@ impl Orders {
         Ok(())
     }
 
-    /// The order is over; what it held or had can be sold again.
-    async fn ended(&self, tx: &mut PgConnection, order: OrderId) -> Result<(), HandlerError> {
-        let (kind, state) = match when_ended(db::lock(tx, order).await?) {
-            Step::Release => (Kind::Release, State::Released),
-            Step::Return => (Kind::Return, State::Returned),
-            Step::Close => return Ok(db::close(tx, order).await?),
-            _ => return Ok(()),
-        };
-        give_back(&self.outbox, tx, order, kind, state).await?;
-        Ok(())
+    /// The order is over; what it held or had can be sold again. Whether anything was there to give back.
+    async fn ended(&self, tx: &mut PgConnection, order: OrderId) -> Result<bool, HandlerError> {
+        let step = when_ended(db::lock(tx, order).await?);
+        if let Some((kind, state)) = step.back() {
+            give_back(&self.outbox, tx, order, kind, state).await?;
+            return Ok(true);
+        }
+        if step == Step::Close {
+            db::close(tx, order).await?;
+        }
+        Ok(false)
     }
 }
 
@@ -134,11 +150,14 @@ pub(crate) async fn give_back(
     kind: Kind,
     state: State,
 ) -> Result<(), sqlx::Error> {
-    db::settle(tx, order, kind).await?;
+    let again = db::settle(tx, order, kind).await?;
     db::set_state(tx, order, state).await?;
     count(state);
     let expired = state == State::Expired;
     outbox.append(tx, &StockReleased { order_id: order, expired }).await?;
+    for event in &again {
+        outbox.append(tx, event).await?;
+    }
     Ok(())
 }
 
@@ -162,6 +181,14 @@ impl Handle<OrderPlaced> for Orders {
         self.outbox.append(tx, &StockReserved { order_id, expires_at }).await?;
         Ok(())
     }
+
+    async fn handle_all(
+        &self,
+        tx: &mut PgConnection,
+        events: &[Shared<OrderPlaced>],
+    ) -> Result<(), HandlerError> {
+        self.place_all(tx, events).await
+    }
 }
 
 impl Handle<OrderPaid> for Orders {
@@ -173,6 +200,14 @@ impl Handle<OrderPaid> for Orders {
         let demand = Demand::of(&delivery.event.lines).map_err(HandlerError::permanent)?;
         self.paid(tx, delivery.event.order_id, &demand).await
     }
+
+    async fn handle_all(
+        &self,
+        tx: &mut PgConnection,
+        events: &[Shared<OrderPaid>],
+    ) -> Result<(), HandlerError> {
+        self.pay_all(tx, events).await
+    }
 }
 
 impl Handle<OrderCancelled> for Orders {
@@ -181,7 +216,7 @@ impl Handle<OrderCancelled> for Orders {
         tx: &mut PgConnection,
         delivery: &Delivery<OrderCancelled>,
     ) -> Result<(), HandlerError> {
-        self.ended(tx, delivery.event.order_id).await
+        self.ended(tx, delivery.event.order_id).await.map(drop)
     }
 }
 
@@ -191,7 +226,7 @@ impl Handle<OrderExpired> for Orders {
         tx: &mut PgConnection,
         delivery: &Delivery<OrderExpired>,
     ) -> Result<(), HandlerError> {
-        self.ended(tx, delivery.event.order_id).await
+        self.ended(tx, delivery.event.order_id).await.map(drop)
     }
 }
 
@@ -201,6 +236,22 @@ impl Handle<OrderRejected> for Orders {
         tx: &mut PgConnection,
         delivery: &Delivery<OrderRejected>,
     ) -> Result<(), HandlerError> {
-        self.ended(tx, delivery.event.order_id).await
+        self.ended(tx, delivery.event.order_id).await.map(drop)
+    }
+}
+
+impl Handle<OrderRestockRequested> for Orders {
+    /// The order waits for an answer before it goes on, so there is one to every request, the repeated ones
+    /// and those for which nothing is there to give back included.
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<OrderRestockRequested>,
+    ) -> Result<(), HandlerError> {
+        let order_id = delivery.event.order_id;
+        if !self.ended(tx, order_id).await? {
+            self.outbox.append(tx, &StockReleased { order_id, expired: false }).await?;
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ mod threshold;
 use axum::Router;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use contracts::Sku;
+use contracts::{ProductId, Sku};
 use kit::auth::{Caller, Role};
 use kit::extract::{Path, Query};
 use kit::outbox::Outbox;
@@ -37,10 +37,13 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Tells others when stock has become low.
+    /// Tells others when stock has become low, and when there is some again.
     async fn tell(&self, tx: &mut PgConnection, change: &db::Change) -> Result<()> {
         if let Some(low) = change.low()? {
             self.outbox.append(tx, &low).await?;
+        }
+        if let Some(available) = change.available()? {
+            self.outbox.append(tx, &available).await?;
         }
         Ok(())
     }
@@ -84,12 +87,16 @@ struct Availability {
 #[derive(Debug, Serialize, ToSchema)]
 struct Stock {
     sku: String,
-    /// Units that can be bought now.
+    /// Units that can be bought now, unless it is retired.
     available: i64,
     /// Units that are held for orders.
     reserved: i64,
     /// At or below this many available units the stock is low.
     low_threshold: Option<i64>,
+    /// The product that it belongs to, once the catalog has told.
+    product_id: Option<ProductId>,
+    /// Whether nobody can see or buy it, because its product is to be deleted.
+    retired: bool,
     /// Grows by one with every change.
     version: i64,
     updated_at: DateTime<Utc>,
@@ -97,8 +104,16 @@ struct Stock {
 
 impl From<db::Stock> for Stock {
     fn from(row: db::Stock) -> Self {
-        let db::Stock { sku, available, reserved, low_threshold, version, updated_at, .. } = row;
-        Self { sku, available, reserved, low_threshold, version, updated_at }
+        Self {
+            sku: row.sku,
+            available: row.available,
+            reserved: row.reserved,
+            low_threshold: row.low_threshold,
+            product_id: row.product_id.map(ProductId::from),
+            retired: row.retired,
+            version: row.version,
+            updated_at: row.updated_at,
+        }
     }
 }
 

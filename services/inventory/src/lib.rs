@@ -6,6 +6,8 @@ pub mod db;
 pub mod events;
 mod grpc;
 mod http;
+pub mod product;
+pub mod shelf;
 pub mod stock;
 pub mod sweeper;
 
@@ -100,7 +102,8 @@ impl Service for Inventory {
         let mut tx = pool.begin().await?;
         for product in contracts::demo::products() {
             let sku = product.sku.parse()?;
-            if db::is_unknown(&mut tx, &sku).await? {
+            // Its product may have made it known already.
+            if !db::has_moved(&mut tx, &sku).await? {
                 let reason = db::Reason { note: Some("demo".to_owned()), ..db::Reason::default() };
                 db::supply(&mut tx, &sku, product.stock, None, &reason).await?;
             }

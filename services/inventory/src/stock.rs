@@ -67,6 +67,11 @@ pub fn falls_low(before: (i64, Option<i64>), after: (i64, Option<i64>)) -> Optio
     low(after).filter(|_| low(before).is_none())
 }
 
+/// Whether there are units again that somebody can buy after there were none.
+pub const fn comes_back(before: i64, after: i64) -> bool {
+    before <= 0 && after > 0
+}
+
 /// How far the reservation of an order has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
@@ -101,6 +106,17 @@ pub enum Step {
     Return,
     /// Note that the order has ended, so that nothing is ever held for it.
     Close,
+}
+
+impl Step {
+    /// How units come back by this step, and what the reservation is then.
+    pub const fn back(self) -> Option<(Kind, State)> {
+        match self {
+            Self::Release => Some((Kind::Release, State::Released)),
+            Self::Return => Some((Kind::Return, State::Returned)),
+            Self::Nothing | Self::Commit | Self::ReserveAndCommit | Self::Close => None,
+        }
+    }
 }
 
 /// What an order's payment asks for.
@@ -152,6 +168,11 @@ impl Demand {
             *units.entry(line.sku.clone()).or_default() += i64::from(line.quantity);
         }
         if units.is_empty() { Err(DemandError::Empty) } else { Ok(Self(units)) }
+    }
+
+    /// SKUs and their quantities.
+    pub fn lines(&self) -> impl Iterator<Item = (&Sku, i64)> {
+        self.0.iter().map(|(sku, quantity)| (sku, *quantity))
     }
 
     /// SKUs and their quantities, side by side.
@@ -209,6 +230,14 @@ mod tests {
         assert_eq!(falls_low((4, Some(5)), (9, Some(5))), None, "it is no more");
         assert_eq!(falls_low((4, None), (4, Some(5))), Some(5));
         assert_eq!(falls_low((4, Some(5)), (4, None)), None);
+    }
+
+    #[test]
+    fn units_come_back_where_there_were_none() {
+        assert!(comes_back(0, 1));
+        assert!(!comes_back(1, 2), "there were some");
+        assert!(!comes_back(0, 0));
+        assert!(!comes_back(1, 0));
     }
 
     #[test]

@@ -46,23 +46,46 @@ impl Outbox {
         connection: &mut PgConnection,
         event: &E,
     ) -> Result<EventId, sqlx::Error> {
-        let id = EventId::new();
-        let mut headers = std::collections::HashMap::new();
-        propagate_trace(&mut headers);
+        let letter = Letter::new(event)?;
+        let id = letter.id;
+        self.append_all(connection, vec![letter]).await?;
+        Ok(id)
+    }
+
+    /// Stores events in this order, in one statement.
+    pub async fn append_all(
+        &self,
+        connection: &mut PgConnection,
+        letters: Vec<Letter>,
+    ) -> Result<(), sqlx::Error> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = letters.iter().map(|letter| letter.id.uuid()).collect();
+        let aggregates: Vec<_> = letters.iter().map(|l| l.aggregate.as_str().to_owned()).collect();
+        let subjects: Vec<Uuid> = letters.iter().map(|letter| letter.subject).collect();
+        let types: Vec<String> = letters.iter().map(|l| l.event_type.to_owned()).collect();
+        let (payloads, headers): (Vec<_>, Vec<_>) =
+            letters.into_iter().map(|letter| (letter.payload, letter.headers)).unzip();
+        // WITH ORDINALITY, because seq is given in the order of the rows.
         sqlx::query!(
             "INSERT INTO outbox (id, aggregate_type, aggregate_id, type, payload, headers)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-            id.uuid(),
-            E::AGGREGATE.as_str(),
-            event.aggregate_id(),
-            E::TYPE,
-            serde_json::to_value(event).map_err(|error| sqlx::Error::Encode(error.into()))?,
-            serde_json::json!(headers),
+             SELECT id, aggregate_type, aggregate_id, type, payload, headers
+             FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[])
+                 WITH ORDINALITY
+                 AS letter (id, aggregate_type, aggregate_id, type, payload, headers, place)
+             ORDER BY place",
+            &ids,
+            &aggregates,
+            &subjects,
+            &types,
+            &payloads,
+            &headers,
         )
         .execute(connection)
         .await?;
         self.0.wake();
-        Ok(id)
+        Ok(())
     }
 
     /// Sends events until told to stop.
@@ -77,6 +100,34 @@ impl Outbox {
         if let Err(error) = worker::drain(&CancellationToken::new(), &mut send).await {
             tracing::warn!(error = telemetry::chain(&*error), "the outbox cannot be sent");
         }
+    }
+}
+
+/// An event that is to be stored.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    id: EventId,
+    aggregate: Aggregate,
+    subject: Uuid,
+    event_type: &'static str,
+    payload: serde_json::Value,
+    headers: serde_json::Value,
+}
+
+impl Letter {
+    /// Of an event that belongs to the trace of the current span.
+    pub fn new<E: Event>(event: &E) -> Result<Self, sqlx::Error> {
+        let mut headers = std::collections::HashMap::new();
+        propagate_trace(&mut headers);
+        Ok(Self {
+            id: EventId::new(),
+            aggregate: E::AGGREGATE,
+            subject: event.aggregate_id(),
+            event_type: E::TYPE,
+            payload: serde_json::to_value(event)
+                .map_err(|error| sqlx::Error::Encode(error.into()))?,
+            headers: serde_json::json!(headers),
+        })
     }
 }
 

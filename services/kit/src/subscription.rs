@@ -1,40 +1,26 @@
 //! Consuming topics: in order per partition, at least once, with retries and a dead letter topic.
 
+mod lane;
+
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::topics::Aggregate;
-use prometheus::IntCounterVec;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message, OwnedMessage};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
-use tracing::field::Empty;
+use tracing::Span;
 
-use crate::dead_letters;
+use self::lane::Lane;
 use crate::kafka::{Producer, Record, Settings};
-use crate::metric;
-use crate::telemetry::{chain, continue_traceparent};
+use crate::telemetry::chain;
 
-/// How often a record is tried that fails by its own fault, before it becomes a dead letter.
-const TRIES: u32 = 5;
-/// Pause before the first retry; doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Records of one partition that wait inside this process.
 const QUEUE: usize = 64;
-
-static CONSUMED: LazyLock<IntCounterVec> = metric!(
-    counter,
-    "events_consumed_total",
-    "Events taken from Kafka, by type and outcome (done, retried, dead).",
-    &["type", "outcome"]
-);
 
 /// Why a record was not processed.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +71,27 @@ pub trait Process: Send + Sync + 'static {
     fn wants(&self, event_type: &str) -> bool;
     /// Processes one record.
     async fn process(&self, record: &Record) -> Result<(), HandlerError>;
+
+    /// Whether records of this type may be processed together with their neighbours.
+    fn together(&self, _event_type: &str) -> bool {
+        false
+    }
+
+    /// Processes records of one partition in their order and in one go, as many as it can; says how many. Those
+    /// have taken effect, each once, and the others not at all: the next one is to be processed alone. After an
+    /// error none has.
+    async fn process_together(&self, _taken: &[Taken]) -> Result<usize, HandlerError> {
+        Ok(0)
+    }
+}
+
+/// A record that is being processed.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The record.
+    pub record: Record,
+    /// Of the trace that has caused it.
+    pub span: Span,
 }
 
 /// A consumer group member.
@@ -92,25 +99,6 @@ pub struct Subscription<P> {
     consumer: Arc<StreamConsumer>,
     lane: Lane<P>,
     topics: Vec<String>,
-}
-
-/// What the worker of one partition needs.
-struct Lane<P> {
-    consumer: String,
-    process: Arc<P>,
-    producer: Producer,
-    stop: CancellationToken,
-}
-
-impl<P> Clone for Lane<P> {
-    fn clone(&self) -> Self {
-        Self {
-            consumer: self.consumer.clone(),
-            process: Arc::clone(&self.process),
-            producer: self.producer.clone(),
-            stop: self.stop.clone(),
-        }
-    }
 }
 
 impl<P: Process> Subscription<P> {
@@ -184,102 +172,6 @@ impl<P: Process> Subscription<P> {
             // Nothing was consumed since the last commit.
             Err(KafkaError::ConsumerCommit(rdkafka::types::RDKafkaErrorCode::NoOffset)) => Ok(()),
             other => other,
-        }
-    }
-}
-
-impl<P: Process> Lane<P> {
-    async fn work(self, consumer: Arc<StreamConsumer>, mut queue: mpsc::Receiver<OwnedMessage>) {
-        while let Some(message) = queue.recv().await {
-            if self.stop.is_cancelled() || !self.handle(&message).await {
-                // Its offset is not stored: the next member begins with it.
-                return;
-            }
-            let stored =
-                consumer.store_offset(message.topic(), message.partition(), message.offset());
-            if let Err(error) = stored {
-                // The partition has moved to another member, whose inbox knows this event.
-                tracing::debug!(%error, "an offset was not stored");
-            }
-        }
-    }
-
-    /// Whether the record is done with, one way or the other; false when told to stop.
-    async fn handle(&self, message: &OwnedMessage) -> bool {
-        let record = match Record::from_message(message) {
-            Ok(record) => record,
-            Err(error) => {
-                CONSUMED.with_label_values(&["unreadable", "dead"]).inc();
-                return self.bury(message, &error.to_string()).await;
-            }
-        };
-        if !self.process.wants(&record.r#type) {
-            return true;
-        }
-        // OpenTelemetry, semantic conventions for Kafka and CloudEvents.
-        let span = tracing::info_span!(
-            "process",
-            otel.kind = "consumer",
-            otel.name = format!("process {}", message.topic()),
-            otel.status_code = Empty,
-            messaging.system = "kafka",
-            messaging.operation.type = "process",
-            messaging.operation.name = "process",
-            messaging.destination.name = message.topic(),
-            messaging.destination.partition.id = %message.partition(),
-            messaging.kafka.offset = message.offset(),
-            messaging.kafka.message.key = %record.subject,
-            messaging.message.id = %record.id,
-            cloudevents.event_type = record.r#type,
-            trace_id = Empty,
-        );
-        continue_traceparent(&span, record.traceparent.as_deref());
-        self.try_until_done(message, &record).instrument(span).await
-    }
-
-    async fn try_until_done(&self, message: &OwnedMessage, record: &Record) -> bool {
-        let count = |outcome: &str| {
-            CONSUMED.with_label_values(&[record.r#type.as_str(), outcome]).inc();
-        };
-        let (mut pause, mut tries) = (FIRST_PAUSE, 0);
-        loop {
-            match self.process.process(record).await {
-                Ok(()) => {
-                    count("done");
-                    return true;
-                }
-                Err(HandlerError::Permanent(error)) if tries + 1 >= TRIES => {
-                    count("dead");
-                    tracing::Span::current().record("otel.status_code", "error");
-                    let reason = chain(&*error);
-                    tracing::error!(error = reason, "the event is now a dead letter");
-                    return self.bury(message, &reason).await;
-                }
-                Err(error) => {
-                    count("retried");
-                    tries += u32::from(matches!(error, HandlerError::Permanent(_)));
-                    tracing::warn!(error = chain(&error), "the event is tried again");
-                }
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            }
-        }
-    }
-
-    async fn bury(&self, message: &OwnedMessage, reason: &str) -> bool {
-        let topic = format!("{}.dlq", message.topic());
-        loop {
-            let why = (self.consumer.as_str(), reason);
-            let Err(error) = dead_letters::bury(&self.producer, &topic, message, why).await else {
-                return true;
-            };
-            tracing::error!(error = chain(&error), topic, "the dead letter cannot be sent");
-            tokio::select! {
-                () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(LONGEST_PAUSE) => {}
-            }
         }
     }
 }

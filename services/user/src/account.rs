@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use contracts::UserId;
 use kit::auth::Role;
 use kit::secret::Secret;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Longest e-mail address (RFC 5321, 4.5.3.1.3, without the angle brackets).
 const EMAIL_MAX: usize = 254;
@@ -29,7 +29,7 @@ static COMMON_PASSWORDS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("common-passwords.txt").lines().collect());
 
 /// An account, as its owner and administrators see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Account {
     /// Its id.
     pub id: UserId,

@@ -16,6 +16,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::{Email, Name, Password};
+use crate::cache::Cache;
 use crate::db::{self, EMAIL_UNIQUE, NewAccount, sessions};
 use crate::password::Hasher;
 
@@ -54,6 +55,8 @@ pub struct Appointment {
     pub outbox: Outbox,
     /// Hashes the password.
     pub hasher: Hasher,
+    /// Accounts that were read lately.
+    pub profiles: Cache,
     done: Arc<AtomicBool>,
 }
 
@@ -64,9 +67,10 @@ impl Appointment {
         pool: PgPool,
         outbox: Outbox,
         hasher: Hasher,
+        profiles: Cache,
     ) -> Self {
         let done = Arc::new(AtomicBool::new(administrator.is_none()));
-        Self { administrator, pool, outbox, hasher, done }
+        Self { administrator, pool, outbox, hasher, profiles, done }
     }
 
     /// For readiness.
@@ -152,11 +156,14 @@ impl Appointment {
         let mut tx = self.pool.begin().await?;
         db::remember_given(&mut tx, id, &hash).await?;
         if known {
-            db::set_password(&mut tx, id, &hash).await?;
+            if let Some(version) = db::set_password(&mut tx, id, &hash).await? {
+                self.profiles.invalidate(id, version).await;
+            }
             sessions::end_all(&mut tx, id).await?;
             tracing::info!(user = %id, "the first administrator has the password that is given now");
         }
         tx.commit().await?;
+        self.profiles.committed(id);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod email_tokens;
 pub mod favourites;
+pub mod notices;
 pub mod sessions;
 pub mod tries;
 
@@ -211,16 +212,15 @@ pub async fn lock(tx: &mut PgConnection, id: UserId) -> Result<bool> {
     Ok(locked.is_some())
 }
 
-/// Notes that the address is the owner's, unless that is known.
-pub async fn set_verified(tx: &mut PgConnection, id: UserId) -> Result<()> {
-    sqlx::query!(
+/// Notes that the address is the owner's, unless that is known; the account's version if it was not.
+pub async fn set_verified(tx: &mut PgConnection, id: UserId) -> Result<Option<i64>> {
+    sqlx::query_scalar!(
         "UPDATE accounts SET email_verified_at = now(), version = version + 1, updated_at = now()
-         WHERE id = $1 AND email_verified_at IS NULL",
+         WHERE id = $1 AND email_verified_at IS NULL RETURNING version",
         id.uuid(),
     )
-    .execute(tx)
-    .await?;
-    Ok(())
+    .fetch_optional(tx)
+    .await
 }
 
 /// Address and password hash of an account.
@@ -234,17 +234,16 @@ pub async fn credentials(
     Ok(row.map(|row| (row.email, row.password_hash)))
 }
 
-/// Gives an account another password.
-pub async fn set_password(tx: &mut PgConnection, id: UserId, hash: &str) -> Result<()> {
-    sqlx::query!(
+/// Gives an account another password; its version after, if there is the account.
+pub async fn set_password(tx: &mut PgConnection, id: UserId, hash: &str) -> Result<Option<i64>> {
+    sqlx::query_scalar!(
         "UPDATE accounts SET password_hash = $2, version = version + 1, updated_at = now()
-         WHERE id = $1",
+         WHERE id = $1 RETURNING version",
         id.uuid(),
         hash,
     )
-    .execute(tx)
-    .await?;
-    Ok(())
+    .fetch_optional(tx)
+    .await
 }
 
 /// Hash of the password that the first administrator was given last.

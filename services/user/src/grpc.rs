@@ -7,14 +7,17 @@ use sqlx::PgPool;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-use crate::db;
+use crate::cache::Cache;
 
 /// The gRPC services.
-pub fn routes(pool: PgPool) -> Routes {
-    Routes::new(UsersServer::new(Server(pool)))
+pub fn routes(pool: PgPool, profiles: Cache) -> Routes {
+    Routes::new(UsersServer::new(Server { pool, profiles }))
 }
 
-struct Server(PgPool);
+struct Server {
+    pool: PgPool,
+    profiles: Cache,
+}
 
 #[tonic::async_trait]
 impl Users for Server {
@@ -22,15 +25,11 @@ impl Users for Server {
         let unknown = || Status::not_found("there is no such account");
         // Whatever is no id names nobody.
         let id: UserId = request.into_inner().id.parse().map_err(|_| unknown())?;
-        let account = async {
-            let mut connection = self.0.acquire().await?;
-            db::account(&mut connection, id).await
-        };
-        let account = account.await.map_err(|error| {
+        let account = self.profiles.find(&self.pool, id).await.map_err(|error| {
             tracing::error!(error = kit::telemetry::chain(&error), "an account cannot be read");
             Status::unavailable("please try again later")
         })?;
         let account = account.ok_or_else(unknown)?;
-        Ok(Response::new(User { id: account.id.to_string(), name: account.name }))
+        Ok(Response::new(User { id: account.id.to_string(), name: account.name.clone() }))
     }
 }

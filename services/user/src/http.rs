@@ -14,11 +14,12 @@ use contracts::UserId;
 use kit::outbox::Outbox;
 use kit::problem::{Kind, Problem, Result};
 use kit::worker::Wake;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::cache::Cache;
 use crate::db;
 use crate::password::Hasher;
 use crate::token::Issuer;
@@ -41,6 +42,8 @@ pub const REFRESH: Kind = Kind::new(401, "invalid-refresh-token", "The refresh t
 pub struct State {
     /// Accounts and sessions.
     pub pool: PgPool,
+    /// Accounts that were read lately.
+    pub profiles: Cache,
     /// Events on their way out.
     pub outbox: Outbox,
     /// Wakes who answers requests for another password.
@@ -75,6 +78,23 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(addresses::change, addresses::remove))
         .routes(routes!(favourites::list))
         .routes(routes!(favourites::add, favourites::remove))
+}
+
+impl State {
+    /// Commits what has given an account this version, if it has another, so that nobody reads the old one any more.
+    async fn commit(
+        &self,
+        tx: Transaction<'_, Postgres>,
+        account: UserId,
+        version: Option<i64>,
+    ) -> Result<()> {
+        if let Some(version) = version {
+            self.profiles.invalidate(account, version).await;
+        }
+        tx.commit().await?;
+        self.profiles.committed(account);
+        Ok(())
+    }
 }
 
 /// Lets nobody else change what belongs to an account until the transaction ends.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use contracts::OrderId;
-use contracts::events::{Shortage, StockLow};
+use contracts::events::{Shortage, StockAvailable, StockLow};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-use super::{Result, low};
+use super::{Result, available_again, low, parsed};
 use crate::stock::{Demand, Kind, State};
 
 /// Begins the reservation of an order and says until when it lasts; none when the order is known,
@@ -36,6 +37,33 @@ pub async fn lock(connection: &mut PgConnection, order: OrderId) -> Result<Optio
     )
     .fetch_optional(connection)
     .await
+}
+
+/// Locks the reservations of these orders, and then the stock of these SKUs, of what the orders hold and of
+/// these products; what is not there is passed over.
+pub async fn lock_all(
+    connection: &mut PgConnection,
+    orders_and_products: &[Uuid],
+    skus: &[String],
+) -> Result<()> {
+    sqlx::query!(
+        "SELECT FROM reservations WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE",
+        orders_and_products,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "SELECT FROM stock WHERE sku IN (
+             SELECT unnest($2::text[])
+             UNION SELECT sku FROM reservation_lines WHERE order_id = ANY($1)
+             UNION SELECT sku FROM stock WHERE product_id = ANY($1))
+         ORDER BY sku FOR UPDATE",
+        orders_and_products,
+        skus,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Locks a pending reservation that ran out of time longer ago than `grace`; none that somebody
@@ -89,7 +117,8 @@ pub struct Reserved {
     pub low: Vec<StockLow>,
 }
 
-/// Holds everything that the order needs, or nothing and says what there is too little of.
+/// Holds everything that the order needs, or nothing and says what there is too little of. Of what is
+/// retired there is nothing.
 ///
 /// One statement checks and updates: `locked` sees each row as it is once nobody else holds it,
 /// which the snapshot of the statement would not. The update takes its values from there too: Postgres
@@ -105,8 +134,8 @@ pub async fn reserve(
         r#"WITH wanted AS MATERIALIZED (
             SELECT sku, quantity FROM unnest($2::text[], $3::bigint[]) AS line (sku, quantity)
         ), locked AS MATERIALIZED (
-            SELECT stock.id, stock.sku, stock.available, stock.reserved, stock.low_threshold,
-                wanted.quantity
+            SELECT stock.id, stock.sku, stock.reserved, stock.low_threshold, wanted.quantity,
+                CASE WHEN stock.retired THEN 0 ELSE stock.available END AS available
             FROM stock JOIN wanted USING (sku) ORDER BY stock.sku FOR UPDATE OF stock
         ), short AS MATERIALIZED (
             SELECT sku, wanted.quantity, coalesce(locked.available, 0) AS available
@@ -146,36 +175,48 @@ pub async fn reserve(
             reserved.low.push(low(id.into(), &row.sku, row.available, threshold)?);
             continue;
         }
-        let sku = row.sku.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         let requested = u32::try_from(row.quantity).unwrap_or(u32::MAX);
+        let sku = parsed(&row.sku)?;
         reserved.shortages.push(Shortage { sku, requested, available: row.available });
     }
     Ok(reserved)
 }
 
-/// Moves all units of an order's lines at once.
-pub async fn settle(connection: &mut PgConnection, order: OrderId, kind: Kind) -> Result<()> {
+/// Moves all units of an order's lines at once, and says of what there are units again.
+pub async fn settle(
+    connection: &mut PgConnection,
+    order: OrderId,
+    kind: Kind,
+) -> Result<Vec<StockAvailable>> {
     let (available, reserved) = kind.signs();
-    sqlx::query!(
-        "WITH locked AS MATERIALIZED (
-            SELECT stock.sku, line.quantity
+    let rows = sqlx::query!(
+        r#"WITH locked AS MATERIALIZED (
+            SELECT stock.sku, stock.available, line.quantity
             FROM stock JOIN reservation_lines line USING (sku) WHERE line.order_id = $1
             ORDER BY stock.sku FOR UPDATE OF stock
         ), moved AS (
-            UPDATE stock SET available = available + $3 * locked.quantity,
-                reserved = reserved + $4 * locked.quantity,
+            UPDATE stock SET available = stock.available + $3 * locked.quantity,
+                reserved = stock.reserved + $4 * locked.quantity,
                 version = version + 1, updated_at = now()
             FROM locked WHERE stock.sku = locked.sku
-            RETURNING stock.sku, locked.quantity
+            RETURNING stock.id, stock.sku, stock.product_id, stock.retired, locked.quantity,
+                locked.available AS before, stock.available AS after
+        ), noted AS (
+            INSERT INTO movements (sku, kind, quantity, available_delta, reserved_delta, order_id)
+            SELECT sku, $2, quantity, $3 * quantity, $4 * quantity, $1 FROM moved
         )
-        INSERT INTO movements (sku, kind, quantity, available_delta, reserved_delta, order_id)
-        SELECT sku, $2, quantity, $3 * quantity, $4 * quantity, $1 FROM moved",
+        SELECT id, sku, product_id AS "product_id!", after FROM moved
+        WHERE before <= 0 AND after > 0 AND product_id IS NOT NULL AND NOT retired
+        ORDER BY sku"#,
         order.uuid(),
         kind as Kind,
         available,
         reserved,
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    let again = rows
+        .into_iter()
+        .map(|row| available_again(row.id.into(), &row.sku, row.product_id.into(), row.after));
+    again.collect()
 }

@@ -222,7 +222,9 @@ pub(super) async fn receive(
     let sku = before.sku.parse().map_err(|error: contracts::SkuError| Problem::internal(error))?;
     let reason = Reason { user: Some(caller.user_id), note: body.note, announcement: Some(id) };
     let change = db::supply(&mut tx, &sku, body.quantity, None, &reason).await;
-    let stock = Stock::from(change.map_err(out_of_range)?.after);
+    let change = change.map_err(out_of_range)?;
+    api.tell(&mut tx, &change).await?;
+    let stock = Stock::from(change.after);
     request.finish(tx, StatusCode::CREATED, &Received { announcement, stock }).await
 }
 

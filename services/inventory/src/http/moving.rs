@@ -175,7 +175,7 @@ pub(super) async fn movements(
     caller.require(Role::Admin)?;
     let window = query.window()?;
     let mut connection = api.pool.acquire().await?;
-    if db::is_unknown(&mut connection, &sku).await? {
+    if !db::is_known(&mut connection, &sku).await? {
         return Err(Problem::not_found("SKU"));
     }
     let rows = db::movements(&mut connection, &sku, &window).await?;

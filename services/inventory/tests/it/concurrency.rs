@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 
-use crate::world::{Order, levels, processed, supply, told};
+use crate::world::{Order, levels, processed, supply, told, waiting};
 
 /// Tries to reserve an order in a transaction of its own.
 async fn reserve(pool: PgPool, order: Order) -> bool {
@@ -42,17 +42,6 @@ async fn fifty_orders_for_ten_units() {
     let reserved = tasks.join_all().await.into_iter().filter(|reserved| *reserved).count();
     assert_eq!(reserved, 10);
     assert_eq!(levels(&pool, "A").await, Levels { available: 0, reserved: 10 });
-}
-
-/// Waits until as many sessions wait for a lock.
-async fn waiting(pool: &PgPool, sessions: i64) {
-    eventually("they wait for each other", async || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.ok()?;
-        (waiting == sessions).then_some(())
-    })
-    .await;
 }
 
 /// The order has begun when there was nothing, and goes on when there is.

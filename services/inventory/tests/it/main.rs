@@ -3,12 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod announcements;
+mod available;
 mod concurrency;
+mod deletion;
 mod grpc;
 mod history;
+mod hot;
 mod http;
 mod low;
 mod orders;
+mod products;
+mod restock;
 mod sweeper;
 mod world;
 

@@ -2,7 +2,9 @@
 
 use chrono::{TimeDelta, Utc};
 use contracts::events::{
-    CancelReason, OrderCancelled, OrderExpired, OrderLine, OrderPaid, OrderPlaced, OrderRejected,
+    CancelReason, Event, OrderCancelled, OrderExpired, OrderLine, OrderPaid, OrderPlaced,
+    OrderRejected, OrderRestockRequested, ProductCreated, ProductDeletionRequested,
+    ProductDeletionWithdrawn, ProductUpdated, ProductVariant,
 };
 use contracts::{Currency, Money, OrderId, ProductId, Sku, UserId};
 use inventory::db::{self, Reason};
@@ -57,8 +59,64 @@ impl Order {
         OrderExpired { order_id: self.id, user_id: self.user }
     }
 
+    pub(crate) fn restock_requested(&self) -> OrderRestockRequested {
+        OrderRestockRequested { order_id: self.id, user_id: self.user }
+    }
+
     pub(crate) fn rejected(&self) -> OrderRejected {
         OrderRejected { order_id: self.id, user_id: self.user, shortages: Vec::new() }
+    }
+}
+
+/// A product of the catalog; its first SKU is its own, the others are variants.
+pub(crate) struct Product {
+    pub(crate) id: ProductId,
+    pub(crate) skus: Vec<Sku>,
+}
+
+impl Product {
+    pub(crate) fn of(skus: &[&str]) -> Self {
+        Self { id: ProductId::new(), skus: skus.iter().map(|code| sku(code)).collect() }
+    }
+
+    fn variants(&self) -> Vec<ProductVariant> {
+        let variant = |sku: &Sku| ProductVariant {
+            sku: sku.clone(),
+            name: sku.to_string(),
+            price: Money::new(100, Currency::EUR),
+        };
+        self.skus[1..].iter().map(variant).collect()
+    }
+
+    pub(crate) fn created(&self) -> ProductCreated {
+        ProductCreated {
+            product_id: self.id,
+            sku: self.skus[0].clone(),
+            name: "Mug".to_owned(),
+            price: Money::new(100, Currency::EUR),
+            seller_id: UserId::new(),
+            variants: self.variants(),
+        }
+    }
+
+    pub(crate) fn updated(&self) -> ProductUpdated {
+        ProductUpdated {
+            product_id: self.id,
+            sku: self.skus[0].clone(),
+            name: "Mug".to_owned(),
+            price: Money::new(100, Currency::EUR),
+            on_sale: true,
+            seller_id: None,
+            variants: self.variants(),
+        }
+    }
+
+    pub(crate) fn deletion_requested(&self) -> ProductDeletionRequested {
+        ProductDeletionRequested { product_id: self.id, skus: self.skus.clone() }
+    }
+
+    pub(crate) fn deletion_withdrawn(&self) -> ProductDeletionWithdrawn {
+        ProductDeletionWithdrawn { product_id: self.id, skus: self.skus.clone() }
     }
 }
 
@@ -115,6 +173,28 @@ pub(crate) async fn processed(running: &Running, count: i64) {
             .await
             .ok()?;
         (noted >= count).then_some(())
+    })
+    .await;
+}
+
+/// All events of this type that were told, the first first.
+pub(crate) async fn all_told<E: Event>(pool: &PgPool) -> Vec<E> {
+    let told: Vec<serde_json::Value> =
+        sqlx::query_scalar("SELECT payload FROM outbox WHERE type = $1 ORDER BY seq")
+            .bind(E::TYPE)
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    told.into_iter().map(|payload| serde_json::from_value(payload).unwrap()).collect()
+}
+
+/// Waits until so many sessions wait for a lock.
+pub(crate) async fn waiting(pool: &PgPool, sessions: i64) {
+    eventually("they wait for each other", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.ok()?;
+        (waiting == sessions).then_some(())
     })
     .await;
 }

@@ -2,3 +2,4 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod cache;
+mod together;

@@ -24,10 +24,10 @@ use crate::db::{self, sessions};
     )
 )]
 pub(super) async fn me(Shared(state): Shared<State>, caller: Caller) -> Result<impl IntoResponse> {
-    let mut connection = state.pool.acquire().await?;
-    let account = db::account(&mut connection, caller.user_id).await?;
+    let found = state.profiles.find(&state.pool, caller.user_id).await;
+    let account = found.map_err(Problem::unavailable)?;
     let account = account.ok_or_else(|| Problem::not_found("account"))?;
-    Ok((etag(account.version), axum::Json(account)))
+    Ok((etag(account.version), axum::Json(Account::clone(&account))))
 }
 
 /// What an owner may change.
@@ -59,9 +59,10 @@ pub(super) async fn rename(
 ) -> Result<impl IntoResponse> {
     let name = body.name.parse::<Name>();
     let name = name.map_err(|error| Problem::invalid_field("/name", error.to_string()))?;
-    let mut connection = state.pool.acquire().await?;
-    let renamed = db::rename(&mut connection, caller.user_id, version, &name).await?;
-    let account = changed(&mut connection, caller.user_id, renamed).await?;
+    let mut tx = state.pool.begin().await?;
+    let renamed = db::rename(&mut tx, caller.user_id, version, &name).await?;
+    let account = changed(&mut tx, caller.user_id, renamed).await?;
+    state.commit(tx, account.id, Some(account.version)).await?;
     Ok((etag(account.version), axum::Json(account)))
 }
 
@@ -145,9 +146,10 @@ pub(super) async fn set_roles(
     if id == caller.user_id && !body.roles.contains(&Role::Admin) {
         return Err(Problem::new(CONFLICT, "another administrator must take the role from you"));
     }
-    let mut connection = state.pool.acquire().await?;
-    let updated = db::set_roles(&mut connection, id, version, &body.roles).await?;
-    let account = changed(&mut connection, id, updated).await?;
+    let mut tx = state.pool.begin().await?;
+    let updated = db::set_roles(&mut tx, id, version, &body.roles).await?;
+    let account = changed(&mut tx, id, updated).await?;
+    state.commit(tx, id, Some(account.version)).await?;
     tracing::info!(by = %caller.user_id, user = %id, roles = ?account.roles, "roles changed");
     Ok((etag(account.version), axum::Json(account)))
 }
@@ -197,7 +199,7 @@ pub(super) async fn set_blocked(
     if body.blocked {
         sessions::end_all(&mut tx, id).await?;
     }
-    tx.commit().await?;
+    state.commit(tx, id, Some(account.version)).await?;
     tracing::info!(by = %caller.user_id, user = %id, blocked = body.blocked, "block changed");
     Ok((etag(account.version), axum::Json(account)))
 }

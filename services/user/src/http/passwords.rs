@@ -69,20 +69,25 @@ pub(super) async fn change(
     attempt.forgive(&state.pool).await?;
     let hash = state.hasher.hash(new).await?;
     let mut tx = state.pool.begin().await?;
-    replace(&mut tx, &state, caller.user_id, &hash).await?;
-    tx.commit().await?;
+    let version = replace(&mut tx, &state, caller.user_id, &hash).await?;
+    state.commit(tx, caller.user_id, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 const NOT_THE_PASSWORD: &str = "is not the password of the account";
 
-/// Gives an account another password, ends its sessions, and has its owner told.
-async fn replace(tx: &mut PgConnection, state: &State, user: UserId, hash: &str) -> Result<()> {
-    db::set_password(tx, user, hash).await?;
+/// Gives an account another password, ends its sessions, and has its owner told. Its version after.
+async fn replace(
+    tx: &mut PgConnection,
+    state: &State,
+    user: UserId,
+    hash: &str,
+) -> Result<Option<i64>> {
+    let version = db::set_password(tx, user, hash).await?;
     sessions::end_all(tx, user).await?;
     state.outbox.append(tx, &PasswordChanged { user_id: user }).await?;
     tracing::info!(%user, "password changed");
-    Ok(())
+    Ok(version)
 }
 
 /// Whose password is forgotten.
@@ -147,11 +152,11 @@ pub(super) async fn reset(
     let hash = state.hasher.hash(new).await?;
     let mut tx = state.pool.begin().await?;
     let user = email_tokens::spend(&mut tx, purpose, &token).await?.ok_or_else(invalid)?;
-    replace(&mut tx, &state, user, &hash).await?;
+    let replaced = replace(&mut tx, &state, user, &hash).await?;
     // Whoever got the letter reads the address's mails.
-    db::set_verified(&mut tx, user).await?;
+    let verified = db::set_verified(&mut tx, user).await?;
     let owner = db::credentials(&mut tx, user).await?;
-    tx.commit().await?;
+    state.commit(tx, user, verified.or(replaced)).await?;
     if let Some(Ok(email)) = owner.map(|(email, _)| email.parse::<Email>()) {
         // Who has guessed at the old password has not guessed at this one.
         Try::new(&email, None).forgive(&state.pool).await?;

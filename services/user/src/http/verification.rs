@@ -36,8 +36,8 @@ pub(super) async fn verify(
     let Some(user) = email_tokens::spend(&mut tx, Purpose::VerifyEmail, &token).await? else {
         return Err(Problem::new(EMAIL_TOKEN, "ask for another letter"));
     };
-    db::set_verified(&mut tx, user).await?;
-    tx.commit().await?;
+    let version = db::set_verified(&mut tx, user).await?;
+    state.commit(tx, user, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

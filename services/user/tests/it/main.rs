@@ -4,6 +4,8 @@
 mod accounts;
 mod administrator;
 mod belongings;
+mod cache;
+mod favourites;
 mod letters;
 mod passwords;
 mod sessions;

@@ -1,0 +1,1 @@
+ALTER TABLE stock DROP COLUMN retired, DROP COLUMN product_id;

@@ -1,0 +1,219 @@
+//! The worker of one partition.
+//!
+//! Records that wait are processed together where the service says that they may be: many buyers of one thing
+//! then share a lock and a commit instead of queueing for both. Whatever does not work that way is processed alone,
+//! with retries, and put aside when it is to blame.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use prometheus::IntCounterVec;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::message::{Message, OwnedMessage};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+use super::{HandlerError, Process, Taken};
+use crate::dead_letters;
+use crate::kafka::{Producer, Record};
+use crate::metric;
+use crate::telemetry::{chain, continue_traceparent};
+
+/// How often a record is tried that fails by its own fault, before it becomes a dead letter.
+const TRIES: u32 = 5;
+/// Pause before the first retry; doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Most records in one go. Postgres keeps up to 64 savepoints of a transaction where every backend sees them
+/// (`PGPROC_MAX_CACHED_SUBXIDS`); with more of them all get slower.
+const MOST: usize = 50;
+
+static CONSUMED: LazyLock<IntCounterVec> = metric!(
+    counter,
+    "events_consumed_total",
+    "Events taken from Kafka, by type and outcome (done, retried, dead).",
+    &["type", "outcome"]
+);
+
+fn count(event_type: &str, outcome: &str) {
+    CONSUMED.with_label_values(&[event_type, outcome]).inc();
+}
+
+/// What the worker of one partition needs.
+pub(super) struct Lane<P> {
+    pub(super) consumer: String,
+    pub(super) process: Arc<P>,
+    pub(super) producer: Producer,
+    pub(super) stop: CancellationToken,
+}
+
+impl<P> Clone for Lane<P> {
+    fn clone(&self) -> Self {
+        Self {
+            consumer: self.consumer.clone(),
+            process: Arc::clone(&self.process),
+            producer: self.producer.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+}
+
+impl<P: Process> Lane<P> {
+    pub(super) async fn work(
+        self,
+        consumer: Arc<StreamConsumer>,
+        mut queue: mpsc::Receiver<OwnedMessage>,
+    ) {
+        let mut waiting = Vec::with_capacity(MOST);
+        while queue.recv_many(&mut waiting, MOST).await > 0 {
+            let mut rest = waiting.as_slice();
+            while !rest.is_empty() {
+                if self.stop.is_cancelled() {
+                    return;
+                }
+                let Some((done, left)) = self.advance(rest).await else {
+                    // Its offset is not stored: the next member begins with it.
+                    return;
+                };
+                rest = left;
+                let stored = consumer.store_offset(done.topic(), done.partition(), done.offset());
+                if let Err(error) = stored {
+                    // The partition has moved to another member, whose inbox knows this event.
+                    tracing::debug!(%error, "an offset was not stored");
+                }
+            }
+            waiting.clear();
+        }
+    }
+
+    /// The last message that is done with now, and those that are not; none when told to stop.
+    async fn advance<'m>(
+        &self,
+        messages: &'m [OwnedMessage],
+    ) -> Option<(&'m OwnedMessage, &'m [OwnedMessage])> {
+        let together = self.handle_together(messages).await;
+        let (done, left) = messages.split_at_checked(together)?;
+        if let Some(last) = done.last() {
+            return Some((last, left));
+        }
+        let (first, left) = messages.split_first()?;
+        self.handle(first).await.then_some((first, left))
+    }
+
+    /// Processes as many messages in one go as can be; how many are done with. None when there is no more than
+    /// one to process, or the first does not work this way.
+    async fn handle_together(&self, messages: &[OwnedMessage]) -> usize {
+        let (mut taken, mut places) = (Vec::new(), Vec::new());
+        let mut run = 0;
+        for message in messages {
+            let Ok(record) = Record::from_message(message) else { break };
+            if self.process.wants(&record.r#type) {
+                if !self.process.together(&record.r#type) {
+                    break;
+                }
+                places.push(run);
+                taken.push(Taken { span: span(message, &record), record });
+            }
+            run += 1;
+        }
+        if taken.len() < 2 {
+            return 0;
+        }
+        let done = match self.process.process_together(&taken).await {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "events are processed one by one");
+                0
+            }
+        };
+        for taken in taken.iter().take(done) {
+            count(&taken.record.r#type, "done");
+        }
+        // What lies between them means nothing here.
+        places.get(done).copied().unwrap_or(run)
+    }
+
+    /// Whether the record is done with, one way or the other; false when told to stop.
+    async fn handle(&self, message: &OwnedMessage) -> bool {
+        let record = match Record::from_message(message) {
+            Ok(record) => record,
+            Err(error) => {
+                count("unreadable", "dead");
+                return self.bury(message, &error.to_string()).await;
+            }
+        };
+        if !self.process.wants(&record.r#type) {
+            return true;
+        }
+        let span = span(message, &record);
+        self.try_until_done(message, &record).instrument(span).await
+    }
+
+    async fn try_until_done(&self, message: &OwnedMessage, record: &Record) -> bool {
+        let count = |outcome: &str| count(&record.r#type, outcome);
+        let (mut pause, mut tries) = (FIRST_PAUSE, 0);
+        loop {
+            match self.process.process(record).await {
+                Ok(()) => {
+                    count("done");
+                    return true;
+                }
+                Err(HandlerError::Permanent(error)) if tries + 1 >= TRIES => {
+                    count("dead");
+                    Span::current().record("otel.status_code", "error");
+                    let reason = chain(&*error);
+                    tracing::error!(error = reason, "the event is now a dead letter");
+                    return self.bury(message, &reason).await;
+                }
+                Err(error) => {
+                    count("retried");
+                    tries += u32::from(matches!(error, HandlerError::Permanent(_)));
+                    tracing::warn!(error = chain(&error), "the event is tried again");
+                }
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
+        }
+    }
+
+    async fn bury(&self, message: &OwnedMessage, reason: &str) -> bool {
+        let topic = format!("{}.dlq", message.topic());
+        loop {
+            let why = (self.consumer.as_str(), reason);
+            let Err(error) = dead_letters::bury(&self.producer, &topic, message, why).await else {
+                return true;
+            };
+            tracing::error!(error = chain(&error), topic, "the dead letter cannot be sent");
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(LONGEST_PAUSE) => {}
+            }
+        }
+    }
+}
+
+/// OpenTelemetry, semantic conventions for Kafka and CloudEvents.
+fn span(message: &OwnedMessage, record: &Record) -> Span {
+    let span = tracing::info_span!(
+        "process",
+        otel.kind = "consumer",
+        otel.name = format!("process {}", message.topic()),
+        otel.status_code = Empty,
+        messaging.system = "kafka",
+        messaging.operation.type = "process",
+        messaging.operation.name = "process",
+        messaging.destination.name = message.topic(),
+        messaging.destination.partition.id = %message.partition(),
+        messaging.kafka.offset = message.offset(),
+        messaging.kafka.message.key = %record.subject,
+        messaging.message.id = %record.id,
+        cloudevents.event_type = record.r#type,
+        trace_id = Empty,
+    );
+    continue_traceparent(&span, record.traceparent.as_deref());
+    span
+}

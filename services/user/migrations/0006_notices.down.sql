@@ -1,0 +1,2 @@
+DROP INDEX favourites_of_product;
+DROP TABLE notices;
