@@ -17,7 +17,16 @@ const CONSUMERS: [(&str, &[&str]); 4] = [
         "inventory",
         &["order.placed", "order.paid", "order.cancelled", "order.expired", "order.rejected"],
     ),
-    ("payment", &["order.reserved", "order.refund_requested"]),
+    (
+        "payment",
+        &[
+            "order.reserved",
+            "order.refund_requested",
+            "order.cancelled",
+            "order.expired",
+            "order.rejected",
+        ],
+    ),
     (
         "order",
         &[
