@@ -11,7 +11,7 @@ ALTER TABLE payments
     DROP CONSTRAINT payments_status_check,
     ADD CONSTRAINT payments_status_check CHECK (status IN ('pending', 'captured', 'failed')),
     ADD CONSTRAINT payments_check1 CHECK ((status = 'captured') = (provider_reference IS NOT NULL)),
-    DROP COLUMN given_up,
+    DROP COLUMN given_up_at,
     DROP COLUMN confirmed,
     DROP COLUMN next_action;
 UPDATE test_provider.charges SET decline_reason = 'given_up'

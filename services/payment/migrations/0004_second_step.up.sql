@@ -4,8 +4,8 @@ ALTER TABLE payments
     ADD COLUMN next_action text,
     -- The shopper says that it is done; the worker asks the provider.
     ADD COLUMN confirmed boolean NOT NULL DEFAULT false,
-    -- The order has ended: what waits is given up, what is taken meanwhile goes back.
-    ADD COLUMN given_up boolean NOT NULL DEFAULT false,
+    -- The order has ended then: what waits is given up, what is taken meanwhile goes back.
+    ADD COLUMN given_up_at timestamptz,
     DROP CONSTRAINT payments_status_check,
     DROP CONSTRAINT payments_check1,
     ADD CONSTRAINT payments_status_check

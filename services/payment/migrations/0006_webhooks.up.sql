@@ -7,3 +7,4 @@ CREATE TABLE webhook_events (
     received_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (provider, event_id)
 );
+CREATE INDEX webhook_events_age ON webhook_events (received_at);

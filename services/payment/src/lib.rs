@@ -59,12 +59,13 @@ impl FromEnv for Config {
         let return_url = format!("{public_url}/");
         let stripe = key?.map(|key| StripeSettings { key, url, return_url });
         let stripes = stripes?.filter(|_| stripe.is_some()).map(|s| (StripeProvider::NAME, s));
-        let tests = tests?.map(|secrets| (TestProvider::NAME, secrets));
+        let test = test?;
+        let tests = tests?.filter(|_| test).map(|secrets| (TestProvider::NAME, secrets));
         Some(Self {
             database: database?,
             kafka: kafka?,
             public_url,
-            test: test?,
+            test,
             stripe,
             webhooks: stripes.into_iter().chain(tests).collect(),
         })

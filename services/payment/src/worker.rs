@@ -35,6 +35,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const WAITING: Duration = Duration::from_mins(1);
 /// How often to look for payments that nobody has told of.
 const POLL: Duration = Duration::from_secs(2);
+/// How often old webhooks are forgotten.
+const FORGET: Duration = Duration::from_hours(1);
 /// Calls at the same time, so that a slow one holds up nobody.
 const PARALLEL: usize = 4;
 
@@ -91,7 +93,13 @@ impl Worker {
             let worker = self.clone();
             async move { worker.round().await }
         };
-        join_all((0..PARALLEL).map(|_| wake.run("payments", POLL, &stop, round))).await;
+        let clock = Wake::default();
+        let forget =
+            || async { db::webhooks::forget(&mut *self.pool.acquire().await?).await.map(|()| 0) };
+        tokio::join!(
+            join_all((0..PARALLEL).map(|_| wake.run("payments", POLL, &stop, round))),
+            clock.run("webhooks", FORGET, &stop, forget),
+        );
     }
 
     /// Sees to one charge and one refund, if they are due; says how many there were.

@@ -76,8 +76,8 @@ pub struct DueCharge {
     pub customer: Option<String>,
     /// What is to be done.
     pub stage: Stage,
-    /// Whether the order has ended.
-    pub given_up: bool,
+    /// How long ago the order has ended; none: it has not.
+    pub given_up: Option<Duration>,
     /// How often it was tried, this time included.
     pub attempts: i32,
     /// W3C trace context of whatever has asked for it.
@@ -111,7 +111,8 @@ pub async fn lease_charge(
                WHERE status IN ('pending', 'requires_action') AND next_attempt_at <= now()
                ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
            RETURNING id, order_id, user_id, amount, currency, provider, customer, token,
-               provider_reference, confirmed, given_up, attempts, traceparent"#,
+               provider_reference, confirmed, attempts, traceparent,
+               extract(epoch FROM now() - given_up_at)::float8 AS given_up"#,
         lease.as_secs_f64(),
     )
     .fetch_optional(connection)
@@ -132,7 +133,7 @@ pub async fn lease_charge(
             provider: row.provider,
             customer: row.customer,
             stage,
-            given_up: row.given_up,
+            given_up: row.given_up.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))),
             attempts: row.attempts,
             traceparent: row.traceparent,
         })
@@ -202,7 +203,7 @@ pub async fn wait(
         r#"UPDATE payments p
            SET status = 'requires_action', provider_reference = $2, next_action = $3, token = NULL,
                confirmed = p.confirmed AND NOT $4, updated_at = now(),
-               next_attempt_at = CASE WHEN p.given_up OR (p.confirmed AND NOT $4) THEN now()
+               next_attempt_at = CASE WHEN p.given_up_at IS NOT NULL OR (p.confirmed AND NOT $4) THEN now()
                    ELSE now() + make_interval(secs => $5) END
            FROM (SELECT id, status FROM payments WHERE id = $1 FOR UPDATE) before
            WHERE p.id = before.id AND before.status IN ('pending', 'requires_action')
@@ -232,7 +233,7 @@ pub async fn confirm(connection: &mut PgConnection, order: OrderId) -> Result<bo
 /// disturbed; whatever becomes of it is seen to. False when there is nothing to give up.
 pub async fn give_up(connection: &mut PgConnection, order: OrderId) -> Result<bool> {
     let noted = sqlx::query!(
-        "UPDATE payments SET given_up = true, updated_at = now(),
+        "UPDATE payments SET given_up_at = coalesce(given_up_at, now()), updated_at = now(),
              next_attempt_at = CASE status WHEN 'pending' THEN next_attempt_at ELSE now() END
          WHERE order_id = $1 AND status IN ('pending', 'requires_action')",
         order.uuid(),

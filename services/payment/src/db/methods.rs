@@ -62,24 +62,6 @@ pub async fn all(connection: &mut PgConnection, user: UserId) -> Result<Vec<Meth
     .await
 }
 
-/// Whether a user has this token already.
-pub async fn known(
-    connection: &mut PgConnection,
-    user: UserId,
-    provider: &str,
-    token: &Token,
-) -> Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM payment_methods
-           WHERE user_id = $1 AND provider = $2 AND token = $3) AS "there!""#,
-        user.uuid(),
-        provider,
-        token.as_str(),
-    )
-    .fetch_one(connection)
-    .await
-}
-
 /// A method to be.
 #[derive(Clone, Copy, Debug)]
 pub struct New<'a> {
@@ -95,8 +77,36 @@ pub struct New<'a> {
     pub is_default: bool,
 }
 
-/// Stores a method, or finds the one that has this token already, whose label and default it then
-/// changes. The first one is the default.
+/// Changes label and default of the method that has this token already; none: there is no such one.
+pub async fn change(connection: &mut PgConnection, new: New<'_>) -> Result<Option<Method>> {
+    sqlx::query!(
+        "UPDATE payment_methods SET is_default = false
+         WHERE user_id = $1 AND is_default AND $4 AND EXISTS (
+             SELECT FROM payment_methods WHERE user_id = $1 AND provider = $2 AND token = $3)",
+        new.user.uuid(),
+        new.provider,
+        new.token.as_str(),
+        new.is_default,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query_as!(
+        Method,
+        "UPDATE payment_methods
+         SET label = coalesce($4, label), is_default = is_default OR $5
+         WHERE user_id = $1 AND provider = $2 AND token = $3
+         RETURNING id, provider, brand, last4, label, is_default, created_at",
+        new.user.uuid(),
+        new.provider,
+        new.token.as_str(),
+        new.label,
+        new.is_default,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Stores a method whose token the user does not have. The first one is the default.
 pub async fn save(connection: &mut PgConnection, new: New<'_>, kept: &Kept) -> Result<Method> {
     sqlx::query!(
         "UPDATE payment_methods SET is_default = false WHERE user_id = $1 AND is_default AND $2",
@@ -111,9 +121,6 @@ pub async fn save(connection: &mut PgConnection, new: New<'_>, kept: &Kept) -> R
              (id, user_id, provider, token, customer, brand, last4, label, is_default)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
              $9 OR NOT EXISTS (SELECT FROM payment_methods WHERE user_id = $2))
-         ON CONFLICT ON CONSTRAINT payment_methods_token DO UPDATE
-         SET label = coalesce(excluded.label, payment_methods.label),
-             is_default = payment_methods.is_default OR $9
          RETURNING id, provider, brand, last4, label, is_default, created_at",
         Uuid::now_v7(),
         new.user.uuid(),

@@ -22,6 +22,15 @@ pub async fn note(
     Ok(noted.execute(connection).await?.rows_affected() == 1)
 }
 
+/// Forgets what cannot come again: a webhook is taken for minutes after it was signed, and a
+/// provider signs it anew for a few days.
+pub async fn forget(connection: &mut PgConnection) -> Result<()> {
+    sqlx::query!("DELETE FROM webhook_events WHERE received_at < now() - interval '30 days'")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Something has happened to a charge that the provider knows by this reference or by our key: the
 /// worker is to ask about it if it waits. Says whether it does.
 pub async fn look_again(

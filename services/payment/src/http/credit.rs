@@ -25,8 +25,8 @@ const MOST: i64 = 1_000_000_000;
 
 /// What a customer has, and how it came to be.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = CreditBalance)]
-pub(super) struct Balance {
+#[schema(as = CreditStatement)]
+pub(super) struct Statement {
     /// What can be spent.
     balance: Money,
     /// The latest first.
@@ -58,7 +58,7 @@ struct Entry {
 #[utoipa::path(
     get, path = "/api/v1/credit", tag = "credit", params(PageQuery),
     responses(
-        (status = 200, body = Balance),
+        (status = 200, body = Statement),
         (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
     ),
     security(("bearer" = [])),
@@ -67,7 +67,7 @@ pub(super) async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
     Query(query): Query<PageQuery>,
-) -> Result<Json<Balance>> {
+) -> Result<Json<Statement>> {
     let window = query.window()?;
     let mut connection = api.pool.acquire().await?;
     let (user, currency) = (caller.user_id, api.currency);
@@ -82,7 +82,7 @@ pub(super) async fn show(
         reason: row.reason,
         created_at: row.created_at,
     };
-    Ok(Json(Balance {
+    Ok(Json(Statement {
         balance: Money::new(balance, currency),
         items: page.items.into_iter().map(entry).collect(),
         next_cursor: page.next_cursor,

@@ -10,6 +10,7 @@ use kit::auth::Caller;
 use kit::extract::{self, Path};
 use kit::problem::{Body, CONFLICT, Fields, Problem, Result};
 use serde::{Deserialize, Serialize};
+use sqlx::{PgPool, PgTransaction};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -138,22 +139,43 @@ pub(super) async fn save(
 ) -> Result<(StatusCode, Json<Method>)> {
     let (user, is_default) = (caller.user_id, body.is_default);
     let (provider, token, label) = acceptable(body)?;
+    let new = New { user, provider, token: &token, label: label.as_deref(), is_default };
     let refused = || Problem::invalid_field("/token", "no provider of this shop knows it");
     let there = api.providers.get(provider).map_err(|_| refused())?;
-    if !methods::known(&mut *api.pool.acquire().await?, user, provider, &token).await? {
-        room(&methods::all(&mut *api.pool.acquire().await?, user).await?)?;
+    if let Found::There(method) = look(&api.pool, new).await? {
+        return Ok((StatusCode::CREATED, Json(method.into())));
     }
     // No transaction waits for the provider.
     let kept = there.keep(user, &token).await.map_err(Problem::unavailable)?.ok_or_else(refused)?;
-    let mut tx = api.pool.begin().await?;
-    methods::lock(&mut tx, user).await?;
-    if !methods::known(&mut tx, user, provider, &token).await? {
-        room(&methods::all(&mut tx, user).await?)?;
-    }
-    let new = New { user, provider, token: &token, label: label.as_deref(), is_default };
-    let method = methods::save(&mut tx, new, &kept).await?;
-    tx.commit().await?;
+    let method = match look(&api.pool, new).await? {
+        // The same request has come twice at once.
+        Found::There(method) => method,
+        Found::Room(mut tx) => {
+            let method = methods::save(&mut tx, new, &kept).await?;
+            tx.commit().await?;
+            method
+        }
+    };
     Ok((StatusCode::CREATED, Json(method.into())))
+}
+
+/// Whether the user has a method already.
+enum Found {
+    /// Yes; label and default are as they are wanted now.
+    There(methods::Method),
+    /// No, and there is room for it in this transaction.
+    Room(PgTransaction<'static>),
+}
+
+async fn look(pool: &PgPool, new: New<'_>) -> Result<Found> {
+    let mut tx = pool.begin().await?;
+    methods::lock(&mut tx, new.user).await?;
+    if let Some(method) = methods::change(&mut tx, new).await? {
+        tx.commit().await?;
+        return Ok(Found::There(method));
+    }
+    room(&methods::all(&mut tx, new.user).await?)?;
+    Ok(Found::Room(tx))
 }
 
 fn room(there: &[methods::Method]) -> Result<()> {

@@ -7,6 +7,7 @@ mod test;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use contracts::{Money, OrderId, UserId};
@@ -108,6 +109,11 @@ pub trait PaymentProvider: Send + Sync + 'static {
     /// What became of the charge with this key, by its reference if there is one; none when it
     /// never arrived.
     async fn find(&self, key: Uuid, reference: Option<&str>) -> Result<Option<Charge>, Unknown>;
+
+    /// How long after a charge has arrived it is found for certain without a reference.
+    fn finds_after(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Goes on with a charge that has waited for the shopper, who says that it is done.
     async fn confirm(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown> {

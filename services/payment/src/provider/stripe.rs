@@ -131,6 +131,12 @@ impl PaymentProvider for StripeProvider {
         }
     }
 
+    /// "Under a minute" is what is promised, and "propagation may be delayed during outages".
+    /// (<https://docs.stripe.com/search#data-freshness>)
+    fn finds_after(&self) -> Duration {
+        Duration::from_mins(10)
+    }
+
     async fn cancel(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown> {
         let path = format!("payment_intents/{reference}/cancel");
         match self.post::<Intent>(&path, &format!("{key}-cancel"), &Vec::new()).await? {

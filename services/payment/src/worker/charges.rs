@@ -61,13 +61,21 @@ async fn ask(provider: &dyn PaymentProvider, due: &DueCharge) -> Result<Charge, 
     let given_up = || Charge::Declined { reason: GIVEN_UP.to_owned() };
     match &due.stage {
         // The provider has never heard of it.
-        Stage::Charge(_) if due.given_up && due.attempts == 1 => Ok(given_up()),
+        Stage::Charge(_) if due.given_up.is_some() && due.attempts == 1 => Ok(given_up()),
+        Stage::Charge(_) if let Some(since) = due.given_up => {
+            let found = measured(provider, "find", provider.find(key, None)).await?;
+            match found {
+                Some(charge) => Ok(charge),
+                None if since >= provider.finds_after() => Ok(given_up()),
+                None => Err(Unknown::because("the order has ended; the charge may still be found")),
+            }
+        }
         Stage::Charge(token) => {
             let (user, customer) = (due.user, due.customer.clone());
             let (order, amount, token) = (due.order, due.amount, token.clone());
             charge(provider, due, &Wanted { key, order, user, amount, token, customer }).await
         }
-        Stage::Waiting { reference, .. } if due.given_up => {
+        Stage::Waiting { reference, .. } if due.given_up.is_some() => {
             let answer = measured(provider, "cancel", provider.cancel(key, reference)).await?;
             Ok(match answer {
                 // Ours is the better reason.

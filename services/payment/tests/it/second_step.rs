@@ -2,15 +2,19 @@
 
 use contracts::UserId;
 use contracts::events::{
-    OrderExpired, OrderRejected, PaymentActionRequired, PaymentCaptured, PaymentFailed,
+    OrderExpired, OrderRejected, OrderReserved, PaymentActionRequired, PaymentCaptured,
+    PaymentFailed,
 };
 use kit::auth::Role;
 use kit::testing::Running;
 use payment::Payment;
+use payment::provider::{PaymentProvider, Wanted};
 use serde_json::{Value, json};
+use sqlx::PgPool;
 
 use crate::world::{
-    cancelled, charged, eur, handle, quiet, reserved, send, status, told, until, worker,
+    cancelled, charged, eur, handle, quiet, reserved, send, status, test_provider, told, until,
+    worker,
 };
 
 async fn confirm(running: &Running, user: UserId, order: contracts::OrderId) -> (u16, Value) {
@@ -117,11 +121,43 @@ async fn a_charge_that_comes_to_wait_too_late_is_given_up_at_once() {
     let order = reserved("tok_action", 10);
     handle(&pool, &order).await.unwrap();
     // The provider was asked by a worker that has died, and the order ends.
-    sqlx::query("UPDATE payments SET attempts = 1").execute(&pool).await.unwrap();
+    died_asking(&pool, &order).await;
     handle(&pool, &cancelled(&order)).await.unwrap();
     assert_eq!(worker(&pool).round().await.unwrap(), 1);
     assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("requires_action"));
     assert_eq!(worker(&pool).round().await.unwrap(), 1, "it is due at once");
     assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("failed"));
     assert_eq!(told(&pool, order.order_id, "payment.failed").await, 1);
+}
+
+/// A worker has died after the provider had heard of the charge.
+async fn died_asking(pool: &PgPool, order: &OrderReserved) {
+    sqlx::query("UPDATE payments SET attempts = 1").execute(pool).await.unwrap();
+    let key: uuid::Uuid =
+        sqlx::query_scalar("SELECT id FROM payments").fetch_one(pool).await.unwrap();
+    let token = order.payment_token.clone().try_into().unwrap();
+    let (amount, user, order) = (order.total, order.user_id, order.order_id);
+    let wanted = Wanted { key, order, user, amount, token, customer: None };
+    test_provider(pool).charge(&wanted).await.unwrap();
+}
+
+/// The order ends while the provider is away: once it is back, nothing is taken any more.
+#[tokio::test]
+async fn a_charge_that_never_arrived_is_not_sent_for_an_order_that_has_ended() {
+    let pool = quiet().await;
+    let order = reserved("tok_visa", 10);
+    handle(&pool, &order).await.unwrap();
+    sqlx::query("UPDATE payments SET attempts = 3").execute(&pool).await.unwrap();
+    handle(&pool, &cancelled(&order)).await.unwrap();
+    assert_eq!(worker(&pool).round().await.unwrap(), 1);
+    assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("failed"));
+    assert_eq!(charged(&pool).await, (0, 0));
+    // One that did arrive is noted, and the order asks for the money back.
+    let order = reserved("tok_visa", 10);
+    handle(&pool, &order).await.unwrap();
+    sqlx::query("DELETE FROM payments WHERE status = 'failed'").execute(&pool).await.unwrap();
+    died_asking(&pool, &order).await;
+    handle(&pool, &cancelled(&order)).await.unwrap();
+    assert_eq!(worker(&pool).round().await.unwrap(), 1);
+    assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("captured"));
 }

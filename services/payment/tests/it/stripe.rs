@@ -74,7 +74,7 @@ async fn every_request_is_as_the_real_api_wants_it() {
 async fn a_key_that_is_not_valid_leaves_the_outcome_unknown() {
     let stripe = provider("");
     let error = stripe.charge(&wanted(None)).await.unwrap_err();
-    let told = kit::telemetry::chain(&error).to_string();
+    let told = kit::telemetry::chain(&error);
     assert!(told.contains("401"), "{told}");
     assert!(!format!("{:?}", provider("sk_live_1")).contains("sk_live"), "nobody sees the key");
 }

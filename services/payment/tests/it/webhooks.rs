@@ -17,8 +17,7 @@ const SECRETS: [(&str, &str); 1] = [("PAYMENT_TEST_WEBHOOK_SECRETS", "whsec_new,
 fn signature(secret: &str, time: i64, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("{time}.{body}").as_bytes());
-    let bytes = mac.finalize().into_bytes();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", mac.finalize().into_bytes())
 }
 
 async fn deliver(running: &Running, body: &str, header: &str) -> (u16, Value) {
