@@ -49,6 +49,7 @@ declare -A MODULE=(
   [local-path-provisioner]=github.com/rancher/local-path-provisioner
   [helm]=helm.sh/helm/v4
   [kubeconform]=github.com/yannh/kubeconform
+  [stripe-mock]=github.com/stripe/stripe-mock
 )
 declare -A PACKAGE=(
   [kubernetes]=./kubernetes
@@ -58,17 +59,24 @@ declare -A PACKAGE=(
   [local-path-provisioner]=${MODULE[local-path-provisioner]}
   [helm]=${MODULE[helm]}/cmd/helm
   [kubeconform]=${MODULE[kubeconform]}/cmd/kubeconform
+  [stripe-mock]=${MODULE[stripe-mock]}
 )
 
+# The folder of the Go module that a program is built in: its own if it has one, else that of all.
+go_module() { # TOOL
+  if [ -e "$HERE/programs/$1/go.mod" ]; then echo "programs/$1"; else echo programs; fi
+}
+
 version_of() { # TOOL
-  awk -v module="${MODULE[$1]}" '$1 == module && $2 ~ /^v/ {print $2; exit}' "$HERE/programs/go.mod"
+  awk -v module="${MODULE[$1]}" '$1 == module && $2 ~ /^v/ {print $2; exit}' "$HERE/$(go_module "$1")/go.mod"
 }
 
 # A program is made anew when a library changes, or its own main, but not when that of another does. It
 # is also the tag of the program's image, so that what is made anew replaces what runs.
 key_of() { # TOOL
-  local from=(programs/go.mod programs/go.sum)
-  [ ! -d "$HERE/programs/$1" ] || from+=("programs/$1")
+  local module from
+  module=$(go_module "$1") from=("$module/go.mod" "$module/go.sum")
+  [ "$module" != programs ] || [ ! -d "$HERE/programs/$1" ] || from+=("programs/$1")
   echo "$(version_of "$1")-$(digest "${from[@]}")"
 }
 
@@ -88,7 +96,7 @@ build_program() { # TOOL
       done
       ;;
   esac
-  (cd "$HERE/programs" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$link" -o "$BIN/$1.new" "${PACKAGE[$1]}")
+  (cd "$HERE/$(go_module "$1")" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$link" -o "$BIN/$1.new" "${PACKAGE[$1]}")
   # a new file in the place of a running one, not into it
   mv "$BIN/$1.new" "$BIN/$1"
   [ "$1" = kubernetes ] || return 0

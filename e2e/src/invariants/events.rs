@@ -29,7 +29,16 @@ const CONSUMERS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("user", &["stock.available", "product.deleted"]),
-    ("payment", &["order.reserved", "order.refund_requested"]),
+    (
+        "payment",
+        &[
+            "order.reserved",
+            "order.refund_requested",
+            "order.cancelled",
+            "order.expired",
+            "order.rejected",
+        ],
+    ),
     (
         "order",
         &[

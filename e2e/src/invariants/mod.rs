@@ -2,7 +2,7 @@
 //!
 //! 1. What a SKU's movements add up to is its stock, and nothing is negative.
 //! 2. Units in paid orders are units that there were.
-//! 3. A paid order was charged once and in full; of an order that has ended, nothing was kept.
+//! 3. A paid order was charged once and in full; of an order that has ended, nothing was kept; store credit balances.
 //! 4. No order is open past its deadline; no reservation and no payment is without its order.
 //! 5. Every event took effect at each of its consumers.
 //! 6. Histories have legal transitions only.
@@ -65,10 +65,11 @@ pub async fn look(databases: &Databases) -> Result<Findings> {
     let mut findings = Findings::default();
     // Whatever follows from an order is read after it.
     let orders = orders::read(databases).await?;
-    let payments = money::read(databases).await?;
+    let (payments, ledger) = money::read(databases).await?;
     let stock = stock::read(databases).await?;
     orders::check(&orders, &mut findings);
     money::check(&orders, &payments, &mut findings);
+    money::check_ledger(&ledger, &mut findings);
     stock::check(&orders, &stock, &mut findings);
     events::check(databases, &mut findings).await?;
     Ok(findings)

@@ -1,4 +1,4 @@
-//! Payments and refunds: rule 3, and the payments of rule 4.
+//! Payments, refunds and store credit: rule 3, and the payments of rule 4.
 
 use std::collections::HashMap;
 
@@ -33,9 +33,9 @@ impl Payment {
     }
 }
 
-pub(super) async fn read(databases: &Databases) -> Result<Vec<Payment>> {
+pub(super) async fn read(databases: &Databases) -> Result<(Vec<Payment>, Ledger)> {
     let mut snapshot = databases.snapshot("payment").await?;
-    Ok(sqlx::query_as(
+    let payments = sqlx::query_as(
         "SELECT p.id, p.order_id, p.amount, p.currency, p.status, p.refunded,
                 (SELECT coalesce(sum(amount), 0)::bigint FROM refunds
                  WHERE payment_id = p.id AND status = 'done') AS returned,
@@ -50,7 +50,98 @@ pub(super) async fn read(databases: &Databases) -> Result<Vec<Payment>> {
          FROM payments p",
     )
     .fetch_all(&mut *snapshot)
-    .await?)
+    .await?;
+    // The provider `credit` keeps double-entry books, in the same database.
+    let ledger = Ledger {
+        sums: sqlx::query_as(
+            "SELECT currency, sum(amount)::bigint FROM credit.entries
+             JOIN credit.accounts ON accounts.id = account_id
+             GROUP BY currency HAVING sum(amount) <> 0",
+        )
+        .fetch_all(&mut *snapshot)
+        .await?,
+        lopsided: sqlx::query_scalar(
+            "SELECT t.id FROM credit.transactions t
+             LEFT JOIN credit.entries e ON e.transaction_id = t.id
+             GROUP BY t.id HAVING coalesce(sum(e.amount), 1) <> 0",
+        )
+        .fetch_all(&mut *snapshot)
+        .await?,
+        accounts: sqlx::query_as(
+            "SELECT a.user_id, a.balance, coalesce(sum(e.amount), 0)::bigint AS entries
+             FROM credit.accounts a LEFT JOIN credit.entries e ON e.account_id = a.id
+             WHERE a.kind = 'customer' GROUP BY a.id",
+        )
+        .fetch_all(&mut *snapshot)
+        .await?,
+        payments: sqlx::query_as(
+            "SELECT p.id, CASE p.status WHEN 'captured' THEN p.amount ELSE 0 END AS captured,
+                    (SELECT coalesce(sum(amount), 0)::bigint FROM refunds
+                     WHERE payment_id = p.id AND status = 'done') AS returned,
+                    coalesce((SELECT -sum(e.amount)::bigint FROM credit.entries e
+                     JOIN credit.accounts a ON a.id = e.account_id AND a.kind = 'customer'
+                     WHERE e.transaction_id = p.id), 0) AS charged,
+                    coalesce((SELECT sum(e.amount)::bigint FROM credit.entries e
+                     JOIN credit.accounts a ON a.id = e.account_id AND a.kind = 'customer'
+                     JOIN credit.transactions t ON t.id = e.transaction_id
+                     WHERE t.charge_id = p.id), 0) AS credited
+             FROM payments p WHERE p.provider = 'credit'",
+        )
+        .fetch_all(&mut *snapshot)
+        .await?,
+    };
+    Ok((payments, ledger))
+}
+
+/// The books of store credit.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// Currencies whose entries do not add up to zero.
+    sums: Vec<(String, i64)>,
+    /// Transactions whose entries do not add up to zero, or that have none.
+    lopsided: Vec<Uuid>,
+    accounts: Vec<Account>,
+    payments: Vec<CreditPayment>,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Account {
+    user_id: Uuid,
+    balance: i64,
+    entries: i64,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct CreditPayment {
+    id: Uuid,
+    captured: i64,
+    returned: i64,
+    charged: i64,
+    credited: i64,
+}
+
+/// The books of store credit add up, and say what the payments say.
+pub(super) fn check_ledger(ledger: &Ledger, findings: &mut Findings) {
+    for (currency, sum) in &ledger.sums {
+        findings.violation(3, format!("credit in {currency}"), format!("adds up to {sum}"));
+    }
+    for id in &ledger.lopsided {
+        findings.violation(3, format!("credit transaction {id}"), "does not balance");
+    }
+    for account in &ledger.accounts {
+        if account.balance != account.entries || account.balance < 0 {
+            let text = format!("has {}, its entries {}", account.balance, account.entries);
+            findings.violation(3, format!("credit of {}", account.user_id), text);
+        }
+    }
+    for payment in &ledger.payments {
+        let (said, kept) =
+            ((payment.captured, payment.returned), (payment.charged, payment.credited));
+        if said != kept {
+            let text = format!("charged and given back {said:?}, by the books of credit {kept:?}");
+            findings.violation(3, format!("payment {}", payment.id), text);
+        }
+    }
 }
 
 pub(super) fn check(orders: &HashMap<Uuid, Order>, payments: &[Payment], findings: &mut Findings) {

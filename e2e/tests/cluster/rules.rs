@@ -11,7 +11,7 @@ use crate::world::{SHOP, World};
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Ways to break each rule, and to mend it: rule, service, the one, the other.
-const BREAKS: [(u8, &str, &str, &str); 6] = [
+const BREAKS: [(u8, &str, &str, &str); 7] = [
     (
         1,
         "inventory",
@@ -33,6 +33,14 @@ const BREAKS: [(u8, &str, &str, &str); 6] = [
              (SELECT id FROM payments WHERE status = 'captured' ORDER BY id LIMIT 1)",
         "UPDATE payments SET amount = amount - 1 WHERE id =
              (SELECT id FROM payments WHERE status = 'captured' ORDER BY id LIMIT 1)",
+    ),
+    (
+        3,
+        "payment",
+        "INSERT INTO credit.accounts (id, kind, user_id, currency, balance)
+             VALUES ('01900000-0000-7000-8000-000000000000', 'customer',
+                     '01900000-0000-7000-8000-000000000000', 'EUR', 5)",
+        "DELETE FROM credit.accounts WHERE id = '01900000-0000-7000-8000-000000000000'",
     ),
     (
         4,

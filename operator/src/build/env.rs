@@ -43,6 +43,9 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
     if component.name == ServiceName::Gateway {
         vars.extend(entry(shop));
     }
+    if component.name == ServiceName::Payment {
+        vars.extend(payments(shop));
+    }
     vars.extend(peers(shop, service));
     vars
 }
@@ -153,6 +156,19 @@ fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
     }
     if !gateway.cors_allowed_origins.is_empty() {
         vars.push(var(env::CORS_ALLOWED_ORIGINS, gateway.cors_allowed_origins.join(",")));
+    }
+    vars
+}
+
+fn payments(shop: &ValidatedShop) -> Vec<EnvVar> {
+    let mut vars = vec![var(env::PAYMENT_TEST_PROVIDER, shop.payments.test_provider.to_string())];
+    if let Some(stripe) = &shop.payments.stripe {
+        let secret = &stripe.secret_ref;
+        vars.extend([
+            secret_var(env::STRIPE_API_KEY, &secret.name, &secret.api_key_key),
+            secret_var(env::STRIPE_WEBHOOK_SECRETS, &secret.name, &secret.webhook_secret_key),
+            var(env::STRIPE_API_URL, &stripe.api_url),
+        ]);
     }
     vars
 }

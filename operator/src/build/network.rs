@@ -145,10 +145,17 @@ fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyE
         to: None,
         ports: Some(tcp([endpoint_port(endpoint)])),
     });
+    let stripe = shop.payments.stripe.as_ref().filter(|_| component.name == ServiceName::Payment);
+    let stripe = stripe.map(|stripe| NetworkPolicyEgressRule {
+        // The world has no labels.
+        to: None,
+        ports: Some(tcp([endpoint_port(&stripe.api_url)])),
+    });
     backends
         .chain(peers(component.http_peers, ports::HTTP))
         .chain(peers(component.grpc_peers, ports::GRPC))
         .chain(traces)
+        .chain(stripe)
         .collect()
 }
 

@@ -11,6 +11,7 @@
 mod engines;
 mod events;
 mod gateway;
+mod payments;
 mod schema;
 mod services;
 mod status;
@@ -21,6 +22,7 @@ pub use engines::{
 };
 pub use events::{Events, ExternalEvents, KafkaSecurity, SaslMechanism, SecurityProtocol, Topics};
 pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType};
+pub use payments::{Payments, Stripe, StripeSecretRef};
 pub use schema::{definition, yaml};
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
 pub use status::{ServiceStatus, ShopStatus};
@@ -170,6 +172,10 @@ pub struct ShopSpec {
     /// How the shop sends e-mail. At most one member is set; default: `bundled`.
     #[serde(default)]
     pub mail: Mail,
+
+    /// Who moves the shoppers' money, beside store credit, which every shop has.
+    #[serde(default)]
+    pub payments: Payments,
 
     /// The public entry of the shop.
     #[serde(default)]

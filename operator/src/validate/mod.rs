@@ -44,6 +44,7 @@ pub fn validate(
     let events = engines::events(&spec.events, images, &mut errors);
     check_exposure(spec, &mut errors);
     check_proxies(spec, &mut errors);
+    check_payments(spec, &mut errors);
     references::check(spec, observed, &mut errors);
     let version = spec.version.as_ref().unwrap_or(&config.version);
     let services = services::resolve(spec, version, observed, config, &mut errors);
@@ -78,6 +79,7 @@ pub fn validate(
         events,
         topics,
         mail,
+        payments: spec.payments.clone(),
         gateway: spec.gateway.clone(),
         services,
         service_monitors: wants.service_monitors && has.service_monitors,
@@ -128,6 +130,13 @@ fn check_exposure(spec: &ShopSpec, errors: &mut Errors) {
     let exposed = spec.gateway.ingress.is_some() || spec.gateway.http_route.is_some();
     if exposed && spec.host.is_none() {
         errors.invalid("spec.host", "is required when gateway.ingress or gateway.httpRoute is set");
+    }
+}
+
+fn check_payments(spec: &ShopSpec, errors: &mut Errors) {
+    if !spec.payments.test_provider && spec.payments.stripe.is_none() {
+        let message = "a shop needs a payment provider: keep testProvider, or set stripe";
+        errors.invalid("spec.payments", message);
     }
 }
 

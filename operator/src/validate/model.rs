@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     components::Component,
     crd::{
-        CredentialsSecretRef, DeletionPolicy, Gateway, KafkaSecurity, PullPolicy, SecretKeyRef,
-        ServiceName, SslMode, Storage,
+        CredentialsSecretRef, DeletionPolicy, Gateway, KafkaSecurity, Payments, PullPolicy,
+        SecretKeyRef, ServiceName, SslMode, Storage,
     },
     names,
 };
@@ -48,6 +48,8 @@ pub struct ValidatedShop {
     pub topics: TopicSettings,
     /// The mail server.
     pub mail: MailEngine,
+    /// Who moves the shoppers' money.
+    pub payments: Payments,
     /// The public entry.
     pub gateway: Gateway,
     /// The enabled services, in the order of [`COMPONENTS`](crate::components::COMPONENTS).

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Observed, errors::Errors};
-use crate::crd::{CredentialsSecretRef, SecretKeyRef, ShopSpec};
+use crate::crd::{CredentialsSecretRef, SecretKeyRef, ShopSpec, StripeSecretRef};
 
 /// A reference to keys of a Secret that somebody else keeps.
 struct Reference<'a> {
@@ -64,12 +64,21 @@ fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
         .external
         .as_ref()
         .map(|external| key("spec.mail.external.secretRef", &external.secret_ref));
-    [database, cache, events, mail].into_iter().flatten().collect()
+    let stripe = spec.payments.stripe.as_ref().map(|stripe| stripes(&stripe.secret_ref));
+    [database, cache, events, mail, stripe].into_iter().flatten().collect()
 }
 
 fn credentials<'a>(path: &'static str, secret: &'a CredentialsSecretRef) -> Reference<'a> {
     let keys = vec![("usernameKey", &*secret.username_key), ("passwordKey", &*secret.password_key)];
     Reference { path, name: &secret.name, keys }
+}
+
+fn stripes(secret: &StripeSecretRef) -> Reference<'_> {
+    let keys = vec![
+        ("apiKeyKey", &*secret.api_key_key),
+        ("webhookSecretKey", &*secret.webhook_secret_key),
+    ];
+    Reference { path: "spec.payments.stripe.secretRef", name: &secret.name, keys }
 }
 
 fn key<'a>(path: &'static str, secret: &'a SecretKeyRef) -> Reference<'a> {

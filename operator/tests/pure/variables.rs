@@ -34,6 +34,40 @@ fn only_the_gateway_knows_its_proxies_and_only_if_there_are_some() {
 }
 
 #[test]
+fn only_payment_has_the_keys_of_stripe() {
+    let stripe = Secret {
+        metadata: ObjectMeta { name: Some("pay".into()), ..ObjectMeta::default() },
+        string_data: Some(BTreeMap::from([
+            ("apiKey".into(), "sk_test_1".into()),
+            ("webhookSecret".into(), "whsec_1".into()),
+        ])),
+        ..Secret::default()
+    };
+    let spec = json!({ "payments": {
+        "testProvider": false,
+        "stripe": { "secretRef": { "name": "pay" }, "apiUrl": "http://stripe.test:21112" },
+    } });
+    let judged = |secrets: &[Secret]| validate(&shop(spec.clone()), &observed(secrets), &config());
+    let errors = judged(&[]).unwrap_err();
+    assert_eq!(errors[0].path, "spec.payments.stripe.secretRef.name");
+    let paid = judged(&[stripe]).unwrap();
+    for (owner, template) in templates(&objects(&paid)) {
+        let payment = owner.contains(" demo-payment");
+        assert_eq!(template.to_string().contains(env::STRIPE_API_KEY), payment, "{owner}");
+        let off = payment.then_some("false");
+        assert_eq!(value(&template, env::PAYMENT_TEST_PROVIDER).as_deref(), off, "{owner}");
+    }
+    // It alone may call out to Stripe.
+    for (service, expected) in [("payment", true), ("order", false)] {
+        let policy = get(&paid, "NetworkPolicy", &format!("demo-{service}"));
+        assert_eq!(policy["spec"]["egress"].to_string().contains("21112"), expected, "{service}");
+    }
+    let none = json!({ "payments": { "testProvider": false } });
+    let errors = validate(&shop(none), &observed(&[]), &config()).unwrap_err();
+    assert_eq!(errors[0].path, "spec.payments");
+}
+
+#[test]
 fn keys_have_a_prefix_in_a_redis_that_others_may_use() {
     let prefix = |namespace: &str, cache: Value| {
         let redis = Secret {

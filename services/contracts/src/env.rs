@@ -77,6 +77,17 @@ pub const TRUSTED_PROXIES: &str = "TRUSTED_PROXIES";
 /// Seconds for which stock is held for an order that is not paid yet; `inventory` alone has it.
 pub const RESERVATION_TTL_SECONDS: &str = "RESERVATION_TTL_SECONDS";
 
+/// Whether the payment provider for demos and tests is there: `true` or `false`; `payment` alone has it.
+pub const PAYMENT_TEST_PROVIDER: &str = "PAYMENT_TEST_PROVIDER";
+/// Comma-separated secrets that webhooks of the provider `test` are signed with; absent: it has none.
+pub const PAYMENT_TEST_WEBHOOK_SECRETS: &str = "PAYMENT_TEST_WEBHOOK_SECRETS";
+/// Secret key of the shop's account at Stripe; `payment` alone has it. Absent: there is no Stripe.
+pub const STRIPE_API_KEY: &str = "STRIPE_API_KEY";
+/// Comma-separated secrets that Stripe signs its webhooks with.
+pub const STRIPE_WEBHOOK_SECRETS: &str = "STRIPE_WEBHOOK_SECRETS";
+/// Where Stripe's API is, without a slash at its end.
+pub const STRIPE_API_URL: &str = "STRIPE_API_URL";
+
 /// URL of another service's HTTP port, e.g. `USER_HTTP_URL`.
 pub fn http_url(service: &str) -> String {
     format!("{}_HTTP_URL", service.to_uppercase())

@@ -23,6 +23,9 @@ use crate::routes;
 const SENSITIVE: &str = "/api/v1/auth/";
 const HARMLESS: [&str; 3] = ["refresh", "logout", "logout-everywhere"];
 
+/// Paths that providers call, which have no token of ours: they sign what they send.
+const WEBHOOKS: &str = "/api/v1/webhooks/";
+
 /// Finds out who the client is, and logs the request.
 pub async fn log(
     State(edge): State<Arc<Edge>>,
@@ -68,13 +71,14 @@ pub async fn admit(
     let address = parts.extensions.get::<Client>().map(Client::network);
     let address = address.map_or(String::new(), |address| address.to_string());
     // Whoever logs in or renews a token may well send an old one along.
-    let caller = if path.starts_with(SENSITIVE) {
+    let caller = if path.starts_with(SENSITIVE) || path.starts_with(WEBHOOKS) {
         Ok(None)
     } else {
         <Caller as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await
     };
     let (limit, client) = match &caller {
         _ if is_sensitive(&path) => (edge.auth_limit, address),
+        _ if path.starts_with(WEBHOOKS) => (edge.webhook_limit, address),
         Ok(Some(caller)) => (edge.limit, caller.user_id.to_string()),
         Ok(None) | Err(_) => (edge.limit, address),
     };
@@ -92,10 +96,12 @@ fn is_sensitive(path: &str) -> bool {
     path.strip_prefix(SENSITIVE).is_some_and(|rest| !HARMLESS.contains(&rest))
 }
 
-/// The limit on everything, and the stricter one on what guesses at passwords.
-pub fn limits(per_minute: u32) -> (Limit, Limit) {
-    let stricter = per_minute.div_ceil(10);
-    (Limit { name: "client", per_minute }, Limit { name: "auth", per_minute: stricter })
+/// The limit on everything, the stricter one on what guesses at passwords, and a wide one for
+/// providers, all of whose webhooks come from a few addresses.
+pub fn limits(per_minute: u32) -> [Limit; 3] {
+    let (stricter, wide) = (per_minute.div_ceil(10), per_minute.saturating_mul(20));
+    [("client", per_minute), ("auth", stricter), ("webhooks", wide)]
+        .map(|(name, per_minute)| Limit { name, per_minute })
 }
 
 #[cfg(test)]

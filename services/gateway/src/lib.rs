@@ -112,6 +112,7 @@ pub struct Edge {
     limiter: Limiter,
     limit: Limit,
     auth_limit: Limit,
+    webhook_limit: Limit,
     origins: AllowedOrigins,
     trusted_proxies: TrustedProxies,
     draining: Arc<AtomicBool>,
@@ -128,7 +129,7 @@ impl Service for Gateway {
     async fn build(config: Config, app: App) -> Result<App, StartError> {
         let Config { redis, rate_limit, origins, trusted_proxies, bases, peers } = config;
         let shop = app.common.shop.clone();
-        let (limit, auth_limit) = edge::limits(rate_limit.get());
+        let [limit, auth_limit, webhook_limit] = edge::limits(rate_limit.get());
         let edge = Edge {
             proxy: Proxy::new(bases, app.stop.clone()),
             sources: Sources::new(
@@ -141,6 +142,7 @@ impl Service for Gateway {
             limiter: Limiter::new(redis.connect()?, &shop),
             limit,
             auth_limit,
+            webhook_limit,
             origins,
             trusted_proxies,
             draining: app.draining(),

@@ -55,7 +55,7 @@ impl Upstream {
 
 /// The routes: whatever begins with these segments goes to that service; `{}` is any one segment.
 /// The longest match wins.
-const ROUTES: [(&str, Upstream); 14] = [
+const ROUTES: [(&str, Upstream); 17] = [
     ("/.well-known/jwks.json", User),
     ("/api/v1/auth", User),
     ("/api/v1/users", User),
@@ -67,6 +67,9 @@ const ROUTES: [(&str, Upstream); 14] = [
     ("/api/v1/cart", Cart),
     ("/api/v1/orders", Order),
     ("/api/v1/payments", Payment),
+    ("/api/v1/payment-methods", Payment),
+    ("/api/v1/credit", Payment),
+    ("/api/v1/webhooks/payments", Payment),
     ("/api/v1/stock", Inventory),
     ("/api/v1/notifications", Notification),
     ("/api/v1/live", Notification),
@@ -112,7 +115,10 @@ mod tests {
             ("/api/v1/categories/mugs", Catalog),
             ("/api/v1/cart/items/7", Cart),
             ("/api/v1/orders/7/history", Order),
-            ("/api/v1/payments/webhooks/stripe", Payment),
+            ("/api/v1/payments/7/refunds", Payment),
+            ("/api/v1/payment-methods/7", Payment),
+            ("/api/v1/credit", Payment),
+            ("/api/v1/webhooks/payments/stripe", Payment),
             ("/api/v1/stock/MUG", Inventory),
             ("/api/v1/notifications", Notification),
             ("/api/v1/live", Notification),
@@ -130,6 +136,7 @@ mod tests {
             "/api/v1/",
             "/api/v1/productsx",
             "/api/v1/../v1/products",
+            "/api/v1/webhooks",
             "/openapi.json",
             "/metrics",
             "/API/v1/products",

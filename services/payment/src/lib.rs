@@ -1,12 +1,17 @@
-//! Payment: takes the money for an order once, and gives it back when the order asks for that.
-//! What is charged comes from the order; with what, from the shopper, as a provider's token.
+//! Payment: takes the money for an order once, and gives it back when the order or staff asks for
+//! that. What is charged comes from the order; with what, from the shopper, as a provider's token.
 
 pub mod db;
 pub mod events;
 mod http;
 pub mod payment;
 pub mod provider;
+pub mod signature;
 pub mod worker;
+
+use std::collections::HashMap;
+
+use contracts::env;
 
 use kit::config::{Env, FromEnv};
 use kit::kafka::{self, Producer};
@@ -14,10 +19,13 @@ use kit::outbox::Outbox;
 use kit::subscription::Subscription;
 use kit::worker::Wake;
 use kit::{App, OwnCommand, Service, StartError, dead_letters, postgres};
+use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 
 use crate::events::Orders;
-use crate::provider::{Providers, TestProvider};
+use crate::http::Api;
+use crate::provider::{CreditProvider, Providers, StripeProvider, StripeSettings, TestProvider};
+use crate::signature::Secrets;
 use crate::worker::Worker;
 
 static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
@@ -31,13 +39,50 @@ pub struct Payment;
 pub struct Config {
     database: postgres::Settings,
     kafka: kafka::Settings,
+    public_url: String,
+    test: bool,
+    stripe: Option<StripeSettings>,
+    webhooks: HashMap<&'static str, Secrets>,
 }
 
 impl FromEnv for Config {
     fn from_env(env: &mut Env) -> Option<Self> {
         let database = postgres::Settings::from_env(env);
         let kafka = kafka::Settings::from_env(env);
-        Some(Self { database: database?, kafka: kafka? })
+        let public_url = env.or(env::PUBLIC_URL, "http://localhost:8080".to_owned());
+        let test = env.or(env::PAYMENT_TEST_PROVIDER, true);
+        let key = env.optional(env::STRIPE_API_KEY);
+        let url = env.or(env::STRIPE_API_URL, "https://api.stripe.com".to_owned());
+        let stripes = env.optional(env::STRIPE_WEBHOOK_SECRETS);
+        let tests = env.optional(env::PAYMENT_TEST_WEBHOOK_SECRETS);
+        let (public_url, url) = (public_url?, url?);
+        let return_url = format!("{public_url}/");
+        let stripe = key?.map(|key| StripeSettings { key, url, return_url });
+        let stripes = stripes?.filter(|_| stripe.is_some()).map(|s| (StripeProvider::NAME, s));
+        let test = test?;
+        let tests = tests?.filter(|_| test).map(|secrets| (TestProvider::NAME, secrets));
+        Some(Self {
+            database: database?,
+            kafka: kafka?,
+            public_url,
+            test,
+            stripe,
+            webhooks: stripes.into_iter().chain(tests).collect(),
+        })
+    }
+}
+
+impl Config {
+    /// The providers of the shop.
+    fn providers(&self, pool: &PgPool) -> Result<Providers, StartError> {
+        let mut providers = Providers::default().with(CreditProvider::new(pool.clone()));
+        if self.test {
+            providers = providers.with(TestProvider::new(pool.clone(), &self.public_url));
+        }
+        if let Some(stripe) = &self.stripe {
+            providers = providers.with(StripeProvider::new(stripe.clone())?);
+        }
+        Ok(providers)
     }
 }
 
@@ -62,18 +107,26 @@ impl Service for Payment {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
         let (outbox, wake) = (Outbox::default(), Wake::default());
-        let orders = Orders { outbox: outbox.clone(), wake: wake.clone() };
+        let providers = config.providers(&pool)?;
+        let orders =
+            Orders { outbox: outbox.clone(), wake: wake.clone(), providers: providers.clone() };
         let inbox = orders.inbox(Self::NAME, pool.clone());
         let stop = app.stop.clone();
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
-        let providers = Providers::default().with(TestProvider::new(pool.clone()));
+        let api = Api {
+            pool: pool.clone(),
+            wake: wake.clone(),
+            providers: providers.clone(),
+            currency: app.common.currency,
+            webhooks: config.webhooks,
+        };
         let worker = Worker { pool: pool.clone(), outbox: outbox.clone(), providers };
         let worker = worker.run(wake, stop.clone());
         let relay = outbox.relay(pool.clone(), producer, stop);
         Ok(app
             .database(&pool)
-            .http(http::router(pool))
+            .http(http::router(api))
             .task("events", subscription.run())
             .task("worker", async {
                 worker.await;
@@ -89,6 +142,8 @@ impl Service for Payment {
 /// Processes dead letters again.
 async fn replay(env: Env) -> Result<String, StartError> {
     let config: Config = env.parse()?;
-    let inbox = Orders::default().inbox(Payment::NAME, config.database.pool(Payment::NAME)?);
+    let pool = config.database.pool(Payment::NAME)?;
+    let providers = config.providers(&pool)?;
+    let inbox = Orders { providers, ..Orders::default() }.inbox(Payment::NAME, pool);
     dead_letters::replay(&config.kafka, Payment::NAME, &inbox).await
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use uuid::Uuid;
 
 /// How far a charge has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type, utoipa::ToSchema)]
@@ -12,6 +13,8 @@ use serde::Serialize;
 pub enum Status {
     /// The provider has not answered yet.
     Pending,
+    /// The shopper has something to do first, at `next_action`.
+    RequiresAction,
     /// The money is ours.
     Captured,
     /// Nothing was charged.
@@ -30,6 +33,43 @@ pub enum RefundStatus {
     /// The provider refuses; people have to see to it.
     Failed,
 }
+
+/// What a shopper pays with. The token of the order decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// The balance of the shopper's own credit: `credit`.
+    Credit,
+    /// A method that the shopper keeps: `method_<id>`; none: the default one, `method_default`.
+    Saved(Option<Uuid>),
+    /// A payment method of Stripe's: `pm_…`.
+    Stripe(Token),
+    /// Whatever else; the provider `test` says what it thinks of it.
+    Test(Token),
+}
+
+impl Means {
+    /// What a token stands for.
+    pub fn of(token: Token) -> Self {
+        match token.as_str() {
+            "credit" => Self::Credit,
+            "method_default" => Self::Saved(None),
+            text if is_stripes(text) => Self::Stripe(token),
+            text => match text.strip_prefix(SAVED).map(Uuid::parse_str) {
+                Some(Ok(id)) => Self::Saved(Some(id)),
+                _ => Self::Test(token),
+            },
+        }
+    }
+}
+
+/// It becomes a part of URLs.
+fn is_stripes(text: &str) -> bool {
+    let rest = text.strip_prefix("pm_");
+    rest.is_some_and(|rest| rest.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_'))
+}
+
+/// What the token of a saved method begins with.
+pub const SAVED: &str = "method_";
 
 /// A provider's name for a means of payment.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,7 +105,7 @@ impl TryFrom<String> for Token {
 
 /// Whether the text looks like a card number: 13 to 19 digits whose check digit is right
 /// (ISO/IEC 7812-1, annex B), however they are grouped.
-fn is_card_number(text: &str) -> bool {
+pub(crate) fn is_card_number(text: &str) -> bool {
     let bare: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '.')).collect();
     let digits: Option<Vec<u32>> = bare.chars().map(|c| c.to_digit(10)).collect();
     digits
@@ -103,6 +143,19 @@ mod tests {
         }
         for good in ["tok_visa", "4111111111111112", "123456789012", "pm_4111111111111111"] {
             assert!(token(good).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn the_token_says_who_charges() {
+        let means = |text: &str| Means::of(token(text).unwrap());
+        let id = Uuid::now_v7();
+        assert_eq!(means("credit"), Means::Credit);
+        assert_eq!(means("method_default"), Means::Saved(None));
+        assert_eq!(means(&format!("method_{id}")), Means::Saved(Some(id)));
+        assert!(matches!(means("pm_1A"), Means::Stripe(_)));
+        for other in ["tok_visa", "method_1", "credits", "Credit", "pm_1/../2", "pm_1?"] {
+            assert!(matches!(means(other), Means::Test(_)), "{other}");
         }
     }
 

@@ -2,14 +2,17 @@
 //! outside of any transaction, and stores the answer together with the event that tells of it.
 //! One that dies in between loses nothing: another asks again with the same key.
 
+mod charges;
+mod refunds;
+
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use contracts::events::{Event, PaymentCaptured, PaymentFailed, PaymentRefunded};
+use contracts::events::Event;
 use futures_util::future::join_all;
 use kit::metric;
 use kit::outbox::Outbox;
-use kit::telemetry::{chain, continue_traceparent};
+use kit::telemetry::continue_traceparent;
 use kit::worker::Wake;
 use prometheus::{HistogramVec, IntCounterVec};
 use sqlx::PgPool;
@@ -17,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::db::{self, DueCharge, DueRefund};
-use crate::provider::{Charge, PaymentProvider, Providers, Refund, Unknown};
+use crate::db;
+use crate::provider::{PaymentProvider, Providers, Unknown};
 
 /// How long a provider may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,15 +30,20 @@ const LEASE: Duration = Duration::from_secs(30);
 /// Pause after the first attempt of unknown outcome; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// How often to ask about a charge that waits for the shopper: the provider's webhook may be lost,
+/// or there may be none.
+const WAITING: Duration = Duration::from_mins(1);
 /// How often to look for payments that nobody has told of.
 const POLL: Duration = Duration::from_secs(2);
+/// How often old webhooks are forgotten.
+const FORGET: Duration = Duration::from_hours(1);
 /// Calls at the same time, so that a slow one holds up nobody.
 const PARALLEL: usize = 4;
 
 static PAYMENTS: LazyLock<IntCounterVec> = metric!(
     counter,
     "payments_total",
-    "Charges and refunds that were settled, by provider and outcome.",
+    "Charges and refunds that were settled, or wait for the shopper, by provider and outcome.",
     &["provider", "outcome"]
 );
 static CALLS: LazyLock<HistogramVec> = metric!(
@@ -49,6 +57,7 @@ static CALLS: LazyLock<HistogramVec> = metric!(
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
     Captured,
+    ActionRequired,
     Failed,
     Refunded,
     RefundFailed,
@@ -58,6 +67,7 @@ pub(crate) enum Outcome {
 pub(crate) fn count(provider: &str, outcome: Outcome) {
     let outcome = match outcome {
         Outcome::Captured => "captured",
+        Outcome::ActionRequired => "action_required",
         Outcome::Failed => "failed",
         Outcome::Refunded => "refunded",
         Outcome::RefundFailed => "refund_failed",
@@ -83,7 +93,13 @@ impl Worker {
             let worker = self.clone();
             async move { worker.round().await }
         };
-        join_all((0..PARALLEL).map(|_| wake.run("payments", POLL, &stop, round))).await;
+        let clock = Wake::default();
+        let forget =
+            || async { db::webhooks::forget(&mut *self.pool.acquire().await?).await.map(|()| 0) };
+        tokio::join!(
+            join_all((0..PARALLEL).map(|_| wake.run("payments", POLL, &stop, round))),
+            clock.run("webhooks", FORGET, &stop, forget),
+        );
     }
 
     /// Sees to one charge and one refund, if they are due; says how many there were.
@@ -99,77 +115,6 @@ impl Worker {
             self.refund(due).instrument(span).await?;
         }
         Ok(usize::from(charge.is_some()) + usize::from(refund.is_some()))
-    }
-
-    async fn charge(&self, due: &DueCharge) -> Result<(), sqlx::Error> {
-        let outcome = match self.providers.get(&due.provider) {
-            Ok(provider) => charge(provider, due).await,
-            Err(unknown) => Err(unknown),
-        };
-        let (order_id, payment_id) = (due.order, due.id);
-        match outcome {
-            Ok(Charge::Captured { reference }) => {
-                let mut tx = self.pool.begin().await?;
-                let event = PaymentCaptured { order_id, payment_id, amount: due.amount };
-                let new = db::capture(&mut tx, due.id, &reference).await?;
-                self.tell(tx, new, &due.provider, Outcome::Captured, &event).await
-            }
-            Ok(Charge::Declined { reason }) => {
-                let mut tx = self.pool.begin().await?;
-                let new = db::fail(&mut tx, due.id, &reason).await?;
-                let event = PaymentFailed { order_id, payment_id, reason };
-                self.tell(tx, new, &due.provider, Outcome::Failed, &event).await
-            }
-            Err(unknown) => {
-                tracing::warn!(
-                    %order_id, %payment_id, attempts = due.attempts, error = chain(&unknown),
-                    "a charge is asked about again"
-                );
-                let mut connection = self.pool.acquire().await?;
-                db::postpone_charge(&mut connection, due, pause(due.attempts)).await
-            }
-        }
-    }
-
-    async fn refund(&self, due: &DueRefund) -> Result<(), sqlx::Error> {
-        let call = match self.providers.get(&due.provider) {
-            Ok(provider) => {
-                let answer = provider.refund(due.id, &due.reference, due.amount);
-                measured(provider, "refund", answer).await
-            }
-            Err(unknown) => Err(unknown),
-        };
-        let (order_id, payment_id) = (due.order, due.payment);
-        match call {
-            Ok(Refund::Done { reference }) => {
-                let mut tx = self.pool.begin().await?;
-                let event = PaymentRefunded {
-                    order_id,
-                    payment_id,
-                    amount: due.amount,
-                    refunded_total: None,
-                };
-                let new = db::finish_refund(&mut tx, due.id, &reference).await?;
-                self.tell(tx, new, &due.provider, Outcome::Refunded, &event).await
-            }
-            Ok(Refund::Refused { reason }) => {
-                // No other service can do anything about it; staff finds it in the list.
-                tracing::error!(%order_id, %payment_id, reason, "a refund was refused");
-                let mut connection = self.pool.acquire().await?;
-                if db::fail_refund(&mut connection, due.id, &reason).await? {
-                    count(&due.provider, Outcome::RefundFailed);
-                }
-                Ok(())
-            }
-            Err(unknown) => {
-                tracing::warn!(
-                    %order_id, %payment_id, attempts = due.attempts, error = chain(&unknown),
-                    "a refund is asked for again"
-                );
-                let mut connection = self.pool.acquire().await?;
-                db::postpone_refund(&mut connection, due, pause(due.attempts)).await
-            }
-        }
     }
 
     /// Commits what is new together with the event that tells of it.
@@ -200,19 +145,6 @@ fn span(operation: &str, provider: &str, traceparent: Option<&str>) -> Span {
     );
     continue_traceparent(&span, traceparent);
     span
-}
-
-/// Charges. An attempt that is not the first looks first for what became of those before: providers
-/// forget idempotency keys sooner than charges.
-async fn charge(provider: &dyn PaymentProvider, due: &DueCharge) -> Result<Charge, Unknown> {
-    let key = due.id.uuid();
-    if due.attempts > 1 {
-        let found = measured(provider, "find", provider.find(key)).await?;
-        if let Some(charge) = found {
-            return Ok(charge);
-        }
-    }
-    measured(provider, "charge", provider.charge(key, due.amount, &due.token)).await
 }
 
 /// Waits for a provider's answer, but not for ever.

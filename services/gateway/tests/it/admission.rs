@@ -51,6 +51,19 @@ async fn tally(requests: impl Iterator<Item = reqwest::RequestBuilder>) -> BTree
     tally
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_provider_is_not_starved_by_what_shoppers_may_send() {
+    let payment = echo("payment").await;
+    let gateway = limited("5", &[("PAYMENT_HTTP_URL", &payment)]).await;
+    let guest = |_| gateway.request("GET", "/api/v1/cart");
+    assert_eq!(tally((0..10).map(guest)).await[&429], 5);
+    let webhook = |_| gateway.request("POST", "/api/v1/webhooks/payments/stripe").body("{}");
+    // Twenty times as many, counted apart.
+    assert_eq!(tally((0..100).map(webhook)).await, BTreeMap::from([(200, 100)]));
+    let answer = webhook(0).send().await.unwrap();
+    assert_eq!(answer.headers()["ratelimit-policy"], "\"webhooks\";q=100;w=60");
+}
+
 // With threads of its own Redis' answers are read while signatures are checked: who is busy for too
 // long lets everybody in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

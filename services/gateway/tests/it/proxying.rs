@@ -36,7 +36,9 @@ async fn every_path_goes_to_its_service_as_it_is() {
         ("DELETE", "/api/v1/reviews/7", "review"),
         ("GET", "/api/v1/cart", "cart"),
         ("POST", "/api/v1/orders", "order"),
-        ("POST", "/api/v1/payments/webhooks/test", "payment"),
+        ("POST", "/api/v1/webhooks/payments/stripe", "payment"),
+        ("DELETE", "/api/v1/payment-methods/7", "payment"),
+        ("GET", "/api/v1/credit?limit=3", "payment"),
         ("GET", "/api/v1/stock/MUG%2F1", "inventory"),
     ] {
         let answer = gateway.request(method, path).send().await.unwrap();
@@ -45,6 +47,32 @@ async fn every_path_goes_to_its_service_as_it_is() {
         assert_eq!((echo.service.as_str(), echo.method.as_str()), (service, method), "{path}");
         assert_eq!(echo.uri, path);
     }
+}
+
+/// Providers sign the bytes that they send: JSON that were read and written anew would not be theirs.
+#[tokio::test]
+async fn a_webhook_arrives_byte_for_byte_with_its_signature() {
+    let came_back = async |request: Request| {
+        let signature = request.headers()["stripe-signature"].clone();
+        let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        ([("x-signature", signature)], body)
+    };
+    let payment = serve(Router::new().fallback(came_back)).await;
+    let gateway = gateway(&[("PAYMENT_HTTP_URL", payment)]).await;
+    let body = b"{ \"b\":1.0e2,\r\n\t\"a\" : \"\\u00e9\xc3\xa9\" ,\"a\":2}\n\n".as_slice();
+    let answer = gateway
+        .request("POST", "/api/v1/webhooks/payments/stripe")
+        .header("Stripe-Signature", "t=1,v1=00,v1=01")
+        .header("Content-Type", "application/json; charset=utf-8")
+        // Whatever a proxy on the way has added is no token of ours.
+        .header("Authorization", "Bearer nonsense")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["x-signature"], "t=1,v1=00,v1=01");
+    assert_eq!(answer.bytes().await.unwrap(), body);
 }
 
 #[tokio::test]

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use contracts::{EventId, Money, OrderId, PaymentId};
+use contracts::{EventId, Money, OrderId, PaymentId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Result, money};
-use crate::payment::RefundStatus;
+use crate::payment::{RefundStatus, Status};
 
 /// A row of refunds.
 #[derive(Clone, Debug)]
@@ -19,40 +19,87 @@ pub struct Refund {
     pub amount: i64,
     /// How far it has come.
     pub status: RefundStatus,
+    /// Why staff gives it back.
+    pub reason: Option<String>,
     /// Why nothing was given back.
     pub failure_reason: Option<String>,
     /// When it was asked for.
     pub created_at: DateTime<Utc>,
 }
 
-/// Stores a refund of an order's payment, and in whose trace (W3C) it is asked for. False when the payment has not so much left, or is not
-/// captured, or is in another currency, or is none at all. The update locks the row, so that two
-/// refunds cannot both take what is left.
-pub async fn insert_refund(
+/// Who asks for a refund.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Idempotency key of the refund.
+    pub id: EventId,
+    /// Why, and who of the staff says so; none: the order asks.
+    pub by_staff: Option<(&'a str, UserId)>,
+    /// W3C trace context of whatever asks for it.
+    pub traceparent: Option<&'a str>,
+}
+
+/// Stores a refund of a payment that is locked and has so much left.
+pub async fn request_refund(
     connection: &mut PgConnection,
-    id: EventId,
-    order: OrderId,
-    amount: Money,
-    traceparent: Option<&str>,
-) -> Result<bool> {
-    let stored = sqlx::query!(
-        "WITH payment AS (
-            UPDATE payments SET refunded = refunded + $3::bigint, updated_at = now()
-            WHERE order_id = $2 AND currency = $4 AND status = 'captured'
-              AND $3::bigint BETWEEN 0 AND amount - refunded
-            RETURNING id
-        )
-        INSERT INTO refunds (id, payment_id, amount, status, traceparent)
-        SELECT $1, id, $3, 'pending', $5 FROM payment",
-        id.uuid(),
-        order.uuid(),
-        amount.amount,
-        amount.currency.as_str(),
-        traceparent,
+    payment: Uuid,
+    amount: i64,
+    asked: Asked<'_>,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE payments SET refunded = refunded + $2, updated_at = now() WHERE id = $1",
+        payment,
+        amount,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO refunds (id, payment_id, amount, status, reason, requested_by, traceparent)
+         VALUES ($1, $2, $3, 'pending', $4, $5, $6)",
+        asked.id.uuid(),
+        payment,
+        amount,
+        asked.by_staff.map(|(reason, _)| reason),
+        asked.by_staff.map(|(_, user)| user.uuid()),
+        asked.traceparent,
     )
     .execute(connection)
     .await?;
-    Ok(stored.rows_affected() == 1)
+    Ok(())
+}
+
+/// Stores a refund that an order asks for: all of `amount` that is left. The order may not know of
+/// what staff has given back. When nothing is left and nothing is under way, the refund is of
+/// nothing, so that the order hears how much went back in all; what is under way will tell it. False
+/// when the payment is not captured, or was less, or in another currency, or is none at all.
+pub async fn insert_refund(
+    connection: &mut PgConnection,
+    order: OrderId,
+    amount: Money,
+    asked: Asked<'_>,
+) -> Result<bool> {
+    let Some(payment) = super::lock(connection, order).await? else { return Ok(false) };
+    let fits = payment.status == Status::Captured
+        && payment.currency == amount.currency.as_str()
+        && (0..=payment.amount).contains(&amount.amount);
+    if !fits {
+        return Ok(false);
+    }
+    let left = amount.amount.min(payment.amount - payment.refunded);
+    if left == 0 && under_way(connection, payment.id).await? {
+        return Ok(true);
+    }
+    request_refund(connection, payment.id, left, asked).await?;
+    Ok(true)
+}
+
+async fn under_way(connection: &mut PgConnection, payment: Uuid) -> Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM refunds WHERE payment_id = $1 AND status = 'pending')
+               AS "there!""#,
+        payment,
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// A refund that this worker has taken upon itself.
@@ -128,19 +175,34 @@ pub async fn postpone_refund(
     Ok(())
 }
 
-/// Notes that the money is on its way back; false when that was known.
+/// Notes that the money is on its way back, and says how much of the payment went back in all; none
+/// when that was known. The payment is locked first: of two refunds that are done at the same time
+/// one must see the other, or nobody would tell that all went back.
 pub async fn finish_refund(
     connection: &mut PgConnection,
-    refund: Uuid,
+    due: &DueRefund,
     reference: &str,
-) -> Result<bool> {
+) -> Result<Option<Money>> {
+    sqlx::query!("SELECT FROM payments WHERE id = $1 FOR UPDATE", due.payment.uuid())
+        .execute(&mut *connection)
+        .await?;
     let done = sqlx::query!(
         "UPDATE refunds SET status = 'done', provider_reference = $2, updated_at = now()
          WHERE id = $1 AND status = 'pending'",
-        refund,
+        due.id,
         reference,
     );
-    Ok(done.execute(connection).await?.rows_affected() == 1)
+    if done.execute(&mut *connection).await?.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let total = sqlx::query_scalar!(
+        r#"SELECT sum(amount)::bigint AS "total!" FROM refunds
+           WHERE payment_id = $1 AND status = 'done'"#,
+        due.payment.uuid(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Some(Money::new(total, due.amount.currency)))
 }
 
 /// Notes that nothing was given back; false when that was known.
@@ -162,11 +224,39 @@ pub async fn fail_refund(
     Ok(failed.execute(connection).await?.rows_affected() == 1)
 }
 
+/// Notes that a refund has come to nothing after it was done, as a provider says that knows it by
+/// this reference. Says whose it was; none when there is no such refund.
+pub async fn owe_again(
+    connection: &mut PgConnection,
+    provider: &str,
+    reference: &str,
+    reason: &str,
+) -> Result<Option<(OrderId, PaymentId)>> {
+    let row = sqlx::query!(
+        "WITH refund AS (
+            UPDATE refunds r SET status = 'failed', failure_reason = $3, updated_at = now()
+            FROM payments p
+            WHERE r.provider_reference = $2 AND r.status = 'done' AND p.id = r.payment_id
+              AND p.provider = $1
+            RETURNING r.payment_id, r.amount
+        )
+        UPDATE payments SET refunded = refunded - refund.amount, updated_at = now()
+        FROM refund WHERE id = payment_id RETURNING order_id, id",
+        provider,
+        reference,
+        reason,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| (row.order_id.into(), row.id.into())))
+}
+
 /// The refunds of a payment, the oldest first.
 pub async fn refunds(connection: &mut PgConnection, payment: Uuid) -> Result<Vec<Refund>> {
     sqlx::query_as!(
         Refund,
-        r#"SELECT id, amount, status AS "status: RefundStatus", failure_reason, created_at
+        r#"SELECT id, amount, status AS "status: RefundStatus", reason, failure_reason,
+               created_at
            FROM refunds WHERE payment_id = $1 ORDER BY id"#,
         payment,
     )

@@ -1,18 +1,40 @@
 //! Those who move the money. They are foreign: slow, away, or done with something and unable to
 //! say so. Hence every call carries an idempotency key, and every answer may be [`Unknown`].
 
+mod credit;
+mod stripe;
 mod test;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use contracts::Money;
+use contracts::{Money, OrderId, UserId};
 use uuid::Uuid;
 
 use crate::payment::Token;
 
+pub use credit::CreditProvider;
+pub use stripe::{Settings as StripeSettings, StripeProvider};
 pub use test::TestProvider;
+
+/// A charge to be.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The same charge, however often it is sent.
+    pub key: Uuid,
+    /// What is paid.
+    pub order: OrderId,
+    /// Who pays.
+    pub user: UserId,
+    /// How much.
+    pub amount: Money,
+    /// With what.
+    pub token: Token,
+    /// The provider's name for whom a saved token belongs to.
+    pub customer: Option<String>,
+}
 
 /// What became of a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +43,13 @@ pub enum Charge {
     Captured {
         /// The provider's name for the charge.
         reference: String,
+    },
+    /// Nothing is charged before the shopper has done something.
+    ActionRequired {
+        /// The provider's name for the charge.
+        reference: String,
+        /// Where the shopper does it.
+        url: String,
     },
     /// Nothing was charged, and trying again will not help.
     Declined {
@@ -44,6 +73,17 @@ pub enum Refund {
     },
 }
 
+/// A means of payment that a provider keeps for a shopper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Whose it is, e.g. `visa`.
+    pub brand: String,
+    /// The last four digits.
+    pub last4: String,
+    /// The provider's name for whom it belongs to, if it wants one with each charge.
+    pub customer: Option<String>,
+}
+
 /// It is not known whether the provider did it. Ask again with the same key.
 #[derive(Debug, thiserror::Error)]
 #[error("the outcome is not known")]
@@ -64,13 +104,39 @@ pub trait PaymentProvider: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Takes the money.
-    async fn charge(&self, key: Uuid, amount: Money, token: &Token) -> Result<Charge, Unknown>;
+    async fn charge(&self, wanted: &Wanted) -> Result<Charge, Unknown>;
+
+    /// What became of the charge with this key, by its reference if there is one; none when it
+    /// never arrived.
+    async fn find(&self, key: Uuid, reference: Option<&str>) -> Result<Option<Charge>, Unknown>;
+
+    /// How long after a charge has arrived it is found for certain without a reference.
+    fn finds_after(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Goes on with a charge that has waited for the shopper, who says that it is done.
+    async fn confirm(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown> {
+        let found = self.find(key, Some(reference)).await?;
+        found.ok_or_else(|| Unknown::because("the charge that waits is not in the books"))
+    }
+
+    /// Gives up a charge that waits for the shopper. It may have been captured meanwhile.
+    async fn cancel(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown>;
 
     /// Gives money back of the charge that the provider calls `reference`.
     async fn refund(&self, key: Uuid, reference: &str, amount: Money) -> Result<Refund, Unknown>;
 
-    /// What became of the charge with this key; none when it never arrived.
-    async fn find(&self, key: Uuid) -> Result<Option<Charge>, Unknown>;
+    /// Keeps a token for further charges of the same user; none: it is not one of its own, or not
+    /// of a kind that can be kept.
+    async fn keep(&self, _user: UserId, _token: &Token) -> Result<Option<Kept>, Unknown> {
+        Ok(None)
+    }
+
+    /// Lets go of a token that was kept.
+    async fn forget(&self, _token: &Token) -> Result<(), Unknown> {
+        Ok(())
+    }
 }
 
 /// The providers of this shop, by name.
@@ -83,6 +149,11 @@ impl Providers {
     pub fn with(mut self, provider: impl PaymentProvider) -> Self {
         self.0.insert(provider.name(), Arc::new(provider));
         self
+    }
+
+    /// Whether the shop has it.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// The provider of that name. A row may name one that this version does not have; its payment

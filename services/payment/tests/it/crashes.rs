@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use contracts::Money;
 use kit::outbox::Outbox;
-use payment::payment::Token;
-use payment::provider::{Charge, PaymentProvider, Providers, Refund, TestProvider, Unknown};
+use payment::provider::{
+    Charge, PaymentProvider, Providers, Refund, TestProvider, Unknown, Wanted,
+};
 use payment::worker::Worker;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::world::{charged, given_back, handle, quiet, refund, reserved, status, told, worker};
+use crate::world::{
+    cancelled, charged, given_back, handle, quiet, refund, reserved, status, test_provider, told,
+    worker,
+};
 
 /// Does what it is told and then answers never: the worker that waits for it can be killed between
 /// the charge and its commit.
@@ -36,8 +40,18 @@ impl PaymentProvider for Silent {
         self.inner.name()
     }
 
-    async fn charge(&self, key: Uuid, amount: Money, token: &Token) -> Result<Charge, Unknown> {
-        self.inner.charge(key, amount, token).await?;
+    async fn charge(&self, wanted: &Wanted) -> Result<Charge, Unknown> {
+        self.inner.charge(wanted).await?;
+        self.silence().await
+    }
+
+    async fn confirm(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown> {
+        self.inner.confirm(key, reference).await?;
+        self.silence().await
+    }
+
+    async fn cancel(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown> {
+        self.inner.cancel(key, reference).await?;
         self.silence().await
     }
 
@@ -46,15 +60,15 @@ impl PaymentProvider for Silent {
         self.silence().await
     }
 
-    async fn find(&self, key: Uuid) -> Result<Option<Charge>, Unknown> {
-        self.inner.find(key).await
+    async fn find(&self, key: Uuid, reference: Option<&str>) -> Result<Option<Charge>, Unknown> {
+        self.inner.find(key, reference).await
     }
 }
 
 /// Runs a worker until its provider has done its part, and kills it.
 async fn crash(pool: &PgPool) {
     let done = Arc::new(Notify::new());
-    let silent = Silent { inner: TestProvider::new(pool.clone()), done: Arc::clone(&done) };
+    let silent = Silent { inner: test_provider(pool), done: Arc::clone(&done) };
     let providers = Providers::default().with(silent);
     let worker = Worker { pool: pool.clone(), outbox: Outbox::default(), providers };
     let task = tokio::spawn(async move { worker.round().await });
@@ -66,7 +80,8 @@ async fn crash(pool: &PgPool) {
 /// Lets the leases of dead workers run out.
 async fn outlive_leases(pool: &PgPool) {
     for table in ["payments", "refunds"] {
-        let sql = format!("UPDATE {table} SET next_attempt_at = now() WHERE status = 'pending'");
+        let due = "next_attempt_at = now() WHERE status IN ('pending', 'requires_action')";
+        let sql = format!("UPDATE {table} SET {due}");
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(pool).await.unwrap();
     }
 }
@@ -104,6 +119,31 @@ async fn a_crash_between_refund_and_commit_refunds_once() {
     assert_eq!(told(&pool, order.order_id, "payment.refunded").await, 1);
 }
 
+#[tokio::test]
+async fn a_crash_while_a_shopper_confirms_charges_once() {
+    let pool = quiet().await;
+    let order = reserved("tok_action", 900);
+    handle(&pool, &order).await.unwrap();
+    assert_eq!(worker(&pool).round().await.unwrap(), 1);
+    assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("requires_action"));
+    let confirm = async || {
+        let mut connection = pool.acquire().await.unwrap();
+        payment::db::confirm(&mut connection, order.order_id).await.unwrap()
+    };
+    assert!(confirm().await);
+    crash(&pool).await;
+    assert_eq!(charged(&pool).await, (900, 1));
+    // The order ends before anybody knows.
+    handle(&pool, &cancelled(&order)).await.unwrap();
+    outlive_leases(&pool).await;
+    assert_eq!(worker(&pool).round().await.unwrap(), 1);
+    assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("captured"));
+    assert!(!confirm().await, "nothing waits any more");
+    assert_eq!(charged(&pool).await, (900, 1));
+    assert_eq!(told(&pool, order.order_id, "payment.captured").await, 1);
+    assert_eq!(told(&pool, order.order_id, "payment.failed").await, 0);
+}
+
 /// A worker that was thought dead answers after another one has done its work.
 #[tokio::test]
 async fn two_workers_on_one_charge_tell_of_it_once() {
@@ -111,7 +151,7 @@ async fn two_workers_on_one_charge_tell_of_it_once() {
     let order = reserved("tok_visa", 900);
     handle(&pool, &order).await.unwrap();
     let gate = Arc::new(Notify::new());
-    let slow = Slow { inner: TestProvider::new(pool.clone()), gate: Arc::clone(&gate) };
+    let slow = Slow { inner: test_provider(&pool), gate: Arc::clone(&gate) };
     let providers = Providers::default().with(slow);
     let late = Worker { pool: pool.clone(), outbox: Outbox::default(), providers };
     let late = tokio::spawn(async move { late.round().await });
@@ -139,18 +179,22 @@ impl PaymentProvider for Slow {
         self.inner.name()
     }
 
-    async fn charge(&self, key: Uuid, amount: Money, token: &Token) -> Result<Charge, Unknown> {
-        let charge = self.inner.charge(key, amount, token).await;
+    async fn charge(&self, wanted: &Wanted) -> Result<Charge, Unknown> {
+        let charge = self.inner.charge(wanted).await;
         self.gate.notified().await;
         charge
+    }
+
+    async fn cancel(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown> {
+        self.inner.cancel(key, reference).await
     }
 
     async fn refund(&self, key: Uuid, reference: &str, amount: Money) -> Result<Refund, Unknown> {
         self.inner.refund(key, reference, amount).await
     }
 
-    async fn find(&self, key: Uuid) -> Result<Option<Charge>, Unknown> {
-        self.inner.find(key).await
+    async fn find(&self, key: Uuid, reference: Option<&str>) -> Result<Option<Charge>, Unknown> {
+        self.inner.find(key, reference).await
     }
 }
 

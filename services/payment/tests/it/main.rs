@@ -4,9 +4,14 @@
 
 mod charges;
 mod crashes;
+mod credit;
 mod http;
+mod methods;
 mod refunds;
+mod second_step;
+mod stripe;
 mod traces;
+mod webhooks;
 mod world;
 
 #[test]

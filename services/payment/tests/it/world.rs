@@ -1,6 +1,6 @@
 //! What the tests share: orders, payments, and how to look at them.
 
-use contracts::events::{Event, OrderRefundRequested, OrderReserved};
+use contracts::events::{CancelReason, Event, OrderCancelled, OrderRefundRequested, OrderReserved};
 use contracts::{Currency, EventId, Money, OrderId, UserId};
 use kit::inbox::{Delivery, Handle};
 use kit::outbox::Outbox;
@@ -8,8 +8,9 @@ use kit::subscription::HandlerError;
 use kit::testing::{Running, eventually};
 use payment::Payment;
 use payment::events::Orders;
-use payment::provider::{Providers, TestProvider};
+use payment::provider::{CreditProvider, Providers, TestProvider};
 use payment::worker::Worker;
+use serde_json::Value;
 use sqlx::PgPool;
 
 pub(crate) fn eur(amount: i64) -> Money {
@@ -30,6 +31,12 @@ pub(crate) fn refund(order: &OrderReserved, amount: i64) -> OrderRefundRequested
     OrderRefundRequested { order_id, user_id, amount: eur(amount) }
 }
 
+/// The shopper gives the order up.
+pub(crate) fn cancelled(order: &OrderReserved) -> OrderCancelled {
+    let (order_id, user_id) = (order.order_id, order.user_id);
+    OrderCancelled { order_id, user_id, reason: CancelReason::ByCustomer }
+}
+
 /// A database with the schema of payment, and nobody at work on it.
 pub(crate) async fn quiet() -> PgPool {
     let running = Running::start::<Payment>(&[]).await;
@@ -38,10 +45,18 @@ pub(crate) async fn quiet() -> PgPool {
     pool
 }
 
-/// A worker with the provider `test`.
+/// The provider `test`.
+pub(crate) fn test_provider(pool: &PgPool) -> TestProvider {
+    TestProvider::new(pool.clone(), "http://shop.test")
+}
+
+fn providers(pool: &PgPool) -> Providers {
+    Providers::default().with(test_provider(pool)).with(CreditProvider::new(pool.clone()))
+}
+
+/// A worker with the providers that every shop has.
 pub(crate) fn worker(pool: &PgPool) -> Worker {
-    let providers = Providers::default().with(TestProvider::new(pool.clone()));
-    Worker { pool: pool.clone(), outbox: Outbox::default(), providers }
+    Worker { pool: pool.clone(), outbox: Outbox::default(), providers: providers(pool) }
 }
 
 /// Handles an event in a transaction of its own, as the inbox would.
@@ -52,7 +67,8 @@ where
 {
     let mut tx = pool.begin().await.unwrap();
     let delivery = Delivery { id: EventId::new(), time: chrono::Utc::now(), event: event.clone() };
-    Orders::default().handle(&mut tx, &delivery).await?;
+    let orders = Orders { providers: providers(pool), ..Orders::default() };
+    orders.handle(&mut tx, &delivery).await?;
     tx.commit().await.unwrap();
     Ok(())
 }
@@ -101,4 +117,12 @@ pub(crate) async fn told(pool: &PgPool, order: OrderId, event: &str) -> i64 {
         .fetch_one(pool)
         .await
         .unwrap()
+}
+
+/// A request with a JSON body; returns status and body.
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() })
 }

@@ -1,0 +1,2 @@
+ALTER TABLE payments DROP COLUMN customer;
+DROP TABLE payment_methods;

@@ -1,0 +1,116 @@
+//! Money that staff gives back.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{SubsecRound, Utc};
+use contracts::{EventId, Money, OrderId};
+use http::StatusCode;
+use kit::auth::{Caller, Role};
+use kit::extract::{Json, Path};
+use kit::idempotency::{Begun, IdempotencyKey, Request};
+use kit::problem::{Body, CONFLICT, Fields, Kind, Problem, Result};
+use kit::telemetry::traceparent;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Api, Refund};
+use crate::db::{self, Asked};
+use crate::payment::{RefundStatus, Status};
+
+/// More than is left of what was captured.
+pub(crate) const TOO_LARGE: Kind =
+    Kind::new(422, "refund-too-large", "The payment has not so much left to give back");
+
+/// Longest reason, in characters.
+const REASON: usize = 500;
+
+/// A refund to be.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RequestRefund {
+    /// What to give back: all that is left, or a part.
+    amount: Money,
+    /// Why; the shopper sees it.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+impl RequestRefund {
+    fn check(&self) -> Result<()> {
+        let mut fields = Fields::default();
+        fields.check(self.amount.amount > 0, "/amount/amount", "must be above zero");
+        let length = self.reason.trim().chars().count();
+        fields.check((1..=REASON).contains(&length), "/reason", "1 to 500 characters");
+        fields.finish()
+    }
+}
+
+/// Give money back
+///
+/// For administrators. The refund is taken and done soon after; follow it at the payment. Refunds of a payment,
+/// under way or done, never exceed what was captured.
+#[utoipa::path(
+    post, path = "/api/v1/payments/{order_id}/refunds", tag = "payments",
+    params(
+        ("order_id" = OrderId, Path),
+        ("Idempotency-Key" = String, Header, description = "New for each new refund"),
+    ),
+    request_body = RequestRefund,
+    responses(
+        (status = 202, description = "Taken", body = Refund),
+        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+    ),
+    security(("bearer" = [])),
+)]
+pub(super) async fn request(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(order): Path<OrderId>,
+    key: IdempotencyKey,
+    Json(body): Json<RequestRefund>,
+) -> Result<Response> {
+    caller.require(Role::Admin)?;
+    body.check()?;
+    let operation = format!("POST /api/v1/payments/{order}/refunds");
+    let request = Request::new(caller.user_id, key, &operation, &body)?;
+    let mut tx = match request.begin(&api.pool).await? {
+        Begun::New(tx) => tx,
+        Begun::Done(answer) => return Ok(answer),
+    };
+    // Locked: two refunds cannot both take what is left.
+    let payment = db::lock(&mut tx, order).await?.ok_or_else(|| Problem::not_found("payment"))?;
+    let left = refundable(&payment, body.amount)?;
+    if body.amount.amount > left {
+        let left = Money::new(left, body.amount.currency);
+        return Err(Problem::new(TOO_LARGE, format!("at most {left} is left")));
+    }
+    let (id, reason, trace) = (EventId::new(), body.reason.trim(), traceparent());
+    let by_staff = Some((reason, caller.user_id));
+    let asked = Asked { id, by_staff, traceparent: trace.as_deref() };
+    db::request_refund(&mut tx, payment.id, body.amount.amount, asked).await?;
+    let refund = Refund {
+        id,
+        status: RefundStatus::Pending,
+        amount: body.amount,
+        reason: Some(reason.to_owned()),
+        failure_reason: None,
+        created_at: Utc::now().trunc_subsecs(6),
+    };
+    let answer = request.finish(tx, StatusCode::ACCEPTED, &refund).await?;
+    api.wake.wake();
+    Ok(answer)
+}
+
+/// What is left to give back, if anything ever can be.
+fn refundable(payment: &db::Payment, amount: Money) -> Result<i64> {
+    if payment.status != Status::Captured {
+        return Err(Problem::new(CONFLICT, "no money was taken for this order"));
+    }
+    if payment.currency != amount.currency.as_str() {
+        let detail = format!("the order was paid in {}", payment.currency);
+        return Err(Problem::invalid_field("/amount/currency", detail));
+    }
+    Ok(payment.amount - payment.refunded)
+}

@@ -1,0 +1,105 @@
+//! What providers tell us of their own accord. A webhook only says where to look: the worker asks
+//! the provider what is true now, so that neither order nor repetition of webhooks matters.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use chrono::Utc;
+use http::{HeaderMap, StatusCode};
+use kit::extract::{Path, parse};
+use kit::problem::{Body, Kind, Problem, Result};
+use serde::Deserialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Api;
+use crate::db;
+use crate::signature::{HEADER, SignatureError};
+use crate::worker::{self, Outcome};
+
+/// The webhook is not the provider's, or not of now.
+pub(crate) const NOT_SIGNED: Kind =
+    Kind::new(400, "webhook-signature-invalid", "The signature of the webhook is not valid");
+
+/// An event of a provider's. What it is about has many shapes, most of which mean nothing here.
+#[derive(Debug, Deserialize)]
+struct Event {
+    id: String,
+    r#type: String,
+    #[serde(default)]
+    data: Value,
+}
+
+impl Event {
+    fn text(&self, pointer: &str) -> Option<&str> {
+        self.data.pointer(pointer).and_then(Value::as_str)
+    }
+}
+
+/// Take a webhook
+///
+/// For providers, which sign what they send as Stripe does. Types that mean nothing here are taken and ignored.
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/payments/{provider}", tag = "webhooks",
+    params(
+        ("provider" = String, Path, example = "stripe"),
+        ("Stripe-Signature" = String, Header, description = "`t=<seconds>,v1=<HMAC-SHA256 of t.body>`"),
+    ),
+    request_body(content = String, content_type = "application/json", description = "The event, as the provider has signed it"),
+    responses(
+        (status = 204, description = "Taken, now or before"),
+        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn receive(
+    State(api): State<Arc<Api>>,
+    Path(provider): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode> {
+    let found = api.webhooks.get_key_value(&*provider);
+    let (provider, secrets) = found.ok_or_else(|| Problem::not_found("provider"))?;
+    let header = headers.get(HEADER).and_then(|value| value.to_str().ok());
+    let verified = header.ok_or(SignatureError::Unreadable);
+    verified
+        .and_then(|header| secrets.verify(header, &body, Utc::now()))
+        .map_err(|error| Problem::new(NOT_SIGNED, error.to_string()))?;
+    let event: Event = parse(&body)?;
+    if !(1..=255).contains(&event.id.len()) {
+        return Err(Problem::invalid_field("/id", "1 to 255 characters"));
+    }
+    let mut tx = api.pool.begin().await?;
+    if db::webhooks::note(&mut tx, provider, &event.id, &event.r#type).await? {
+        let due = heed(&mut tx, provider, &event).await?;
+        tx.commit().await?;
+        if due {
+            api.wake.wake();
+        }
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Does what the event asks for. Says whether the worker has something to do.
+async fn heed(tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bool> {
+    let reference = event.text("/object/id").unwrap_or_default();
+    if event.r#type.starts_with("payment_intent.") {
+        let key = event.text("/object/metadata/payment_id");
+        let key = key.and_then(|key| Uuid::parse_str(key).ok());
+        return Ok(db::webhooks::look_again(tx, provider, reference, key).await?);
+    }
+    // Names of the same event in different versions of the API.
+    let about_refund =
+        ["refund.failed", "refund.updated", "charge.refund.updated"].contains(&&*event.r#type);
+    if about_refund && event.text("/object/status") == Some("failed") {
+        let reason = event.text("/object/failure_reason").unwrap_or("refused");
+        let owed = db::owe_again(tx, provider, reference, reason).await?;
+        if let Some((order_id, payment_id)) = owed {
+            // Staff finds it in the list and asks for another one.
+            tracing::error!(%order_id, %payment_id, reason, "a refund has failed after it was done");
+            worker::count(provider, Outcome::RefundFailed);
+        }
+    }
+    Ok(false)
+}

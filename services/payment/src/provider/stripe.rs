@@ -1,0 +1,223 @@
+//! Stripe, by its real API: payment intents that are confirmed as they are made, and refunds.
+//! (<https://docs.stripe.com/api>)
+
+mod answers;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contracts::{Money, UserId};
+use kit::secret::Secret;
+use reqwest::{Client, Method, RequestBuilder};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use self::answers::{Answer, Found, Intent, MethodObject, Named, RefundObject};
+use super::{Charge, Kept, PaymentProvider, Refund, Unknown, Wanted};
+use crate::payment::Token;
+
+/// The version of the API that the answers are read by.
+const VERSION: &str = "2024-06-20";
+/// How long a connection may take, and a call as a whole; the worker waits a little longer.
+const CONNECT: Duration = Duration::from_secs(3);
+const CALL: Duration = Duration::from_secs(9);
+
+/// How Stripe is reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The secret key of the account.
+    pub key: Secret,
+    /// Where the API is, without a slash at its end.
+    pub url: String,
+    /// Where shoppers come back to from their bank.
+    pub return_url: String,
+}
+
+/// Charges through Stripe.
+#[derive(Clone, Debug)]
+pub struct StripeProvider {
+    client: Client,
+    settings: Settings,
+}
+
+type Form = Vec<(&'static str, String)>;
+
+impl StripeProvider {
+    /// Its name.
+    pub const NAME: &'static str = "stripe";
+
+    /// A client of this account's API.
+    pub fn new(settings: Settings) -> reqwest::Result<Self> {
+        let client = Client::builder()
+            .connect_timeout(CONNECT)
+            .timeout(CALL)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self { client, settings })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}/v1/{path}", self.settings.url))
+            .bearer_auth(self.settings.key.expose())
+            .header("stripe-version", VERSION)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, Unknown> {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        key: &str,
+        form: &Form,
+    ) -> Result<Answer<T>, Unknown> {
+        let request = self.request(Method::POST, path).header("idempotency-key", key);
+        Answer::of(request.form(form)).await
+    }
+
+    async fn intent(&self, reference: &str) -> Result<Charge, Unknown> {
+        match self.get::<Intent>(&format!("payment_intents/{reference}")).await? {
+            Answer::Good(intent) => intent.outcome(),
+            Answer::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl PaymentProvider for StripeProvider {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    async fn charge(&self, wanted: &Wanted) -> Result<Charge, Unknown> {
+        if wanted.amount.amount == 0 {
+            // Stripe charges no less than about half a euro; there is nothing to ask it for.
+            return Ok(Charge::Captured { reference: format!("free_{}", wanted.key.simple()) });
+        }
+        let Some(amount) = units(wanted.amount) else {
+            return Ok(Charge::Declined { reason: "amount_not_chargeable".to_owned() });
+        };
+        let mut form = vec![
+            ("amount", amount.to_string()),
+            ("currency", wanted.amount.currency.as_str().to_lowercase()),
+            ("confirm", "true".to_owned()),
+            ("payment_method", wanted.token.as_str().to_owned()),
+            ("payment_method_types[]", "card".to_owned()),
+            ("return_url", self.settings.return_url.clone()),
+            ("metadata[payment_id]", wanted.key.to_string()),
+            ("metadata[order_id]", wanted.order.to_string()),
+        ];
+        form.extend(wanted.customer.clone().map(|customer| ("customer", customer)));
+        match self.post::<Intent>("payment_intents", &wanted.key.to_string(), &form).await? {
+            Answer::Good(intent) => intent.outcome(),
+            Answer::Refused(refusal) => Ok(Charge::Declined { reason: refusal.reason() }),
+        }
+    }
+
+    /// Without a reference the charge is sought by what was written on it. The index may be behind
+    /// by a minute; then the same idempotency key brings the same answer.
+    async fn find(&self, key: Uuid, reference: Option<&str>) -> Result<Option<Charge>, Unknown> {
+        if let Some(reference) = reference {
+            return self.intent(reference).await.map(Some);
+        }
+        let query = [("query", format!("metadata['payment_id']:'{key}'"))];
+        let search = self.request(Method::GET, "payment_intents/search").query(&query);
+        match Answer::<Found>::of(search).await? {
+            Answer::Good(found) => found.of(key).map(Intent::outcome).transpose(),
+            // Accounts of some countries cannot search.
+            Answer::Refused(_) => Ok(None),
+        }
+    }
+
+    /// "Under a minute" is what is promised, and "propagation may be delayed during outages".
+    /// (<https://docs.stripe.com/search#data-freshness>)
+    fn finds_after(&self) -> Duration {
+        Duration::from_mins(10)
+    }
+
+    async fn cancel(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown> {
+        let path = format!("payment_intents/{reference}/cancel");
+        match self.post::<Intent>(&path, &format!("{key}-cancel"), &Vec::new()).await? {
+            Answer::Good(intent) => intent.outcome(),
+            // It was captured, or cancelled before.
+            Answer::Refused(_) => self.intent(reference).await,
+        }
+    }
+
+    async fn refund(&self, key: Uuid, reference: &str, amount: Money) -> Result<Refund, Unknown> {
+        let Some(amount) = units(amount) else {
+            return Ok(Refund::Refused { reason: "amount_not_refundable".to_owned() });
+        };
+        let form = vec![
+            ("payment_intent", reference.to_owned()),
+            ("amount", amount.to_string()),
+            ("metadata[refund_id]", key.to_string()),
+        ];
+        match self.post::<RefundObject>("refunds", &key.to_string(), &form).await? {
+            Answer::Good(refund) => Ok(refund.outcome()),
+            Answer::Refused(refusal) => Ok(Refund::Refused { reason: refusal.reason() }),
+        }
+    }
+
+    /// A method is charged once unless it belongs to a customer; each gets one of its own, so that
+    /// nothing is shared between them.
+    async fn keep(&self, user: UserId, token: &Token) -> Result<Option<Kept>, Unknown> {
+        let method = format!("payment_methods/{}", token.as_str());
+        let method = match self.get::<MethodObject>(&method).await? {
+            Answer::Good(method) => method,
+            Answer::Refused(_) => return Ok(None),
+        };
+        let Some(card) = method.card else { return Ok(None) };
+        let key = format!("{user}-{}", token.as_str());
+        let form = vec![("metadata[user_id]", user.to_string())];
+        let customer = match self.post::<Named>("customers", &key, &form).await? {
+            Answer::Good(customer) => customer.id,
+            Answer::Refused(refusal) => return Err(refusal.into()),
+        };
+        let path = format!("payment_methods/{}/attach", token.as_str());
+        let form = vec![("customer", customer.clone())];
+        match self.post::<MethodObject>(&path, &format!("{key}-attach"), &form).await? {
+            Answer::Good(_) => {
+                Ok(Some(Kept { brand: card.brand, last4: card.last4, customer: Some(customer) }))
+            }
+            Answer::Refused(_) => Ok(None),
+        }
+    }
+
+    async fn forget(&self, token: &Token) -> Result<(), Unknown> {
+        let path = format!("payment_methods/{}/detach", token.as_str());
+        let key = Uuid::now_v7().to_string();
+        match self.post::<MethodObject>(&path, &key, &Vec::new()).await? {
+            Answer::Good(_) | Answer::Refused(_) => Ok(()),
+        }
+    }
+}
+
+/// An amount as Stripe counts it: minor units, as here, but for ISK and UGX, which it counts in
+/// hundredths that must be zero, and currencies with three digits, whose last one must be zero;
+/// none: it cannot be charged. (<https://docs.stripe.com/currencies#special-cases>)
+fn units(money: Money) -> Option<i64> {
+    match (money.currency.as_str(), money.currency.exponent()) {
+        ("ISK" | "UGX", _) => money.amount.checked_mul(100),
+        (_, 3) => (money.amount % 10 == 0).then_some(money.amount),
+        _ => Some(money.amount),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_counted_as_stripe_does() {
+        let count = |amount, currency: &str| units(Money::new(amount, currency.parse().unwrap()));
+        assert_eq!(count(1999, "EUR"), Some(1999));
+        assert_eq!(count(1999, "JPY"), Some(1999));
+        assert_eq!(count(1999, "ISK"), Some(199_900));
+        assert_eq!(count(i64::MAX, "UGX"), None);
+        assert_eq!(count(1990, "KWD"), Some(1990));
+        assert_eq!(count(1999, "KWD"), None);
+    }
+}

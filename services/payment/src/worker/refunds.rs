@@ -1,0 +1,53 @@
+//! Refunds.
+
+use contracts::events::PaymentRefunded;
+use kit::telemetry::chain;
+
+use super::{Outcome, Worker, count, measured, pause};
+use crate::db::{self, DueRefund};
+use crate::provider::{Providers, Refund, Unknown};
+
+/// The reference of a refund of nothing, which no provider needs to hear of.
+const NOTHING: &str = "nothing";
+
+impl Worker {
+    pub(super) async fn refund(&self, due: &DueRefund) -> Result<(), sqlx::Error> {
+        let (order_id, payment_id) = (due.order, due.payment);
+        match ask(&self.providers, due).await {
+            Ok(Refund::Done { reference }) => {
+                let mut tx = self.pool.begin().await?;
+                let total = db::finish_refund(&mut tx, due, &reference).await?;
+                let amount = due.amount;
+                let event = PaymentRefunded { order_id, payment_id, amount, refunded_total: total };
+                self.tell(tx, total.is_some(), &due.provider, Outcome::Refunded, &event).await
+            }
+            Ok(Refund::Refused { reason }) => {
+                // The money is still owed. No other service can do anything about it; staff finds
+                // it in the list and asks for another one.
+                tracing::error!(%order_id, %payment_id, reason, "a refund was refused");
+                let mut connection = self.pool.acquire().await?;
+                if db::fail_refund(&mut connection, due.id, &reason).await? {
+                    count(&due.provider, Outcome::RefundFailed);
+                }
+                Ok(())
+            }
+            Err(unknown) => {
+                tracing::warn!(
+                    %order_id, %payment_id, attempts = due.attempts, error = chain(&unknown),
+                    "a refund is asked for again"
+                );
+                let mut connection = self.pool.acquire().await?;
+                db::postpone_refund(&mut connection, due, pause(due.attempts)).await
+            }
+        }
+    }
+}
+
+async fn ask(providers: &Providers, due: &DueRefund) -> Result<Refund, Unknown> {
+    if due.amount.amount == 0 {
+        return Ok(Refund::Done { reference: NOTHING.to_owned() });
+    }
+    let provider = providers.get(&due.provider)?;
+    let answer = provider.refund(due.id, &due.reference, due.amount);
+    measured(provider, "refund", answer).await
+}

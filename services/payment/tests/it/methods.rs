@@ -1,0 +1,118 @@
+//! Means of payment that shoppers keep.
+
+use contracts::UserId;
+use contracts::events::{PaymentCaptured, PaymentFailed};
+use kit::auth::Role;
+use kit::testing::Running;
+use payment::Payment;
+use serde_json::{Value, json};
+
+use crate::world::{reserved, send, until};
+
+const PATH: &str = "/api/v1/payment-methods";
+
+async fn save(running: &Running, user: UserId, body: Value) -> (u16, Value) {
+    send(running.request_as(user, &[Role::Customer], "POST", PATH).json(&body)).await
+}
+
+async fn all(running: &Running, user: UserId) -> Vec<Value> {
+    let (status, page) = send(running.request_as(user, &[Role::Customer], "GET", PATH)).await;
+    assert_eq!(status, 200, "{page}");
+    page["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn an_order_is_paid_with_a_method_that_was_kept() {
+    let running = Running::start::<Payment>(&[]).await;
+    let mut order = reserved("", 10);
+    let token = json!({ "token": "tok_visa", "label": "mine" });
+    let (status, method) = save(&running, order.user_id, token).await;
+    assert_eq!(status, 201, "{method}");
+    assert_eq!((&method["brand"], &method["last4"]), (&json!("visa"), &json!("4242")));
+    assert_eq!((&method["is_default"], &method["label"]), (&json!(true), &json!("mine")));
+    order.payment_token = method["payment_token"].as_str().unwrap().to_owned();
+    running.publish(&order).await;
+    let _: PaymentCaptured = running.published(order.order_id.uuid()).await;
+    let mut another = reserved("method_default", 20);
+    another.user_id = order.user_id;
+    running.publish(&another).await;
+    until(running.pool(), another.order_id, "captured").await;
+}
+
+#[tokio::test]
+async fn a_method_of_somebody_else_pays_nothing() {
+    let running = Running::start::<Payment>(&[]).await;
+    let (owner, thief) = (UserId::new(), UserId::new());
+    let (_, method) = save(&running, owner, json!({ "token": "tok_visa" })).await;
+    let foreign = method["payment_token"].as_str().unwrap();
+    for token in [foreign, "method_default", "method_00000000-0000-7000-8000-000000000000"] {
+        let mut order = reserved(token, 10);
+        order.user_id = thief;
+        running.publish(&order).await;
+        let failed: PaymentFailed = running.published(order.order_id.uuid()).await;
+        assert_eq!(failed.reason, "unknown_payment_method", "{token}");
+    }
+    let path = format!("{PATH}/{}", method["id"].as_str().unwrap());
+    let remove = running.request_as(thief, &[Role::Customer], "DELETE", &path);
+    assert_eq!(send(remove).await.0, 404);
+    assert_eq!((all(&running, owner).await.len(), all(&running, thief).await.len()), (1, 0));
+    let remove = running.request_as(owner, &[Role::Customer], "DELETE", &path);
+    assert_eq!(send(remove).await.0, 204);
+    // What is gone pays nothing either.
+    let mut order = reserved(foreign, 10);
+    order.user_id = owner;
+    running.publish(&order).await;
+    let failed: PaymentFailed = running.published(order.order_id.uuid()).await;
+    assert_eq!(failed.reason, "unknown_payment_method");
+}
+
+#[tokio::test]
+async fn of_all_methods_one_is_the_default() {
+    let running = Running::start::<Payment>(&[]).await;
+    let user = UserId::new();
+    let default = async || {
+        let methods = all(&running, user).await;
+        let mut defaults = methods.iter().filter(|method| method["is_default"] == true);
+        let default = defaults.next().map(|method| method["id"].clone());
+        assert!(defaults.next().is_none(), "{methods:?}");
+        default
+    };
+    let id = |(_, method): (u16, Value)| method["id"].clone();
+    let first = id(save(&running, user, json!({ "token": "tok_visa" })).await);
+    let second = id(save(&running, user, json!({ "token": "tok_timeout" })).await);
+    assert_eq!(default().await, Some(first.clone()));
+    let again = json!({ "token": "tok_timeout", "is_default": true });
+    assert_eq!(id(save(&running, user, again).await), second, "the same token is the same method");
+    assert_eq!(default().await, Some(second.clone()));
+    let third = id(save(&running, user, json!({ "token": "tok_action" })).await);
+    let path = format!("{PATH}/{}", second.as_str().unwrap());
+    let remove = running.request_as(user, &[Role::Customer], "DELETE", &path);
+    assert_eq!(send(remove).await.0, 204);
+    assert_eq!(default().await, Some(third));
+    assert_eq!(all(&running, user).await.len(), 2);
+}
+
+#[tokio::test]
+async fn no_card_number_is_kept() {
+    let running = Running::start::<Payment>(&[]).await;
+    let user = UserId::new();
+    for (body, pointer) in [
+        (json!({ "token": "4111111111111111" }), "/token"),
+        (json!({ "token": "tok_unheard_of" }), "/token"),
+        (json!({ "token": "pm_1A" }), "/token"),
+        (json!({ "token": "credit" }), "/token"),
+        (json!({ "token": "method_default" }), "/token"),
+        (json!({ "token": "tok_visa", "label": "4111 1111 1111 1111" }), "/label"),
+        (json!({ "token": "tok_visa", "label": " " }), "/label"),
+    ] {
+        let (status, problem) = save(&running, user, body.clone()).await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{body}");
+        assert!(!problem.to_string().contains("4111"), "{problem}");
+    }
+    for field in ["number", "cvv", "cvc"] {
+        let body = json!({ "token": "tok_visa", field: "123" });
+        assert_eq!(save(&running, user, body).await.0, 422, "{field}");
+    }
+    assert_eq!(all(&running, user).await, Vec::<Value>::new());
+    assert_eq!(send(running.request("GET", PATH)).await.0, 401);
+}

@@ -1,0 +1,140 @@
+//! The provider `stripe`, against Stripe's own stand-in for its API, which checks every request
+//! by the description of the real one. It keeps nothing: each charge succeeds.
+
+use contracts::events::{PaymentCaptured, PaymentRefunded};
+use contracts::{OrderId, UserId};
+use kit::auth::Role;
+use kit::secret::Secret;
+use kit::testing::{Running, engine, eventually};
+use payment::Payment;
+use payment::payment::Token;
+use payment::provider::{
+    Charge, Kept, PaymentProvider, Refund, StripeProvider, StripeSettings, Wanted,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::world::{eur, refund, reserved, send, status, until};
+
+fn provider(key: &str) -> StripeProvider {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let key = Secret::new(key);
+    let (url, return_url) = (engine("TEST_STRIPE_URL"), "https://shop.test/".to_owned());
+    StripeProvider::new(StripeSettings { key, url, return_url }).unwrap()
+}
+
+async fn start(url: &str) -> Running {
+    Running::start::<Payment>(&[
+        ("STRIPE_API_KEY", "sk_test_123"),
+        ("STRIPE_API_URL", url),
+        ("STRIPE_WEBHOOK_SECRETS", "whsec_1"),
+        ("PAYMENT_TEST_PROVIDER", "false"),
+    ])
+    .await
+}
+
+fn token(text: &str) -> Token {
+    text.to_owned().try_into().unwrap()
+}
+
+fn wanted(customer: Option<&str>) -> Wanted {
+    Wanted {
+        key: Uuid::now_v7(),
+        order: OrderId::new(),
+        user: UserId::new(),
+        amount: eur(1999),
+        token: token("pm_card_visa"),
+        customer: customer.map(str::to_owned),
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_as_the_real_api_wants_it() {
+    let stripe = provider("sk_test_123");
+    for customer in [None, Some("cus_1")] {
+        let charge = stripe.charge(&wanted(customer)).await.unwrap();
+        assert!(matches!(charge, Charge::Captured { .. }), "{charge:?}");
+    }
+    let key = Uuid::now_v7();
+    assert_eq!(stripe.find(key, None).await.unwrap(), None, "nothing it finds has the key");
+    let captured = Charge::Captured { reference: "pi_1".into() };
+    assert_eq!(stripe.find(key, Some("pi_1")).await.unwrap(), Some(captured.clone()));
+    assert_eq!(stripe.confirm(key, "pi_1").await.unwrap(), captured);
+    // The stand-in cancels nothing: the money was taken meanwhile.
+    assert_eq!(stripe.cancel(key, "pi_1").await.unwrap(), captured);
+    let refund = stripe.refund(key, "pi_1", eur(5)).await.unwrap();
+    assert!(matches!(refund, Refund::Done { .. }), "{refund:?}");
+    let kept = stripe.keep(UserId::new(), &token("pm_card_visa")).await.unwrap();
+    let Some(Kept { brand, last4, customer: Some(customer) }) = kept else { panic!("{kept:?}") };
+    assert_eq!((&*brand, &*last4, &customer[..4]), ("visa", "4242", "cus_"));
+    stripe.forget(&token("pm_card_visa")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_valid_leaves_the_outcome_unknown() {
+    let stripe = provider("");
+    let error = stripe.charge(&wanted(None)).await.unwrap_err();
+    let told = kit::telemetry::chain(&error);
+    assert!(told.contains("401"), "{told}");
+    assert!(!format!("{:?}", provider("sk_live_1")).contains("sk_live"), "nobody sees the key");
+}
+
+#[tokio::test]
+async fn an_order_is_charged_and_refunded_through_stripe() {
+    let running = start(&engine("TEST_STRIPE_URL")).await;
+    let order = reserved("pm_card_visa", 1999);
+    running.publish(&order).await;
+    let captured: PaymentCaptured = running.published(order.order_id.uuid()).await;
+    assert_eq!(captured.amount, eur(1999));
+    running.publish(&refund(&order, 1999)).await;
+    let refunded: PaymentRefunded = running.published(order.order_id.uuid()).await;
+    assert_eq!(refunded.refunded_total, Some(eur(1999)));
+    // What is free is not sent to Stripe, which would refuse it; and this shop has no test provider.
+    let (free, test) = (reserved("pm_card_visa", 0), reserved("tok_visa", 5));
+    for (order, end) in [(free, "captured"), (test, "failed")] {
+        running.publish(&order).await;
+        until(running.pool(), order.order_id, end).await;
+    }
+}
+
+#[tokio::test]
+async fn a_method_is_kept_with_stripe_and_charged() {
+    let running = start(&engine("TEST_STRIPE_URL")).await;
+    let mut order = reserved("", 10);
+    let path = "/api/v1/payment-methods";
+    let save = running.request_as(order.user_id, &[Role::Customer], "POST", path);
+    let (status, method) = send(save.json(&json!({ "token": "pm_card_visa" }))).await;
+    assert_eq!(status, 201, "{method}");
+    assert_eq!((&method["brand"], &method["last4"]), (&json!("visa"), &json!("4242")));
+    order.payment_token = method["payment_token"].as_str().unwrap().to_owned();
+    running.publish(&order).await;
+    until(running.pool(), order.order_id, "captured").await;
+    let customer: Option<String> = sqlx::query_scalar("SELECT customer FROM payments")
+        .fetch_one(running.pool())
+        .await
+        .unwrap();
+    assert!(customer.unwrap().starts_with("cus_"));
+    let path = format!("{path}/{}", method["id"].as_str().unwrap());
+    let remove = running.request_as(order.user_id, &[Role::Customer], "DELETE", &path);
+    assert_eq!(send(remove).await.0, 204);
+}
+
+#[tokio::test]
+async fn while_stripe_is_away_a_charge_waits() {
+    // Nobody listens at port 1.
+    let mut running = start("http://127.0.0.1:1").await;
+    let order = reserved("pm_card_visa", 10);
+    running.publish(&order).await;
+    eventually("it was tried", async || {
+        let tried: i32 = sqlx::query_scalar("SELECT attempts FROM payments")
+            .fetch_optional(running.pool())
+            .await
+            .unwrap()?;
+        (tried > 1).then_some(())
+    })
+    .await;
+    assert_eq!(status(running.pool(), order.order_id).await.as_deref(), Some("pending"));
+    let url = engine("TEST_STRIPE_URL");
+    running.restart::<Payment>(&[("STRIPE_API_URL", &url)]).await;
+    until(running.pool(), order.order_id, "captured").await;
+}
