@@ -6,6 +6,8 @@ use std::path::Path;
 use axum::routing::get;
 use axum::{Json, Router};
 use gateway::Gateway;
+use gateway::merge::merge;
+use gateway::routes::Upstream;
 use serde_json::{Value, json};
 
 use crate::support::{gateway, problem, serve};
@@ -66,6 +68,62 @@ async fn one_document_describes_all_services_that_answer() {
 }
 
 #[tokio::test]
+async fn the_collection_for_postman_leads_back_to_this_shop() {
+    let cart = documented("/api/v1/cart", "cart").await;
+    let gateway = gateway(&[("CART_HTTP_URL", &*cart)]).await;
+    let collection: Value =
+        gateway.request("GET", "/postman.json").send().await.unwrap().json().await.unwrap();
+    assert_eq!(collection["info"]["name"], "Shop");
+    let folders = collection["item"].as_array().unwrap();
+    let folders: Vec<&str> = folders.iter().filter_map(|folder| folder["name"].as_str()).collect();
+    assert_eq!(folders, ["A purchase", "cart", "catalog", "gateway"]);
+    let variables = collection["variable"].as_array().unwrap();
+    let base = variables.iter().find(|variable| variable["key"] == "baseUrl").unwrap();
+    assert_eq!(base["value"], format!("http://{}", gateway.bound.http));
+}
+
+/// What a shop with all services says of itself, as the services' own snapshots say it.
+fn whole() -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let each = Upstream::ALL.map(|upstream| {
+        let file = folder.join(upstream.name()).join("openapi.json");
+        let text = std::fs::read_to_string(&file).unwrap();
+        (upstream, serde_json::from_str(&text).unwrap())
+    });
+    merge(serde_json::to_value(kit::openapi::of::<Gateway>()).unwrap(), &each)
+}
+
+/// Compares a file of `docs/` with what it should be.
+fn check_document(name: &str, value: &Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    let text = format!("{value:#}\n");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, text).unwrap();
+        return;
+    }
+    let stored = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(stored == text, "{} is stale: run `make generate`", file.display());
+}
+
+#[test]
+fn the_documents_of_a_whole_shop_are_current() {
+    let document = whole();
+    let mut ids = BTreeSet::new();
+    for operation in document["paths"].as_object().unwrap().values() {
+        for operation in operation.as_object().unwrap().values() {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id), "two operations are called {id}");
+            assert!(operation["responses"]["429"].is_object() || id == "health", "{id}");
+        }
+    }
+    check_document("openapi.json", &document);
+    check_document(
+        "postman.json",
+        &gateway::postman::collection(&document, "http://localhost:8080"),
+    );
+}
+
+#[tokio::test]
 async fn swagger_ui_shows_the_services_of_this_shop() {
     let gateway = gateway(&[("REVIEW_HTTP_URL", "")]).await;
     let page = gateway.request("GET", "/swagger-ui/").send().await.unwrap();
@@ -82,7 +140,7 @@ async fn people_find_their_way() {
     let get = async |path: &str| gateway.request("GET", path).send().await.unwrap();
     let index: Value = get("/").await.json().await.unwrap();
     assert_eq!(index["shop"], "demo");
-    for link in ["documentation", "openapi", "health"] {
+    for link in ["documentation", "openapi", "postman", "health"] {
         let answer = get(index[link].as_str().unwrap()).await;
         assert_eq!(answer.status(), 200, "{link}");
     }
