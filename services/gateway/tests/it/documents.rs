@@ -1,6 +1,6 @@
 //! The API's documentation, put together at run time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use axum::routing::get;
@@ -173,14 +173,38 @@ async fn the_pages_that_letters_lead_to_need_nothing_from_elsewhere() {
     }
 }
 
-/// Every `Kind::new(…, "slug", …)` of any service has a page, and every page is in the index.
+/// Every `Kind::new(status, "slug", …)` of any service has a page, which says what it is and what a client does about
+/// it; no page is about anything else; and all are in the index.
 #[test]
 fn every_type_of_problem_is_explained() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let pages = root.join("docs/problems");
-    let index = std::fs::read_to_string(pages.join("README.md")).unwrap();
-    let mut slugs = BTreeSet::new();
-    let mut folders = vec![root.join("services")];
+    let folder = root.join("docs/problems");
+    let index = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let kinds = kinds(&root.join("services"));
+    assert!(kinds.contains_key("not-found") && kinds.contains_key("service-disabled"), "{kinds:?}");
+    for (slug, status) in &kinds {
+        let page = std::fs::read_to_string(folder.join(format!("{slug}.md")));
+        let page = page.unwrap_or_else(|_| panic!("docs/problems/{slug}.md is missing"));
+        let paragraphs: Vec<&str> = page.trim().split("\n\n").collect();
+        assert!(paragraphs[0].starts_with("# "), "docs/problems/{slug}.md has no title");
+        let head = format!("`type: /problems/{slug}`, status {status}");
+        assert_eq!(paragraphs[1], head, "docs/problems/{slug}.md");
+        let told =
+            "must say in one paragraph what is wrong, in another what a client does about it";
+        assert!(paragraphs.len() >= 4, "docs/problems/{slug}.md {told}");
+        let row = format!("| {status} | [{slug}]({slug}.md) |");
+        assert!(index.contains(&row), "docs/problems/README.md lacks {row}");
+    }
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let slug = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(slug == "README" || kinds.contains_key(&slug), "nothing answers with {slug}");
+    }
+}
+
+/// Slugs of the kinds of problems in the sources of a folder, and their status codes.
+fn kinds(folder: &Path) -> BTreeMap<String, u16> {
+    let (mut kinds, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -188,20 +212,14 @@ fn every_type_of_problem_is_explained() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let source = std::fs::read_to_string(path).unwrap();
-                let made = source.split("Kind::new(").skip(1);
-                let status =
-                    |kind: &&str| kind.trim_start().starts_with(|c: char| c.is_ascii_digit());
-                let kinds = made.filter(status).filter_map(|kind| kind.split('"').nth(1));
-                slugs.extend(kinds.map(str::to_owned));
+                kinds.extend(source.split("Kind::new(").skip(1).filter_map(|made| {
+                    let (status, rest) = made.split_once(',')?;
+                    Some((rest.split('"').nth(1)?.to_owned(), status.trim().parse().ok()?))
+                }));
             }
         }
     }
-    assert!(slugs.contains("not-found") && slugs.contains("service-disabled"), "{slugs:?}");
-    for slug in slugs {
-        let page = format!("{slug}.md");
-        assert!(pages.join(&page).exists(), "docs/problems/{page} is missing");
-        assert!(index.contains(&format!("({page})")), "docs/problems/README.md lacks {page}");
-    }
+    kinds
 }
 
 #[test]
