@@ -29,12 +29,17 @@ die() {
 
 # What a bare machine lacks. Debian's own packages are installed, the rest is named.
 setup() {
-    local missing=() package
     command -v cargo >/dev/null || die "Rust is missing: install rustup, which reads rust-toolchain.toml"
     command -v go >/dev/null || die "Go is missing: install Go 1.24 or newer"
     # OpenSSL and librdkafka are built from source; scripts read JSON.
-    for package in build-essential=gcc cmake=cmake perl=perl pkg-config=pkg-config git=git jq=jq curl=curl \
-        postgresql-client=psql file=file; do
+    debian build-essential=gcc cmake=cmake perl=perl pkg-config=pkg-config git=git jq=jq curl=curl \
+        postgresql-client=psql file=file
+}
+
+# Installs those of Debian's packages whose commands are missing.
+debian() { # PACKAGE=COMMAND...
+    local missing=() package
+    for package in "$@"; do
         command -v "${package#*=}" >/dev/null || missing+=("${package%%=*}")
     done
     [ ${#missing[@]} -eq 0 ] && return

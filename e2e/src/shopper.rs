@@ -132,8 +132,28 @@ impl Shopper {
         Ok(())
     }
 
+    /// Somebody without an account.
+    pub fn guest(at: &Address) -> Result<Self> {
+        Self::new(at, String::new(), String::new())
+    }
+
+    /// Where the shop is, for other programs.
+    pub fn url(&self) -> &str {
+        &self.at.url
+    }
+
+    /// What other programs prove by that they act for this shopper.
+    pub fn access_token(&self) -> &str {
+        &self.access_token
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.client.request(method, format!("{}/api/v1{path}", self.at.url));
+        self.request_to(method, &format!("/api/v1{path}"))
+    }
+
+    /// A request to any path of the shop, to be sent however it is.
+    pub fn request_to(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.at.url));
         let request =
             self.traceparent.iter().fold(request, |r, span| r.header("traceparent", span));
         if self.access_token.is_empty() { request } else { request.bearer_auth(&self.access_token) }

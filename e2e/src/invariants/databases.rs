@@ -54,6 +54,11 @@ impl Databases {
         Ok(sqlx::query(statement).execute(self.pool(service)?).await?.rows_affected())
     }
 
+    /// A single number from a service's database.
+    pub async fn number(&self, service: &str, query: &'static str) -> Result<i64> {
+        Ok(sqlx::query_scalar(query).fetch_one(self.pool(service)?).await?)
+    }
+
     fn pool(&self, service: &str) -> Result<&PgPool> {
         let found = self.pools.iter().find(|(name, _)| *name == service);
         let (_, pool) = found.with_context(|| format!("there is no database of {service}"))?;

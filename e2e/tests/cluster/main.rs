@@ -2,6 +2,8 @@
 //! heals. Needs a cluster with the operator (`make e2e`). The scenarios run in this order, because
 //! each leaves the shop as it found it, until the last ones delete it.
 
+mod api;
+mod bad_input;
 mod faults;
 mod lifecycle;
 mod purchase;
@@ -49,6 +51,9 @@ fn main() -> ExitCode {
         scenario(&runtime, "a_declined_payment_releases_the_stock", purchase::declined),
         scenario(&runtime, "a_repeated_request_orders_once", purchase::repeated),
         scenario(&runtime, "a_client_cannot_cheat", purchase::cheats),
+        scenario(&runtime, "bad_input_is_refused_and_changes_nothing", bad_input::is_refused),
+        scenario(&runtime, "the_collection_for_postman_buys", api::collection),
+        scenario(&runtime, "the_api_does_what_its_document_says", api::document),
         scenario(&runtime, "staff_corrects_the_stock", purchase::restocked),
         scenario(&runtime, "what_must_hold_is_checked", rules::are_checked),
         scenario(&runtime, "every_service_may_be_killed_during_a_purchase", faults::kill_services),

@@ -53,6 +53,7 @@ pub fn routes(edge: Arc<Edge>) -> Router {
     own.route("/api/v1/products/{id}", MethodRouter::new().fallback(forward))
         .route("/openapi.json", get(openapi))
         .route("/openapi/{file}", get(service_openapi))
+        .route("/postman.json", get(postman))
         .merge(swagger(&edge.proxy))
         .merge(pages::routes())
         .route(REST, any(forward))
@@ -79,12 +80,19 @@ struct Index {
     documentation: &'static str,
     /// Documentation for programs.
     openapi: &'static str,
+    /// The API as a collection of Postman.
+    postman: &'static str,
     /// Whether the shop is open.
     health: &'static str,
 }
 
 /// Where to find what.
-#[utoipa::path(get, path = "/", tag = "gateway", responses((status = OK, body = Index)))]
+#[utoipa::path(
+    get,
+    path = "/",
+    tag = "gateway",
+    responses((status = OK, body = Index), (status = TOO_MANY_REQUESTS, body = Body))
+)]
 async fn index(State(edge): State<Arc<Edge>>) -> Json<Index> {
     Json(Index {
         shop: edge.shop.clone(),
@@ -92,6 +100,7 @@ async fn index(State(edge): State<Arc<Edge>>) -> Json<Index> {
         api: "/api/v1",
         documentation: "/swagger-ui",
         openapi: "/openapi.json",
+        postman: "/postman.json",
         health: "/health",
     })
 }
@@ -108,7 +117,7 @@ struct Health {
     get,
     path = "/health",
     tag = "gateway",
-    responses((status = OK, body = Health), (status = SERVICE_UNAVAILABLE, body = Body))
+    responses((status = OK, body = Health))
 )]
 async fn health(State(edge): State<Arc<Edge>>) -> Result<Json<Health>> {
     if edge.draining.load(Ordering::Relaxed) {
@@ -128,9 +137,10 @@ async fn health(State(edge): State<Arc<Edge>>) -> Result<Json<Health>> {
     params(("id" = String, Path, format = Uuid, description = "Id of the product")),
     responses(
         (status = OK, body = ProductPage, headers(("ETag", description = "Version of the product, for If-Match"))),
-        (status = NOT_FOUND, body = Body),
-        (status = SERVICE_UNAVAILABLE, body = Body)
-    )
+        (status = UNAUTHORIZED, body = Body),
+        (status = TOO_MANY_REQUESTS, body = Body)
+    ),
+    security((), ("bearer" = []))
 )]
 async fn product_page(
     State(edge): State<Arc<Edge>>,
@@ -163,7 +173,10 @@ async fn product_page(
     path = "/problems/{slug}",
     tag = "gateway",
     params(("slug" = String, Path, description = "Last part of the problem's type")),
-    responses((status = OK, body = String, content_type = "text/plain"), (status = NOT_FOUND, body = Body))
+    responses(
+        (status = OK, body = String, content_type = "text/plain"),
+        (status = TOO_MANY_REQUESTS, body = Body)
+    )
 )]
 async fn problem_page(Path(slug): Path<String>) -> Result<&'static str> {
     let page = PROBLEMS.iter().find(|(name, _)| *name == slug);
@@ -172,6 +185,17 @@ async fn problem_page(Path(slug): Path<String>) -> Result<&'static str> {
 
 async fn openapi(State(edge): State<Arc<Edge>>) -> Json<Value> {
     Json(edge.library.documents(&edge.proxy).await.merged.clone())
+}
+
+/// A collection whose requests go where this one went.
+async fn postman(
+    State(edge): State<Arc<Edge>>,
+    Extension(client): Extension<Client>,
+) -> Json<Value> {
+    let documents = edge.library.documents(&edge.proxy).await;
+    let host = client.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let scheme = if client.https { "https" } else { "http" };
+    Json(crate::postman::collection(&documents.merged, &format!("{scheme}://{host}")))
 }
 
 async fn service_openapi(

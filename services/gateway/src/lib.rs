@@ -12,6 +12,7 @@ pub mod merge;
 pub mod origins;
 pub mod page;
 pub mod pages;
+pub mod postman;
 pub mod proxy;
 pub mod replay;
 pub mod routes;
@@ -138,7 +139,7 @@ impl Service for Gateway {
                 &peers.inventory,
                 peers.review.as_ref(),
             ),
-            library: Library::new(serde_json::to_value(Self::openapi())?),
+            library: Library::new(serde_json::to_value(kit::openapi::of::<Self>())?),
             limiter: Limiter::new(redis.connect()?, &shop),
             limit,
             auth_limit,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kit::problem::RATE_LIMITED;
 use serde_json::{Map, Value, json};
 
 use crate::routes::{self, Upstream};
@@ -114,7 +115,8 @@ fn add_paths(merged: &mut Value, document: &mut Value, upstream: Upstream) {
     }
 }
 
-/// Ids of operations must be unique in a document; tags sort operations by service.
+/// Ids of operations must be unique in a document; tags sort operations by service; and the gateway may refuse
+/// whatever a service would have answered.
 fn describe(operation: &mut Value, service: &str) {
     let Some(operation) = operation.as_object_mut() else { return };
     if let Some(Value::String(id)) = operation.get_mut("operationId") {
@@ -124,6 +126,13 @@ fn describe(operation: &mut Value, service: &str) {
     if untagged {
         operation.insert("tags".to_owned(), json!([service]));
     }
+    let responses = operation.entry("responses").or_insert_with(|| json!({}));
+    put(responses, RATE_LIMITED.status.to_string(), json!({ "$ref": refused() }));
+}
+
+/// Where the gateway's own document says what a client is told who has sent too many requests.
+fn refused() -> String {
+    format!("#/components/responses/{}", RATE_LIMITED.slug)
 }
 
 fn taken(value: &mut Value) -> Map<String, Value> {
@@ -187,6 +196,8 @@ mod tests {
         assert_eq!(paths, ["/api/v1/cart", "/api/v1/orders", "/health"]);
         assert_eq!(merged["paths"]["/api/v1/cart"]["get"]["operationId"], "cart_list");
         assert_eq!(merged["paths"]["/api/v1/cart"]["get"]["tags"], json!(["cart"]));
+        let too_many = &merged["paths"]["/api/v1/cart"]["get"]["responses"]["429"];
+        assert_eq!(*too_many, json!({ "$ref": "#/components/responses/rate-limited" }));
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl App {
         Ok(Self {
             stop: CancellationToken::new(),
             name: S::NAME,
-            openapi: Some(S::openapi()),
+            openapi: Some(crate::openapi::of::<S>()),
             http: Router::new(),
             grpc: None,
             tasks: Vec::new(),

@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::telemetry;
 
+/// Media type of problems.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
 /// A kind of problem. Each is documented in `docs/problems/<slug>.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
@@ -203,7 +206,7 @@ impl IntoResponse for Problem {
         };
         let status = StatusCode::from_u16(kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, headers, Json(body)).into_response();
-        let media_type = HeaderValue::from_static("application/problem+json");
+        let media_type = HeaderValue::from_static(CONTENT_TYPE);
         response.headers_mut().insert(header::CONTENT_TYPE, media_type);
         response
     }

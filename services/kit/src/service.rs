@@ -13,7 +13,7 @@ use crate::app::{App, Listen};
 use crate::config::{ConfigError, Env, FromEnv};
 use crate::postgres;
 use crate::telemetry::{self, Telemetry, chain};
-use crate::{admin, auth};
+use crate::{admin, auth, openapi};
 
 /// Whatever keeps a service from starting.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,7 +27,7 @@ pub trait Service: Send + Sync + 'static {
     /// What it is configured by, beside [`Common`].
     type Config: FromEnv + Send;
 
-    /// Its HTTP API.
+    /// Its HTTP API, but for what every service answers: [`crate::openapi::of`] has all of it.
     fn openapi() -> utoipa::openapi::OpenApi;
 
     /// Its migrations, if it has a database.
@@ -194,7 +194,7 @@ async fn execute<S: Service>(matches: &ArgMatches) -> Result<(), StartError> {
         Command::Serve => serve::<S>().await,
         Command::Migrate { direction } => migrate::<S>(direction).await,
         Command::Openapi => {
-            println!("{}", S::openapi().to_pretty_json()?);
+            println!("{}", openapi::of::<S>().to_pretty_json()?);
             Ok(())
         }
         Command::Seed => {

@@ -8,6 +8,7 @@ mod topics;
 pub use part_of_redis::PartOfRedis;
 pub use signer::{ISSUER, Signer};
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -281,8 +282,10 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 /// Compares the service's OpenAPI document with `openapi.json` in its folder.
 pub fn check_openapi<S: Service>(folder: &str) {
     let file = PathBuf::from(folder).join("openapi.json");
-    let document = S::openapi().to_pretty_json().expect("the document is plain values") + "\n";
+    let document =
+        crate::openapi::of::<S>().to_pretty_json().expect("the document is plain values") + "\n";
     check_references(&document);
+    check_ids(&document);
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&file, document).expect("the folder is writable");
         return;
@@ -297,6 +300,15 @@ fn check_references(document: &str) {
     let references = document.split("\"$ref\": \"#").skip(1).filter_map(|r| r.split('"').next());
     for pointer in references {
         assert!(value.pointer(pointer).is_some(), "nothing is at {pointer}");
+    }
+}
+
+/// Generated clients call their functions by the ids of operations.
+fn check_ids(document: &str) {
+    let mut seen = BTreeSet::new();
+    let ids = document.split("\"operationId\": \"").skip(1).filter_map(|r| r.split('"').next());
+    for id in ids {
+        assert!(seen.insert(id), "two operations are called {id}");
     }
 }
 

@@ -1,11 +1,13 @@
 //! The API's documentation, put together at run time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use axum::routing::get;
 use axum::{Json, Router};
 use gateway::Gateway;
+use gateway::merge::merge;
+use gateway::routes::Upstream;
 use serde_json::{Value, json};
 
 use crate::support::{gateway, problem, serve};
@@ -66,6 +68,62 @@ async fn one_document_describes_all_services_that_answer() {
 }
 
 #[tokio::test]
+async fn the_collection_for_postman_leads_back_to_this_shop() {
+    let cart = documented("/api/v1/cart", "cart").await;
+    let gateway = gateway(&[("CART_HTTP_URL", &*cart)]).await;
+    let collection: Value =
+        gateway.request("GET", "/postman.json").send().await.unwrap().json().await.unwrap();
+    assert_eq!(collection["info"]["name"], "Shop");
+    let folders = collection["item"].as_array().unwrap();
+    let folders: Vec<&str> = folders.iter().filter_map(|folder| folder["name"].as_str()).collect();
+    assert_eq!(folders, ["A purchase", "cart", "catalog", "gateway"]);
+    let variables = collection["variable"].as_array().unwrap();
+    let base = variables.iter().find(|variable| variable["key"] == "baseUrl").unwrap();
+    assert_eq!(base["value"], format!("http://{}", gateway.bound.http));
+}
+
+/// What a shop with all services says of itself, as the services' own snapshots say it.
+fn whole() -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let each = Upstream::ALL.map(|upstream| {
+        let file = folder.join(upstream.name()).join("openapi.json");
+        let text = std::fs::read_to_string(&file).unwrap();
+        (upstream, serde_json::from_str(&text).unwrap())
+    });
+    merge(serde_json::to_value(kit::openapi::of::<Gateway>()).unwrap(), &each)
+}
+
+/// Compares a file of `docs/` with what it should be.
+fn check_document(name: &str, value: &Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    let text = format!("{value:#}\n");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, text).unwrap();
+        return;
+    }
+    let stored = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(stored == text, "{} is stale: run `make generate`", file.display());
+}
+
+#[test]
+fn the_documents_of_a_whole_shop_are_current() {
+    let document = whole();
+    let mut ids = BTreeSet::new();
+    for operation in document["paths"].as_object().unwrap().values() {
+        for operation in operation.as_object().unwrap().values() {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id), "two operations are called {id}");
+            assert!(operation["responses"]["429"].is_object() || id == "health", "{id}");
+        }
+    }
+    check_document("openapi.json", &document);
+    check_document(
+        "postman.json",
+        &gateway::postman::collection(&document, "http://localhost:8080"),
+    );
+}
+
+#[tokio::test]
 async fn swagger_ui_shows_the_services_of_this_shop() {
     let gateway = gateway(&[("REVIEW_HTTP_URL", "")]).await;
     let page = gateway.request("GET", "/swagger-ui/").send().await.unwrap();
@@ -82,7 +140,7 @@ async fn people_find_their_way() {
     let get = async |path: &str| gateway.request("GET", path).send().await.unwrap();
     let index: Value = get("/").await.json().await.unwrap();
     assert_eq!(index["shop"], "demo");
-    for link in ["documentation", "openapi", "health"] {
+    for link in ["documentation", "openapi", "postman", "health"] {
         let answer = get(index[link].as_str().unwrap()).await;
         assert_eq!(answer.status(), 200, "{link}");
     }
@@ -115,14 +173,38 @@ async fn the_pages_that_letters_lead_to_need_nothing_from_elsewhere() {
     }
 }
 
-/// Every `Kind::new(…, "slug", …)` of any service has a page, and every page is in the index.
+/// Every `Kind::new(status, "slug", …)` of any service has a page, which says what it is and what a client does about
+/// it; no page is about anything else; and all are in the index.
 #[test]
 fn every_type_of_problem_is_explained() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let pages = root.join("docs/problems");
-    let index = std::fs::read_to_string(pages.join("README.md")).unwrap();
-    let mut slugs = BTreeSet::new();
-    let mut folders = vec![root.join("services")];
+    let folder = root.join("docs/problems");
+    let index = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let kinds = kinds(&root.join("services"));
+    assert!(kinds.contains_key("not-found") && kinds.contains_key("service-disabled"), "{kinds:?}");
+    for (slug, status) in &kinds {
+        let page = std::fs::read_to_string(folder.join(format!("{slug}.md")));
+        let page = page.unwrap_or_else(|_| panic!("docs/problems/{slug}.md is missing"));
+        let paragraphs: Vec<&str> = page.trim().split("\n\n").collect();
+        assert!(paragraphs[0].starts_with("# "), "docs/problems/{slug}.md has no title");
+        let head = format!("`type: /problems/{slug}`, status {status}");
+        assert_eq!(paragraphs[1], head, "docs/problems/{slug}.md");
+        let told =
+            "must say in one paragraph what is wrong, in another what a client does about it";
+        assert!(paragraphs.len() >= 4, "docs/problems/{slug}.md {told}");
+        let row = format!("| {status} | [{slug}]({slug}.md) |");
+        assert!(index.contains(&row), "docs/problems/README.md lacks {row}");
+    }
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let slug = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(slug == "README" || kinds.contains_key(&slug), "nothing answers with {slug}");
+    }
+}
+
+/// Slugs of the kinds of problems in the sources of a folder, and their status codes.
+fn kinds(folder: &Path) -> BTreeMap<String, u16> {
+    let (mut kinds, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -130,20 +212,14 @@ fn every_type_of_problem_is_explained() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let source = std::fs::read_to_string(path).unwrap();
-                let made = source.split("Kind::new(").skip(1);
-                let status =
-                    |kind: &&str| kind.trim_start().starts_with(|c: char| c.is_ascii_digit());
-                let kinds = made.filter(status).filter_map(|kind| kind.split('"').nth(1));
-                slugs.extend(kinds.map(str::to_owned));
+                kinds.extend(source.split("Kind::new(").skip(1).filter_map(|made| {
+                    let (status, rest) = made.split_once(',')?;
+                    Some((rest.split('"').nth(1)?.to_owned(), status.trim().parse().ok()?))
+                }));
             }
         }
     }
-    assert!(slugs.contains("not-found") && slugs.contains("service-disabled"), "{slugs:?}");
-    for slug in slugs {
-        let page = format!("{slug}.md");
-        assert!(pages.join(&page).exists(), "docs/problems/{page} is missing");
-        assert!(index.contains(&format!("({page})")), "docs/problems/README.md lacks {page}");
-    }
+    kinds
 }
 
 #[test]

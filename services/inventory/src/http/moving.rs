@@ -88,6 +88,7 @@ pub(super) struct Supply {
     request_body = Adjustment,
     responses(
         (status = 201, description = "The stock afterwards", body = Stock),
+        (status = 403, body = kit::problem::Body, content_type = "application/problem+json"),
         (status = 404, body = kit::problem::Body, content_type = "application/problem+json"),
         (status = 409, description = "There are not so many units, or too many", body = kit::problem::Body, content_type = "application/problem+json"),
         (status = 422, body = kit::problem::Body, content_type = "application/problem+json"),
@@ -126,6 +127,7 @@ pub(super) async fn adjust(
     request_body = Supply,
     responses(
         (status = 201, description = "The stock afterwards", body = Stock),
+        (status = 403, body = kit::problem::Body, content_type = "application/problem+json"),
         (status = 409, description = "There would be too many units", body = kit::problem::Body, content_type = "application/problem+json"),
         (status = 422, body = kit::problem::Body, content_type = "application/problem+json"),
     ),
@@ -162,6 +164,7 @@ pub(super) async fn supply(
     params(("sku" = Sku, Path), PageQuery),
     responses(
         (status = 200, body = Page<Movement>),
+        (status = 403, body = kit::problem::Body, content_type = "application/problem+json"),
         (status = 404, body = kit::problem::Body, content_type = "application/problem+json"),
     ),
     security(("bearer" = [])),
