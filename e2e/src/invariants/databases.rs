@@ -45,13 +45,22 @@ impl Databases {
     }
 
     /// Services of the shop that have a database.
-    pub(super) fn services(&self) -> impl Iterator<Item = &'static str> {
+    pub fn services(&self) -> impl Iterator<Item = &'static str> {
         self.pools.iter().map(|(service, _)| *service)
     }
 
     /// Changes a service's database behind its back, to see that it is noticed; returns how many rows that were.
     pub async fn execute(&self, service: &str, statement: &'static str) -> Result<u64> {
         Ok(sqlx::query(statement).execute(self.pool(service)?).await?.rows_affected())
+    }
+
+    /// What a service's database counts: names, and how often each is there.
+    pub async fn counts(
+        &self,
+        service: &str,
+        question: &'static str,
+    ) -> Result<Vec<(String, i64)>> {
+        Ok(sqlx::query_as(question).fetch_all(self.pool(service)?).await?)
     }
 
     fn pool(&self, service: &str) -> Result<&PgPool> {
