@@ -24,17 +24,17 @@ const BUYERS: usize = 1000;
 const WAVE: usize = 100;
 /// Of a wave so many are at the door at once.
 const AT_ONCE: usize = 20;
-/// What is killed in the waves; every other time without its pods.
-const VICTIMS: [&[&str]; 9] = [
-    &["order"],
-    &["payment"],
-    &["inventory"],
-    &["gateway"],
-    &["order", "inventory"],
-    &["payment", "order"],
-    &["inventory", "payment"],
-    &["gateway", "order"],
-    &["order", "payment", "inventory"],
+/// Who is killed in each wave: in place, and with their pods. A pod that is started again and again is made to wait.
+const VICTIMS: [(&[&str], &[&str]); 9] = [
+    (&["order"], &[]),
+    (&["payment"], &[]),
+    (&["inventory"], &[]),
+    (&["gateway"], &[]),
+    (&[], &["order", "inventory"]),
+    (&[], &["payment", "order"]),
+    (&["inventory"], &["payment"]),
+    (&[], &["gateway", "order"]),
+    (&["order", "payment", "inventory"], &[]),
 ];
 
 /// Somebody who has ordered one unit.
@@ -68,7 +68,9 @@ pub(crate) async fn ten_units(world: World) -> Result<()> {
 async fn limit(world: &World, gateway: Value) -> Result<()> {
     let patch = json!({"spec": {"gateway": gateway}});
     world.kubectl.patch(&format!("shop/{SHOP}"), &patch).await?;
-    world.ready().await
+    world.ready().await?;
+    let deployment = format!("deployment/{SHOP}-gateway");
+    world.kubectl.run(&["rollout", "status", &deployment, "--timeout=180s"]).await.map(drop)
 }
 
 async fn sell(world: &World) -> Result<()> {
@@ -78,7 +80,7 @@ async fn sell(world: &World) -> Result<()> {
     let mut buyers = Vec::with_capacity(BUYERS);
     for (wave, victims) in VICTIMS.iter().enumerate() {
         let come = wave * WAVE..(wave + 1) * WAVE;
-        let breaks = break_things(world, &databases, victims, wave % 2 == 0);
+        let breaks = break_things(world, &databases, victims);
         let (come, ()) = tokio::try_join!(arrive(&at, &product, come), breaks)?;
         buyers.extend(come);
     }
@@ -142,15 +144,13 @@ async fn arrive(at: &Address, product: &str, buyers: Range<usize>) -> Result<Vec
 async fn break_things(
     world: &World,
     databases: &Databases,
-    victims: &[&str],
-    in_place: bool,
+    (in_place, with_pods): &(&[&str], &[&str]),
 ) -> Result<()> {
     echo::some(databases).await?;
-    if in_place {
-        try_join_all(victims.iter().map(|victim| faults::kill(world, victim))).await?;
-    } else {
-        try_join_all(victims.iter().map(|victim| faults::remove(world, victim))).await?;
-    }
+    tokio::try_join!(
+        try_join_all(in_place.iter().map(|victim| faults::kill(world, victim))),
+        try_join_all(with_pods.iter().map(|victim| faults::remove(world, victim))),
+    )?;
     echo::some(databases).await?;
     echo::some(databases).await
 }
