@@ -45,7 +45,7 @@ impl Databases {
     }
 
     /// Services of the shop that have a database.
-    pub(super) fn services(&self) -> impl Iterator<Item = &'static str> {
+    pub fn services(&self) -> impl Iterator<Item = &'static str> {
         self.pools.iter().map(|(service, _)| *service)
     }
 
@@ -57,6 +57,15 @@ impl Databases {
     /// A single number from a service's database.
     pub async fn number(&self, service: &str, query: &'static str) -> Result<i64> {
         Ok(sqlx::query_scalar(query).fetch_one(self.pool(service)?).await?)
+    }
+
+    /// What a service's database counts: names, and how often each is there.
+    pub async fn counts(
+        &self,
+        service: &str,
+        question: &'static str,
+    ) -> Result<Vec<(String, i64)>> {
+        Ok(sqlx::query_as(question).fetch_all(self.pool(service)?).await?)
     }
 
     fn pool(&self, service: &str) -> Result<&PgPool> {

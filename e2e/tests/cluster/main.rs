@@ -9,6 +9,7 @@ mod lifecycle;
 mod purchase;
 mod rest;
 mod rules;
+mod soak;
 mod traces;
 mod world;
 
@@ -57,6 +58,14 @@ fn main() -> ExitCode {
         scenario(&runtime, "staff_corrects_the_stock", purchase::restocked),
         scenario(&runtime, "what_must_hold_is_checked", rules::are_checked),
         scenario(&runtime, "every_service_may_be_killed_during_a_purchase", faults::kill_services),
+        scenario(&runtime, "two_services_may_be_killed_at_once", faults::kill_pairs),
+        scenario(
+            &runtime,
+            "a_provider_that_does_not_answer_charges_once",
+            faults::provider_times_out,
+        ),
+        scenario(&runtime, "events_that_come_again_have_no_effect", faults::events_come_again),
+        scenario(&runtime, "a_thousand_buyers_of_ten_units_pay_for_ten", soak::ten_units),
         scenario(&runtime, "every_engine_may_lose_its_pod", faults::delete_engines),
         scenario(&runtime, "lost_secrets_are_made_anew", faults::lose_secrets),
         scenario(&runtime, "the_operator_may_be_killed", faults::kill_operator),

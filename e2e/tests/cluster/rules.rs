@@ -72,6 +72,19 @@ pub(crate) async fn all_hold(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// Who listens to events and can be asked for its dead letters.
+const LISTENERS: [&str; 5] = ["cart", "order", "payment", "inventory", "notification"];
+
+/// Nobody has given up on an event.
+pub(crate) async fn nothing_put_aside(world: &World) -> Result<()> {
+    for service in LISTENERS {
+        let (deployment, program) = (format!("deploy/{SHOP}-{service}"), format!("/{service}"));
+        let told = world.kubectl.run(&["exec", &deployment, "--", &program, "replay"]).await?;
+        ensure!(told.starts_with("0 dead letters have taken effect, 0 "), "{service}: {told}");
+    }
+    Ok(())
+}
+
 /// A check that cannot fail would say that all is well.
 pub(crate) async fn are_checked(world: World) -> Result<()> {
     all_hold(&world).await?;
