@@ -31,8 +31,8 @@ use crate::stock::{Demand, Kind, State, Step, when_ended, when_paid};
 static RESERVATIONS: LazyLock<IntCounterVec> =
     metric!(counter, "reservations_total", "Reservations by what became of them.", &["outcome"]);
 
-/// Counts what became of a reservation.
-pub(crate) fn count(state: State) {
+/// Counts what became of reservations.
+fn count(state: State, reservations: usize) {
     let outcome = match state {
         State::Pending => "reserved",
         State::Rejected => "rejected",
@@ -41,7 +41,7 @@ pub(crate) fn count(state: State) {
         State::Expired => "expired",
         State::Returned => "returned",
     };
-    RESERVATIONS.with_label_values(&[outcome]).inc();
+    RESERVATIONS.with_label_values(&[outcome]).inc_by(u64::try_from(reservations).unwrap_or(0));
 }
 
 /// Handles the events of orders.
@@ -112,7 +112,7 @@ impl Orders {
     async fn commit(&self, tx: &mut PgConnection, order: OrderId) -> Result<(), HandlerError> {
         db::settle(tx, order, Kind::Commit).await?;
         db::set_state(tx, order, State::Committed).await?;
-        count(State::Committed);
+        count(State::Committed, 1);
         self.outbox.append(tx, &StockCommitted { order_id: order }).await?;
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Orders {
         order: OrderId,
         shortages: Vec<Shortage>,
     ) -> Result<(), HandlerError> {
-        count(State::Rejected);
+        count(State::Rejected, 1);
         self.outbox.append(tx, &StockRejected { order_id: order, shortages }).await?;
         Ok(())
     }
@@ -152,7 +152,7 @@ pub(crate) async fn give_back(
 ) -> Result<(), sqlx::Error> {
     let again = db::settle(tx, order, kind).await?;
     db::set_state(tx, order, state).await?;
-    count(state);
+    count(state, 1);
     let expired = state == State::Expired;
     outbox.append(tx, &StockReleased { order_id: order, expired }).await?;
     for event in &again {
@@ -177,7 +177,7 @@ impl Handle<OrderPlaced> for Orders {
             db::set_state(tx, order_id, State::Rejected).await?;
             return self.reject(tx, order_id, shortages).await;
         }
-        count(State::Pending);
+        count(State::Pending, 1);
         self.outbox.append(tx, &StockReserved { order_id, expires_at }).await?;
         Ok(())
     }

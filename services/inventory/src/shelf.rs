@@ -38,11 +38,11 @@ impl Shelves {
         }
         let mut low = Vec::new();
         for (sku, quantity) in demand.lines() {
-            let Some(shelf) = self.0.get_mut(sku) else { continue };
-            let (before, at) = (shelf.available, shelf.low_threshold);
-            shelf.available -= quantity;
-            if let Some(threshold) = falls_low((before, at), (shelf.available, at)) {
-                let (stock_id, available) = (shelf.id, shelf.available);
+            let Some(there) = self.0.get_mut(sku) else { continue };
+            let (before, at) = (there.available, there.low_threshold);
+            there.available -= quantity;
+            if let Some(threshold) = falls_low((before, at), (there.available, at)) {
+                let (stock_id, available) = (there.id, there.available);
                 low.push(StockLow { stock_id, sku: sku.clone(), available, threshold });
             }
         }

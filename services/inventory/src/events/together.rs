@@ -61,8 +61,8 @@ impl Orders {
         }
         db::hold_all(tx, &held, &rejected).await?;
         self.outbox.append_all(tx, letters).await?;
-        held.iter().for_each(|_| count(State::Pending));
-        rejected.iter().for_each(|_| count(State::Rejected));
+        count(State::Pending, held.len());
+        count(State::Rejected, rejected.len());
         Ok(())
     }
 
@@ -87,7 +87,7 @@ impl Orders {
         }
         db::commit_all(tx, &committed).await?;
         self.outbox.append_all(tx, letters).await?;
-        committed.iter().for_each(|_| count(State::Committed));
+        count(State::Committed, committed.len());
         for (order, demand, span) in others {
             self.paid(tx, order, &demand).instrument(span.clone()).await?;
         }

@@ -199,7 +199,7 @@ async fn two_shops_in_one_redis_do_not_meet() {
     let (ours, theirs) = (PartOfRedis::new().await, PartOfRedis::new().await);
     let service = Running::start::<User>(&ours.variables()).await;
     let user = opened(&service).await;
-    let account = db::account(&mut *service.pool().acquire().await.unwrap(), user).await;
+    let account = db::account(&mut service.pool().acquire().await.unwrap(), user).await;
     let account = account.unwrap().unwrap();
     let other = Account { name: "Theirs".to_owned(), ..account };
     let cache = Cache::new(theirs.settings().connect().unwrap());
