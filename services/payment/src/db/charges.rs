@@ -203,8 +203,8 @@ pub async fn wait(
         r#"UPDATE payments p
            SET status = 'requires_action', provider_reference = $2, next_action = $3, token = NULL,
                confirmed = p.confirmed AND NOT $4, updated_at = now(),
-               next_attempt_at = CASE WHEN p.given_up_at IS NOT NULL OR (p.confirmed AND NOT $4) THEN now()
-                   ELSE now() + make_interval(secs => $5) END
+               next_attempt_at = now() + make_interval(secs => CASE
+                   WHEN p.given_up_at IS NOT NULL OR (p.confirmed AND NOT $4) THEN 0 ELSE $5::float8 END)
            FROM (SELECT id, status FROM payments WHERE id = $1 FOR UPDATE) before
            WHERE p.id = before.id AND before.status IN ('pending', 'requires_action')
            RETURNING before.status AS "status: Status""#,

@@ -116,3 +116,19 @@ async fn no_card_number_is_kept() {
     assert_eq!(all(&running, user).await, Vec::<Value>::new());
     assert_eq!(send(running.request("GET", PATH)).await.0, 401);
 }
+
+#[tokio::test]
+async fn twenty_are_enough() {
+    let running = Running::start::<Payment>(&[]).await;
+    let user = UserId::new();
+    let many =
+        "INSERT INTO payment_methods (id, user_id, provider, token, brand, last4, is_default)
+                SELECT gen_random_uuid(), $1, 'test', 'tok_' || n, 'visa', '4242', n = 1
+                FROM generate_series(1, 20) n";
+    sqlx::query(many).bind(user.uuid()).execute(running.pool()).await.unwrap();
+    let (status, problem) = save(&running, user, json!({ "token": "tok_visa" })).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("/problems/conflict")));
+    let known = json!({ "token": "tok_7", "label": "lucky", "is_default": true });
+    let (status, method) = save(&running, user, known).await;
+    assert_eq!((status, &method["label"]), (201, &json!("lucky")), "{method}");
+}
