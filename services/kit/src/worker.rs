@@ -44,12 +44,13 @@ impl Wake {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         while !stop.is_cancelled() {
-            tokio::select! {
+            // Only a wake-up comes before the work does.
+            let pauses: &[Duration] = tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.0.notified() => {}
-                () = tokio::time::sleep(poll) => {}
-            }
-            if let Err(error) = drain(stop, &mut round).await {
+                () = self.0.notified() => &AFTER_WAKE,
+                () = tokio::time::sleep(poll) => &[],
+            };
+            if let Err(error) = drain_with(stop, pauses, &mut round).await {
                 tracing::warn!(worker = name, error = chain(&*error.into()), "tried again soon");
                 tokio::select! {
                     () = stop.cancelled() => return,
@@ -68,13 +69,25 @@ pub(crate) async fn drain<F, E>(
 where
     F: Future<Output = Result<usize, E>> + Send,
 {
-    let mut pauses = AFTER_WAKE.iter();
+    drain_with(stop, &AFTER_WAKE, round).await
+}
+
+/// Works until nothing has been found, after each of these pauses either.
+async fn drain_with<F, E>(
+    stop: &CancellationToken,
+    pauses: &[Duration],
+    round: &mut (impl FnMut() -> F + Send),
+) -> Result<(), E>
+where
+    F: Future<Output = Result<usize, E>> + Send,
+{
+    let mut left = pauses.iter();
     while !stop.is_cancelled() {
         if round().await? > 0 {
-            pauses = AFTER_WAKE.iter();
+            left = pauses.iter();
             continue;
         }
-        match pauses.next() {
+        match left.next() {
             Some(pause) => tokio::time::sleep(*pause).await,
             None => return Ok(()),
         }
@@ -122,5 +135,22 @@ mod tests {
         stop.cancel();
         task.await.unwrap();
         assert_eq!(rounds.recv().await, None, "nothing more was tried");
+    }
+
+    #[tokio::test]
+    async fn looks_once_when_nobody_has_woken_it() {
+        let (stop, poll) = (CancellationToken::new(), Duration::from_millis(50));
+        let mut looked = vec![tokio::time::Instant::now()];
+        let round = || {
+            looked.push(tokio::time::Instant::now());
+            if looked.len() == 6 {
+                stop.cancel();
+            }
+            // The third look finds something, and looks for more at once.
+            std::future::ready(Ok::<_, std::io::Error>(usize::from(looked.len() == 4)))
+        };
+        Wake::default().run("test", poll, &stop, round).await;
+        let waited: Vec<bool> = looked.windows(2).map(|pair| pair[1] - pair[0] >= poll).collect();
+        assert_eq!(waited, [true, true, true, false, true]);
     }
 }
