@@ -82,12 +82,12 @@ pub fn complete(document: OpenApi) -> OpenApi {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         for kind in implied(operation) {
             let responses = &mut operation.responses.responses;
-            responses.entry(kind.status.to_string()).or_insert_with(|| problem(""));
+            responses.entry(kind.status.to_string()).or_insert_with(|| problem("").into());
         }
         // Whatever a handler says of these, it says of all handlers.
         let responses = &mut operation.responses.responses;
         responses.retain(|status, response| !status.starts_with('5') || !is_plain(response));
-        responses.insert(BROKEN.0.to_owned(), problem(""));
+        responses.insert(BROKEN.0.to_owned(), problem("").into());
         for (status, response) in responses {
             if let Some(name) = describe(status, response) {
                 used.insert(name);
@@ -98,7 +98,7 @@ pub fn complete(document: OpenApi) -> OpenApi {
     let titles = SHARED.into_iter().map(|kind| (kind.slug, kind.title));
     for (name, description) in titles.chain([(BROKEN.1, BROKEN.2)]) {
         if used.contains(name) {
-            components.responses.insert(name.to_owned(), problem(description));
+            components.responses.insert(name.to_owned(), problem(description).into());
         }
     }
     document
@@ -192,10 +192,8 @@ fn describe(status: &str, response: &mut RefOr<Response>) -> Option<&'static str
             *response = RefOr::Ref(Ref::from_response_name(name));
             return Some(name);
         }
-        let description = std::mem::take(&mut own.description);
-        *response = problem(&description);
+        own.content = problem("").content;
     }
-    let RefOr::T(own) = response else { return None };
     if own.description.is_empty() {
         let known = status.parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
         let reason = known.and_then(|status| status.canonical_reason());
@@ -204,10 +202,10 @@ fn describe(status: &str, response: &mut RefOr<Response>) -> Option<&'static str
     None
 }
 
-fn problem(description: &str) -> RefOr<Response> {
+fn problem(description: &str) -> Response {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Body::name()))).build();
     let response = ResponseBuilder::new().description(description);
-    RefOr::T(response.content(problem::CONTENT_TYPE, content).build())
+    response.content(problem::CONTENT_TYPE, content).build()
 }
 
 #[cfg(test)]
