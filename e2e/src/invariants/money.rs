@@ -189,7 +189,7 @@ fn books(payment: &Payment, findings: &mut Findings) {
 /// A paid order was charged in full, and of one that has ended nothing was kept.
 fn settled(order: &Order, payment: Option<&Payment>, findings: &mut Findings) {
     let captured = payment.filter(|payment| payment.status == "captured");
-    if order.is_paid() {
+    if order.was_charged() {
         let Some(payment) = captured else {
             findings.violation(3, order.culprit(), format!("{} for nothing", order.state));
             return;
@@ -199,12 +199,11 @@ fn settled(order: &Order, payment: Option<&Payment>, findings: &mut Findings) {
             findings.violation(3, order.culprit(), "not charged its total");
         }
     }
-    // The order hears of it a moment later.
     if let Some(payment) = captured
-        && order.refunded > payment.returned
+        && payment.returned != order.refunded
     {
-        let text = format!("says {} went back, and {} did", order.refunded, payment.returned);
-        findings.violation(3, order.culprit(), text);
+        let text = format!("says that {} went back, and {} did", order.refunded, payment.returned);
+        findings.violation(3, format!("refunds of order {}", order.id), text);
     }
     if order.has_ended()
         && let Some(payment) = captured

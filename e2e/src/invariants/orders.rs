@@ -11,7 +11,9 @@ use super::{Databases, Findings};
 
 /// How long after its deadline an order may still be open, in seconds: the sweeper comes by now and then.
 const GRACE_SECONDS: f64 = 60.0;
-/// How long money and goods may take to come back, in seconds: whoever has them is asked again after five minutes.
+
+/// How long money and goods of an order that is given up or has come back may be under way, in seconds: they are
+/// asked for again every five minutes.
 const BACK_SECONDS: f64 = 900.0;
 
 /// An order as the read model shows it, and what has happened to it.
@@ -19,13 +21,12 @@ const BACK_SECONDS: f64 = 900.0;
 pub(super) struct Order {
     pub(super) id: Uuid,
     pub(super) state: String,
-    fulfilment: String,
     pub(super) total: i64,
-    /// What it says went back.
-    pub(super) refunded: i64,
     pub(super) currency: String,
     pub(super) lines: Json<Vec<Line>>,
     pub(super) payment_id: Option<Uuid>,
+    pub(super) refunded: i64,
+    pub(super) fulfilment: String,
     version: i64,
     overdue: bool,
     /// Types of its events, in their order; null where a number is left out.
@@ -45,10 +46,18 @@ impl Order {
         format!("order {}", self.id)
     }
 
-    /// Whether money was taken for goods that the shopper gets.
+    /// Whether money was taken for goods that the shopper gets, or has and may send back.
     pub(super) fn is_paid(&self) -> bool {
-        matches!(self.state.as_str(), "paid" | "shipped" | "delivered")
-            || self.state == "returning" && self.fulfilment == "returning"
+        match self.state.as_str() {
+            "paid" | "shipped" | "delivered" => true,
+            "returning" => self.fulfilment == "returning",
+            _ => false,
+        }
+    }
+
+    /// Whether its total was taken, whatever became of it.
+    pub(super) fn was_charged(&self) -> bool {
+        self.is_paid() || matches!(self.state.as_str(), "cancelling" | "returning" | "returned")
     }
 
     /// Whether the shopper has neither goods nor a bill.
@@ -70,13 +79,14 @@ pub(super) async fn read(databases: &Databases) -> Result<HashMap<Uuid, Order>> 
     let mut snapshot = databases.snapshot("order").await?;
     let orders: Vec<Order> = sqlx::query_as(
         "SELECT coalesce(o.id, e.order_id) AS id, coalesce(o.state, 'missing') AS state,
-                coalesce(o.fulfilment, '') AS fulfilment, coalesce(o.refunded, 0) AS refunded,
                 coalesce(o.total, 0) AS total, coalesce(o.currency, '') AS currency,
                 coalesce(o.lines, '[]') AS lines, o.payment_id, coalesce(o.version, 0) AS version,
+                coalesce(o.refunded, 0) AS refunded, coalesce(o.fulfilment, '') AS fulfilment,
                 coalesce(o.state IN ('pending', 'reserved')
-                    AND o.expires_at < now() - make_interval(secs => $1)
+                        AND o.expires_at < now() - make_interval(secs => $1)
+                    -- Only the shopper's own parcel may take its time.
                     OR o.state IN ('cancelling', 'returning') AND o.fulfilment <> 'returning'
-                    AND o.updated_at < now() - make_interval(secs => $2), false) AS overdue,
+                        AND o.updated_at < now() - make_interval(secs => $2), false) AS overdue,
                 coalesce(e.history, '{}') AS history, coalesce(e.last, 0) AS last
          FROM orders o FULL JOIN (
              SELECT order_id, array_agg(type ORDER BY seq) AS history, max(seq) AS last
@@ -104,9 +114,10 @@ pub(super) fn check(orders: &HashMap<Uuid, Order>, findings: &mut Findings) {
             );
             findings.violation(6, &culprit, text);
         }
-        match walk(&order.history, order.refunded == order.total) {
-            Ok(state) if state == order.state => {}
-            Ok(state) => {
+        match walk(&order.history) {
+            Ok(step) if shown(step, order.refunded == order.total) == order.state => {}
+            Ok(step) => {
+                let state = shown(step, order.refunded == order.total);
                 let text = format!("{}, but its history says {state}", order.state);
                 findings.violation(6, &culprit, text);
             }
@@ -133,76 +144,90 @@ const LEGAL: [(&str, &str, &str); 21] = [
     ("cancelled", "refund_requested", "cancelled"),
     ("expired", "refund_requested", "expired"),
     ("rejected", "refund_requested", "rejected"),
-    // Over when the goods are in stock again and all the money is back: see `walk`.
     ("paid", "cancel_requested", "cancelling"),
-    ("cancelling", "restocked", "cancelling"),
+    ("cancelling", "restocked", "cancelling, restocked"),
     ("delivered", "return_requested", "returning"),
     ("returning", "return_refused", "delivered"),
-    ("returning", "return_received", "receiving"),
-    ("receiving", "restocked", "receiving"),
+    ("returning", "return_received", "returning, received"),
+    ("returning, received", "restocked", "returning, restocked"),
 ];
 
-/// Where a history leads to, or what in it cannot be; `refunded`: whether all the money is back.
-fn walk(history: &[String], refunded: bool) -> Result<&'static str, String> {
-    let (mut state, mut restocked, mut paid) = ("", false, false);
+/// The state that an order shows when its history has led to a step. That both money and goods are back is no event
+/// of its own.
+fn shown(step: &str, all_refunded: bool) -> &str {
+    match step {
+        "cancelling, restocked" if all_refunded => "cancelled",
+        "returning, restocked" if all_refunded => "returned",
+        _ => step.split(',').next().unwrap_or(step),
+    }
+}
+
+/// Where a history leads to, or what in it cannot be.
+fn walk(history: &[String]) -> Result<&'static str, String> {
+    let mut state = "";
     for event in history {
-        // Money goes back whenever there is some, of an order that has ended too.
-        if event == "refunded" && (paid || history.iter().any(|event| event == "refund_requested"))
-        {
+        // Money goes back whenever there may be some: a part of it, or what came after the end.
+        if event == "refunded" && !matches!(state, "" | "pending" | "reserved") {
             continue;
         }
         let step = LEGAL.iter().find(|(from, by, _)| *from == state && by == event);
         let (_, _, to) = step.ok_or_else(|| format!("{event} when it was {state:?}"))?;
         state = to;
-        paid |= event == "paid";
-        restocked |= event == "restocked";
     }
-    Ok(match (state, restocked && refunded) {
-        ("cancelling", true) => "cancelled",
-        ("receiving", true) => "returned",
-        ("receiving", false) => "returning",
-        (state, _) => state,
-    })
+    Ok(state)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn walked(history: &[&str], refunded: bool) -> Result<&'static str, String> {
-        let history: Vec<_> = history.iter().map(|event| (*event).to_owned()).collect();
-        walk(&history, refunded)
+    fn walked(history: &[&str]) -> Result<&'static str, String> {
+        walk(&history.iter().map(|event| (*event).to_owned()).collect::<Vec<_>>())
     }
 
     #[test]
     fn histories_are_walked() {
-        let way = ["placed", "reserved", "paid", "shipped", "delivered"];
-        assert_eq!(walked(&way, false), Ok("delivered"));
-        let late = ["placed", "expired", "refund_requested", "refunded"];
-        assert_eq!(walked(&late, true), Ok("expired"));
-        let given_up =
-            ["placed", "reserved", "paid", "refunded", "cancel_requested", "restocked", "refunded"];
-        assert_eq!(walked(&given_up, true), Ok("cancelled"));
-        assert_eq!(walked(&given_up, false), Ok("cancelling"), "some of the money is out");
-        assert_eq!(walked(&given_up[..5], true), Ok("cancelling"), "the goods are out");
-        let back = [&way[..], &["return_requested", "return_refused", "return_requested"]].concat();
-        assert_eq!(walked(&back, false), Ok("returning"));
-        let back = [&back[..], &["return_received", "refunded", "restocked"]].concat();
-        assert_eq!(walked(&back, true), Ok("returned"));
-        assert_eq!(walked(&back, false), Ok("returning"));
+        assert_eq!(
+            walked(&["placed", "reserved", "paid", "shipped", "delivered"]),
+            Ok("delivered")
+        );
+        let refunded = ["placed", "expired", "refund_requested", "refunded"];
+        assert_eq!(walked(&refunded), Ok("expired"));
+        let way = ["placed", "reserved", "paid"];
+        let given_up = [&way[..], &["refunded", "cancel_requested", "restocked"]].concat();
+        assert_eq!(walked(&given_up).map(|step| shown(step, false)), Ok("cancelling"));
+        assert_eq!(walked(&given_up).map(|step| shown(step, true)), Ok("cancelled"));
+        assert_eq!(walked(&given_up[..5]).map(|step| shown(step, true)), Ok("cancelling"));
+        let sent_back = [
+            &way[..],
+            &["shipped", "delivered", "return_requested", "return_refused", "return_requested"],
+            &["return_received", "refunded", "restocked"],
+        ]
+        .concat();
+        assert_eq!(walked(&sent_back).map(|step| shown(step, true)), Ok("returned"));
+        assert_eq!(walked(&sent_back[..9]).map(|step| shown(step, true)), Ok("returning"));
         for bad in [
             &["placed", "paid"][..],
             &["reserved"],
             &["placed", "placed"],
             &["placed", "reserved", "paid", "cancelled"],
             &["placed", "refunded"],
-            &["placed", "reserved", "refunded", "paid"],
             &["placed", "reserved", "paid", "delivered"],
-            &["placed", "reserved", "paid", "restocked"],
+            &["placed", "reserved", "cancel_requested"],
             &["placed", "reserved", "paid", "shipped", "cancel_requested"],
-            &["placed", "reserved", "paid", "shipped", "delivered", "return_received"],
+            &["placed", "reserved", "paid", "restocked"],
+            &["placed", "reserved", "paid", "shipped", "return_requested"],
+            &[
+                "placed",
+                "reserved",
+                "paid",
+                "shipped",
+                "delivered",
+                "return_requested",
+                "restocked",
+            ],
         ] {
-            assert!(walked(bad, true).is_err(), "{bad:?}");
+            assert!(walked(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -114,7 +114,7 @@ fn reservation(order: Option<&Order>, held: &Reservation, findings: &mut Finding
         findings.violation(4, culprit, format!("no order, and a reservation that is {state}"));
         return;
     };
-    if *overdue || (state == "pending" && (order.has_ended() || order.is_paid())) {
+    if *overdue || (state == "pending" && (order.has_ended() || order.was_charged())) {
         findings.violation(4, &culprit, format!("{}, and holds units", order.state));
     }
     let expected = if state == "committed" { *quantity } else { 0 };

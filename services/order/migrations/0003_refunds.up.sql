@@ -1,5 +1,6 @@
--- Minor units that went back to the shopper; a row of an older release has none that it knows of.
+-- Minor units that went back to the shopper. Older releases knew of it only when it was everything.
 ALTER TABLE orders ADD COLUMN refunded bigint NOT NULL DEFAULT 0 CHECK (refunded BETWEEN 0 AND total);
+UPDATE orders SET refunded = total WHERE payment = 'refunded';
 -- Orders that wait for their money or their goods to be back where they came from.
 CREATE INDEX orders_unsettled ON orders (updated_at) WHERE state IN ('cancelling', 'returning');
 

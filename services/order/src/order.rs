@@ -75,6 +75,8 @@ fn step(order: Option<&Order>, event: &Event) -> Result<Step, Illegal> {
     let goods = order.map_or(Fulfilment::None, |order| order.fulfilment);
     // A payment is known by its id: another one's money is not the same event again.
     let known = |id: &PaymentId| order.is_some_and(|order| order.payment_id == Some(*id));
+    // Of a delivered order, nothing but a refusal has more to say.
+    let told = |reason: &str| order.is_some_and(|o| o.reason_detail.as_deref() == Some(reason));
     Ok(match (state, event) {
         (None, E::Placed(_)) => To(Pending),
         (Some(_), E::Placed(_)) => Repeated,
@@ -107,10 +109,11 @@ fn step(order: Option<&Order>, event: &Event) -> Result<Step, Illegal> {
         (Some(Returning), E::ReturnRefused { .. }) if goods == Fulfilment::Returning => {
             To(Delivered)
         }
+        (Some(Delivered), E::ReturnRefused { reason }) if told(reason) => Repeated,
         (Some(Returning), E::ReturnReceived {}) if goods == Fulfilment::Returning => To(Returning),
         (Some(Returning | Returned), E::ReturnReceived {}) => Repeated,
         (Some(Returning), E::Restocked {}) if goods == Fulfilment::Received => To(Returning),
-        // Only now and then is stock told to have been released twice.
+        // Whoever asks twice is answered twice.
         (Some(now), E::Restocked {}) if now.has_ended() || now == Returned => Repeated,
         (Some(Cancelling), E::Restocked {}) => Repeated,
         (Some(Returning), E::Restocked {}) if goods == Fulfilment::Returned => Repeated,

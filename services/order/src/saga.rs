@@ -217,7 +217,8 @@ fn measure(before: Option<State>, after: &Order) {
         return;
     }
     ORDERS.with_label_values(&[after.state.word()]).inc();
-    if after.state == State::Paid || after.state.has_ended() {
+    let unpaid = !before.is_some_and(State::was_paid);
+    if after.state == State::Paid || after.state.has_ended() && unpaid {
         let taken = (after.updated_at - after.created_at).as_seconds_f64();
         DURATION.with_label_values(&[after.state.word()]).observe(taken.max(0.0));
     }

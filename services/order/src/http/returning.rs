@@ -7,7 +7,7 @@ use chrono::{TimeDelta, Utc};
 use contracts::OrderId;
 use kit::auth::{Caller, Role};
 use kit::extract::{Json, Path};
-use kit::problem::{Body, CONFLICT, Fields, Problem, Result};
+use kit::problem::{Body, CONFLICT, FORBIDDEN, Fields, Problem, Result};
 
 use super::{Api, visible};
 use crate::db;
@@ -42,7 +42,10 @@ pub(super) async fn ask(
         check(reason)?;
     }
     let mut connection = api.pool.acquire().await?;
-    visible(db::find(&mut connection, id).await?, &caller)?;
+    let order = visible(db::find(&mut connection, id).await?, &caller)?;
+    if order.user_id != caller.user_id {
+        return Err(Problem::new(FORBIDDEN, "only whoever has ordered can send it back"));
+    }
     let history = db::history(&mut connection, id).await?;
     drop(connection);
     let arrival = history.iter().find(|(event, _)| matches!(event, Event::Delivered {}));

@@ -202,6 +202,8 @@ async fn goods_are_sent_back_received_and_paid_back() {
         json_of(post(&world, &refuse, &[Role::Admin], &json!({ "reason": "worn" })).await, 200)
             .await;
     assert_eq!((&order["status"], &order["reason_detail"]), (&"delivered".into(), &"worn".into()));
+    let again = post(&world, &refuse, &[Role::Admin], &json!({ "reason": "worn" })).await;
+    assert_eq!(json_of(again, 200).await["version"], order["version"], "said once");
     json_of(post(&world, &path, &[], &json!({})).await, 200).await;
 
     for _ in 0..2 {
@@ -234,6 +236,8 @@ async fn only_what_has_arrived_lately_is_sent_back_and_by_whoever_ordered_it() {
     }
     let stranger = world.service.request_as(contracts::UserId::new(), &[], "POST", &path);
     json_of(stranger.json(&json!({})).send().await.unwrap(), 404).await;
+    let staff = world.service.request_as(contracts::UserId::new(), &[Role::Admin], "POST", &path);
+    json_of(staff.json(&json!({})).send().await.unwrap(), 403).await;
     let (young, _) = paid(&world).await;
     let early = post(&world, &format!("/api/v1/orders/{young}/return"), &[], &json!({})).await;
     assert_eq!(json_of(early, 409).await["detail"], "an order that is paid cannot be sent back");
