@@ -1,9 +1,14 @@
-//! What is written to shoppers, and how it looks as plain text and as HTML.
+//! What is written to shoppers and sellers.
+
+mod render;
 
 use chrono::{DateTime, Utc};
 use contracts::events::{CancelReason, OrderLine, Shortage};
-use contracts::{EmailToken, Money, OrderId};
+use contracts::{EmailToken, Money, OrderId, ProductId, Sku};
 use serde::{Deserialize, Serialize};
+
+use self::render::{Part, html, text};
+pub use self::render::{Rendered, Sender};
 
 /// The substance of a message, as it is stored until it is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,40 +63,68 @@ pub enum Letter {
         order_id: OrderId,
         /// Why.
         reason: CancelReason,
+        /// What was paid for it and went back; absent: nothing was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refunded: Option<Money>,
     },
     /// An order was not paid in time.
     Expired {
         /// The order.
         order_id: OrderId,
     },
-}
-
-/// Whose letters these are.
-#[derive(Clone, Debug)]
-pub struct Sender {
-    /// Name of the shop.
-    pub shop: String,
-    /// Where shoppers find it, without a slash at the end.
-    pub url: String,
-}
-
-/// A letter that can be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rendered {
-    /// Subject line.
-    pub subject: String,
-    /// Plain text.
-    pub text: String,
-    /// The same as HTML.
-    pub html: String,
-}
-
-/// A part of a letter. Both bodies are made of the same parts, and HTML in one place only, so that
-/// no name or product can bring markup of its own.
-enum Part {
-    Paragraph(String),
-    Link(String),
-    Table(Vec<(String, String)>),
+    /// The goods have left.
+    Shipped {
+        /// The order.
+        order_id: OrderId,
+    },
+    /// The goods have arrived.
+    Delivered {
+        /// The order.
+        order_id: OrderId,
+        /// What has arrived.
+        lines: Vec<OrderLine>,
+    },
+    /// The goods have come back, and so has the money.
+    Returned {
+        /// The order.
+        order_id: OrderId,
+        /// What was paid for it.
+        refunded: Option<Money>,
+    },
+    /// Money went back, though not because of the order's own end.
+    Refunded {
+        /// The order.
+        order_id: OrderId,
+        /// What went back now.
+        amount: Money,
+        /// What has gone back in all, where that is more.
+        total: Option<Money>,
+    },
+    /// The shopper's bank or provider wants them to confirm the payment.
+    ActionRequired {
+        /// The order.
+        order_id: OrderId,
+        /// Where they do it.
+        url: String,
+    },
+    /// A favourite can be bought again.
+    FavouriteAvailable {
+        /// The product.
+        product_id: ProductId,
+        /// Its name, unless it is not known.
+        name: Option<String>,
+    },
+    /// There is little left of something that a seller sells.
+    StockLow {
+        /// What of.
+        sku: Sku,
+        /// Its name.
+        name: String,
+        /// What is left.
+        available: i64,
+        /// At or below how many it is low.
+        threshold: i64,
+    },
 }
 
 impl Letter {
@@ -127,6 +160,20 @@ impl Letter {
             Self::Rejected { order_id, .. } => format!("We cannot deliver your order {order_id}"),
             Self::Cancelled { order_id, .. } => format!("Your order {order_id} is cancelled"),
             Self::Expired { order_id } => format!("Your order {order_id} has expired"),
+            Self::Shipped { order_id } => format!("Your order {order_id} is on its way"),
+            Self::Delivered { order_id, .. } => format!("Your order {order_id} has arrived"),
+            Self::Returned { order_id, .. } => format!("Your order {order_id} has come back to us"),
+            Self::Refunded { order_id, amount, .. } => {
+                format!("We have given back {amount} of your order {order_id}")
+            }
+            Self::ActionRequired { order_id, .. } => {
+                format!("Please confirm the payment of your order {order_id}")
+            }
+            Self::FavouriteAvailable { name, .. } => match name {
+                Some(name) => format!("{name} is there again"),
+                None => format!("A favourite of yours at {shop} is there again"),
+            },
+            Self::StockLow { name, available, .. } => format!("{available} left of {name}"),
         }
     }
 
@@ -168,25 +215,50 @@ impl Letter {
                 ),
                 Part::Table(shortages.iter().map(shortage).collect()),
             ],
-            Self::Cancelled { reason, .. } => vec![say(match reason {
-                CancelReason::PaymentDeclined => {
-                    "Your payment was declined, so the order is cancelled. Nothing was charged."
-                }
-                CancelReason::ByCustomer => "The order is cancelled, as you have asked.",
-                CancelReason::ByStaff => "We had to cancel the order. We are sorry.",
-            })],
+            Self::Cancelled { reason, refunded, .. } => {
+                std::iter::once(say(why(*reason))).chain(refunded.map(given_back)).collect()
+            }
             Self::Expired { .. } => {
                 vec![say("The order was not paid in time. You can order again at any time.")]
             }
+            Self::Shipped { .. } => {
+                vec![say("What you have bought has left us and is on its way.")]
+            }
+            Self::Delivered { lines, .. } => vec![
+                say("What you have bought has arrived:"),
+                Part::Table(lines.iter().map(line).collect()),
+                say("Something is not as it should be? You can send it back."),
+            ],
+            Self::Returned { refunded, .. } => {
+                std::iter::once(say("We have got back what you had sent us. Thank you."))
+                    .chain(refunded.map(given_back))
+                    .collect()
+            }
+            Self::Refunded { amount, total, .. } => {
+                let now = format!("{amount} goes back to you, the way that you have paid.");
+                let all = total.map(|total| format!("That makes {total} of this order in all."));
+                std::iter::once(now).chain(all).map(Part::Paragraph).collect()
+            }
+            Self::ActionRequired { url, .. } => vec![
+                say(
+                    "Your bank wants you to confirm the payment before it pays. You can do so here:",
+                ),
+                Part::Link(url.clone()),
+                say("We hold the goods for you for a while. Without it, the order expires."),
+            ],
+            Self::FavouriteAvailable { product_id, .. } => vec![
+                say("You keep it among your favourites, and it can be bought again:"),
+                sender.product(*product_id),
+            ],
+            Self::StockLow { sku, available, threshold, .. } => vec![
+                say("There is little left of what you sell:"),
+                Part::Table(vec![
+                    ("SKU".to_owned(), sku.to_string()),
+                    ("Left".to_owned(), available.to_string()),
+                    ("Low at".to_owned(), threshold.to_string()),
+                ]),
+            ],
         }
-    }
-}
-
-impl Sender {
-    /// The page of the shop that gives a token back. In the fragment, which browsers keep to themselves: no
-    /// log on the way has it, and no program that follows links in mails spends it.
-    fn link(&self, page: &str, token: &EmailToken) -> Part {
-        Part::Link(format!("{}/{page}#{}", self.url, token.expose()))
     }
 }
 
@@ -194,10 +266,25 @@ fn until(time: DateTime<Utc>) -> Part {
     Part::Paragraph(format!("The link is good until {}, once.", time.format("%Y-%m-%d %H:%M UTC")))
 }
 
+const fn why(reason: CancelReason) -> &'static str {
+    match reason {
+        CancelReason::PaymentDeclined => {
+            "Your payment was declined, so the order is cancelled. Nothing was charged."
+        }
+        CancelReason::ByCustomer => "The order is cancelled, as you have asked.",
+        CancelReason::ByStaff => "We had to cancel the order. We are sorry.",
+    }
+}
+
+fn given_back(amount: Money) -> Part {
+    Part::Paragraph(format!("{amount} goes back to you, the way that you have paid."))
+}
+
+fn line(line: &OrderLine) -> (String, String) {
+    (format!("{} × {}", line.quantity, line.name), format!("{} each", line.unit_price))
+}
+
 fn bill(lines: &[OrderLine], total: Money) -> Part {
-    let line = |line: &OrderLine| {
-        (format!("{} × {}", line.quantity, line.name), format!("{} each", line.unit_price))
-    };
     let total = ("Total".to_owned(), total.to_string());
     Part::Table(lines.iter().map(line).chain([total]).collect())
 }
@@ -207,55 +294,9 @@ fn shortage(shortage: &Shortage) -> (String, String) {
     (sku.to_string(), format!("{requested} ordered, {available} in stock"))
 }
 
-fn text(parts: &[Part]) -> String {
-    let part = |part: &Part| match part {
-        Part::Paragraph(text) | Part::Link(text) => text.clone(),
-        Part::Table(rows) => rows
-            .iter()
-            .map(|(left, right)| format!("{left}: {right}"))
-            .collect::<Vec<_>>()
-            .join("\n"),
-    };
-    parts.iter().map(part).collect::<Vec<_>>().join("\n\n") + "\n"
-}
-
-fn html(parts: &[Part]) -> String {
-    let part = |part: &Part| match part {
-        Part::Paragraph(text) => format!("<p>{}</p>", escape(text)),
-        Part::Link(url) => {
-            let url = escape(url);
-            format!("<p><a href=\"{url}\">{url}</a></p>")
-        }
-        Part::Table(rows) => {
-            let row = |(left, right): &(String, String)| {
-                format!("<tr><td>{}</td><td>{}</td></tr>", escape(left), escape(right))
-            };
-            format!("<table>{}</table>", rows.iter().map(row).collect::<String>())
-        }
-    };
-    let body: String = parts.iter().map(part).collect();
-    format!("<!doctype html><html><head><meta charset=\"utf-8\"></head><body>{body}</body></html>")
-}
-
-/// Text as HTML shows it, in content and in quoted attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
-    use contracts::{Currency, ProductId};
+    use contracts::Currency;
 
     use super::*;
 
@@ -309,7 +350,8 @@ mod tests {
     fn every_letter_survives_being_stored() {
         let (order_id, expires_at) = (OrderId::new(), Utc::now());
         let token = EmailToken::new("s3cret".to_owned());
-        let sku = "MUG-01-C".parse().unwrap();
+        let sku: Sku = "MUG-01-C".parse().unwrap();
+        let (other, euros) = (sku.clone(), Money::new(990, Currency::EUR));
         for letter in [
             Letter::Welcome,
             Letter::VerifyEmail { token: token.clone(), expires_at },
@@ -320,11 +362,29 @@ mod tests {
                 order_id,
                 shortages: vec![Shortage { sku, requested: 2, available: 1 }],
             },
-            Letter::Cancelled { order_id, reason: CancelReason::ByCustomer },
+            Letter::Cancelled { order_id, reason: CancelReason::ByCustomer, refunded: None },
             Letter::Expired { order_id },
+            Letter::Shipped { order_id },
+            Letter::Delivered { order_id, lines: vec![] },
+            Letter::Returned { order_id, refunded: Some(euros) },
+            Letter::Refunded { order_id, amount: euros, total: None },
+            Letter::ActionRequired { order_id, url: "https://bank.example/2".to_owned() },
+            Letter::FavouriteAvailable { product_id: ProductId::new(), name: None },
+            Letter::StockLow { sku: other, name: "Mug".to_owned(), available: 1, threshold: 2 },
         ] {
             let stored = serde_json::to_value(&letter).unwrap();
             assert_eq!(serde_json::from_value::<Letter>(stored).unwrap(), letter);
         }
+    }
+
+    #[test]
+    fn letters_of_earlier_releases_can_be_read() {
+        let order_id = OrderId::new();
+        let stored = serde_json::json!({
+            "kind": "cancelled", "order_id": order_id, "reason": "by_staff"
+        });
+        let letter = serde_json::from_value::<Letter>(stored).unwrap();
+        let reason = CancelReason::ByStaff;
+        assert_eq!(letter, Letter::Cancelled { order_id, reason, refunded: None });
     }
 }
