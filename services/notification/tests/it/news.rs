@@ -152,7 +152,7 @@ async fn a_second_step_is_asked_for_while_the_order_waits_and_not_afterwards() {
 }
 
 fn mug(seller_id: UserId) -> ProductCreated {
-    let sku = |sku: String| sku.parse::<Sku>().unwrap();
+    let sku = |sku: String| sku.to_uppercase().parse::<Sku>().unwrap();
     let id = ProductId::new();
     let variant = ProductVariant {
         sku: sku(format!("MUG-{}", &id.to_string()[24..])),
