@@ -1,6 +1,8 @@
 //! Contacts, messages and live events in Postgres.
 
+pub mod orders;
 pub mod preferences;
+pub mod products;
 
 use std::time::Duration;
 
@@ -133,12 +135,28 @@ pub async fn bury(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<()> {
     Ok(())
 }
 
+/// Queues what was given up once more, as if it had never been tried, and tells how much that was and how much
+/// stays given up: a letter whose token has gone with it says nothing any more.
+pub async fn resend(pool: &PgPool) -> Result<(u64, i64)> {
+    let queued = sqlx::query!(
+        "UPDATE messages SET state = 'queued', attempts = 0, due_at = now(), settled_at = NULL
+         WHERE state = 'dead' AND letter ->> 'kind' NOT IN ('verify_email', 'reset_password')",
+    )
+    .execute(pool)
+    .await?;
+    let left =
+        sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM messages WHERE state = 'dead'"#)
+            .fetch_one(pool)
+            .await?;
+    Ok((queued.rows_affected(), left))
+}
+
 /// Stores a live event and tells every replica whose it is once it is committed.
 pub async fn push(
     tx: &mut PgConnection,
     user: UserId,
     order: OrderId,
-    step: Step,
+    (step, url): (Step, Option<&str>),
     (id, time): (EventId, DateTime<Utc>),
 ) -> Result<()> {
     // Sequence numbers are drawn before the commit. Without this lock a reader could see a later
@@ -147,14 +165,15 @@ pub async fn push(
         .execute(&mut *tx)
         .await?;
     sqlx::query!(
-        "INSERT INTO live_events (event_id, user_id, type, order_id, status, time)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT ON CONSTRAINT live_events_once DO NOTHING",
+        "INSERT INTO live_events (event_id, user_id, type, order_id, status, time, url)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT ON CONSTRAINT live_events_once DO NOTHING",
         id.uuid(),
         user.uuid(),
         step.event_type(),
         order.uuid(),
         step.status(),
         time,
+        url,
     )
     .execute(&mut *tx)
     .await?;
@@ -169,6 +188,7 @@ struct Row {
     order_id: Uuid,
     status: String,
     time: DateTime<Utc>,
+    url: Option<String>,
 }
 
 impl From<Row> for (i64, LiveEvent) {
@@ -179,6 +199,7 @@ impl From<Row> for (i64, LiveEvent) {
             order_id: row.order_id.into(),
             status: row.status,
             time: row.time,
+            url: row.url,
         };
         (row.seq, event)
     }
@@ -206,7 +227,7 @@ pub async fn after(
 ) -> Result<Vec<(i64, LiveEvent)>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT seq, event_id, type, order_id, status, time FROM live_events
+        "SELECT seq, event_id, type, order_id, status, time, url FROM live_events
          WHERE user_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
         user.uuid(),
         position,
@@ -225,7 +246,7 @@ pub async fn list(
 ) -> Result<Vec<(i64, LiveEvent)>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT seq, event_id, type, order_id, status, time FROM live_events
+        "SELECT seq, event_id, type, order_id, status, time, url FROM live_events
          WHERE user_id = $1 AND ($2::bigint IS NULL OR seq < $2)
          ORDER BY seq DESC OFFSET $3 LIMIT $4",
         user.uuid(),

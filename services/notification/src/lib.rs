@@ -33,7 +33,14 @@ const POLL: Duration = Duration::from_secs(2);
 /// How often old rows are removed.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 
-static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
+static COMMANDS: [OwnCommand; 2] = [
+    dead_letters::command(|env| Box::pin(replay(env))),
+    OwnCommand {
+        name: "resend",
+        about: "Sends the messages again that were given up; those whose link has gone stay so.",
+        run: |env| Box::pin(resend(env)),
+    },
+];
 
 /// The notification service.
 #[derive(Clone, Copy, Debug)]
@@ -121,4 +128,12 @@ async fn replay(env: Env) -> Result<String, StartError> {
     let pool = config.database.pool(Notification::NAME)?;
     let inbox = events::inbox(Notification::NAME, pool, &Wake::default());
     dead_letters::replay(&config.kafka, Notification::NAME, &inbox).await
+}
+
+/// Queues what was given up; the service that runs sends it.
+async fn resend(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let pool = config.database.pool(Notification::NAME)?;
+    let (queued, left) = db::resend(&pool).await?;
+    Ok(format!("{queued} messages are tried again, {left} stay given up"))
 }

@@ -17,6 +17,14 @@ pub enum Step {
     Cancelled,
     /// It was not paid in time.
     Expired,
+    /// The shopper is to confirm the payment.
+    ActionRequired,
+    /// It has left.
+    Shipped,
+    /// It has reached the shopper.
+    Delivered,
+    /// It has come back.
+    Returned,
 }
 
 impl Step {
@@ -28,6 +36,10 @@ impl Step {
             Self::Rejected => "order.rejected",
             Self::Cancelled => "order.cancelled",
             Self::Expired => "order.expired",
+            Self::ActionRequired => "payment.action_required",
+            Self::Shipped => "order.shipped",
+            Self::Delivered => "order.delivered",
+            Self::Returned => "order.returned",
         }
     }
 
@@ -39,6 +51,10 @@ impl Step {
             Self::Rejected => "rejected",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",
+            Self::ActionRequired => "reserved",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Returned => "returned",
         }
     }
 }
@@ -58,4 +74,7 @@ pub struct LiveEvent {
     pub status: String,
     /// When it happened.
     pub time: DateTime<Utc>,
+    /// Where the shopper does what is asked of them: with `payment.action_required`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }

@@ -19,10 +19,10 @@ use crate::{paid, placed, start};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Browser(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Browser(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Browser {
-    async fn open(service: &Running, token: &str, query: &str) -> Self {
+    pub(crate) async fn open(service: &Running, token: &str, query: &str) -> Self {
         let url = format!("ws://{}/api/v1/live?access_token={token}{query}", service.bound.http);
         Self(connect_async(url).await.unwrap().0)
     }
@@ -37,7 +37,7 @@ impl Browser {
         }
     }
 
-    async fn event(&mut self) -> LiveEvent {
+    pub(crate) async fn event(&mut self) -> LiveEvent {
         match self.message().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("{other:?} is no event"),
@@ -82,7 +82,7 @@ async fn replicas_hear_of_what_another_has_stored() {
     let (user, id) = (UserId::new(), EventId::new());
     let mut browser = Browser::open(&service, &service.signer.token(user, &[]), "").await;
     let mut tx = service.pool().begin().await.unwrap();
-    db::push(&mut tx, user, OrderId::new(), Step::Paid, (id, Utc::now())).await.unwrap();
+    db::push(&mut tx, user, OrderId::new(), (Step::Paid, None), (id, Utc::now())).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(browser.event().await.id, id);
 }
@@ -123,7 +123,7 @@ async fn many_missed_events_come_in_order() {
     for _ in 0..100 {
         let id = EventId::new();
         let told = (id, Utc::now());
-        db::push(&mut tx, user, OrderId::new(), Step::Placed, told).await.unwrap();
+        db::push(&mut tx, user, OrderId::new(), (Step::Placed, None), told).await.unwrap();
         ids.push(id);
     }
     tx.commit().await.unwrap();

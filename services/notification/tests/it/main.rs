@@ -3,6 +3,7 @@
 
 mod live;
 mod mails;
+mod news;
 mod preferences;
 
 use contracts::events::{OrderLine, OrderPaid, OrderPlaced, UserRegistered};

@@ -1,0 +1,3 @@
+ALTER TABLE live_events DROP COLUMN url;
+DROP INDEX messages_recipient;
+DROP TABLE product_skus, products, orders;

@@ -1,0 +1,142 @@
+//! What is told of which event.
+
+mod money;
+mod products;
+
+use chrono::{DateTime, Utc};
+use contracts::events::{
+    EmailVerificationRequested, FavouriteAvailable, OrderCancelled, OrderDelivered, OrderExpired,
+    OrderPaid, OrderPlaced, OrderRejected, OrderReturned, OrderShipped, PasswordChanged,
+    PasswordResetRequested, PaymentActionRequired, PaymentRefunded, ProductCreated, ProductDeleted,
+    ProductUpdated, StockLow, UserRegistered,
+};
+use contracts::{EventId, Money, OrderId, UserId};
+use kit::inbox::{Delivery, Handle, Inbox};
+use kit::subscription::HandlerError;
+use kit::worker::Wake;
+use sqlx::{PgConnection, PgPool};
+
+use crate::db::{self, orders};
+use crate::letter::Letter;
+use crate::live::Step;
+
+/// Everything that the service listens to; `wake` wakes the sender of mails.
+pub fn inbox(consumer: &'static str, pool: PgPool, wake: &Wake) -> Inbox {
+    let teller = Teller(wake.clone());
+    Inbox::new(consumer, pool)
+        .on::<UserRegistered>(teller.clone())
+        .on::<EmailVerificationRequested>(teller.clone())
+        .on::<PasswordResetRequested>(teller.clone())
+        .on::<PasswordChanged>(teller.clone())
+        .on::<FavouriteAvailable>(teller.clone())
+        .on::<ProductCreated>(teller.clone())
+        .on::<ProductUpdated>(teller.clone())
+        .on::<ProductDeleted>(teller.clone())
+        .on::<StockLow>(teller.clone())
+        .on::<OrderPlaced>(teller.clone())
+        .on::<OrderPaid>(teller.clone())
+        .on::<OrderRejected>(teller.clone())
+        .on::<OrderCancelled>(teller.clone())
+        .on::<OrderExpired>(teller.clone())
+        .on::<OrderShipped>(teller.clone())
+        .on::<OrderDelivered>(teller.clone())
+        .on::<OrderReturned>(teller.clone())
+        .on::<PaymentActionRequired>(teller.clone())
+        .on::<PaymentRefunded>(teller)
+}
+
+/// Writes down what is to be told; sending comes later.
+#[derive(Clone)]
+struct Teller(Wake);
+
+/// A step that an order has taken.
+struct News<'a> {
+    user: UserId,
+    order: OrderId,
+    step: Step,
+    /// Where the shopper does what is asked of them.
+    url: Option<&'a str>,
+    /// What was paid with this step.
+    paid: Option<Money>,
+    event: (EventId, DateTime<Utc>),
+}
+
+impl News<'_> {
+    fn of<E>(delivery: &Delivery<E>, user: UserId, order: OrderId, step: Step) -> Self {
+        Self { user, order, step, url: None, paid: None, event: (delivery.id, delivery.time) }
+    }
+}
+
+impl Teller {
+    /// Tells those who watch the order, and remembers where it has got to.
+    async fn step(&self, tx: &mut PgConnection, news: News<'_>) -> Result<(), HandlerError> {
+        let News { user, order, step, url, paid, event } = news;
+        orders::note(tx, order, user, step.status(), paid).await?;
+        db::push(tx, user, order, (step, url), event).await?;
+        // A letter may have waited for the owner of the order.
+        self.0.wake();
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        tx: &mut PgConnection,
+        event: EventId,
+        user: UserId,
+        letter: &Letter,
+    ) -> Result<(), HandlerError> {
+        db::enqueue(tx, event, user, letter).await?;
+        self.0.wake();
+        Ok(())
+    }
+}
+
+impl Handle<UserRegistered> for Teller {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<UserRegistered>,
+    ) -> Result<(), HandlerError> {
+        db::put_contact(tx, &delivery.event).await?;
+        self.write(tx, delivery.id, delivery.event.user_id, &Letter::Welcome).await
+    }
+}
+
+/// Events that need nothing else: the step of the order that each is, if it is one, and the letter about it.
+macro_rules! tells {
+    ($($event:ident $(is $step:ident)? => $letter:expr;)+) => {$(
+        impl Handle<$event> for Teller {
+            async fn handle(
+                &self,
+                tx: &mut PgConnection,
+                delivery: &Delivery<$event>,
+            ) -> Result<(), HandlerError> {
+                let event = &delivery.event;
+                $(self.step(tx, News::of(delivery, event.user_id, event.order_id, Step::$step)).await?;)?
+                let letter: fn($event) -> Letter = $letter;
+                self.write(tx, delivery.id, event.user_id, &letter(event.clone())).await
+            }
+        }
+    )+};
+}
+
+tells! {
+    EmailVerificationRequested => |EmailVerificationRequested { token, expires_at, .. }| {
+        Letter::VerifyEmail { token, expires_at }
+    };
+    PasswordResetRequested => |PasswordResetRequested { token, expires_at, .. }| {
+        Letter::ResetPassword { token, expires_at }
+    };
+    PasswordChanged => |_| Letter::PasswordChanged;
+    OrderPlaced is Placed => |OrderPlaced { order_id, lines, total, .. }| {
+        Letter::Placed { order_id, lines, total }
+    };
+    OrderRejected is Rejected => |OrderRejected { order_id, shortages, .. }| {
+        Letter::Rejected { order_id, shortages }
+    };
+    OrderExpired is Expired => |OrderExpired { order_id, .. }| Letter::Expired { order_id };
+    OrderShipped is Shipped => |OrderShipped { order_id, .. }| Letter::Shipped { order_id };
+    OrderDelivered is Delivered => |OrderDelivered { order_id, lines, .. }| {
+        Letter::Delivered { order_id, lines }
+    };
+}

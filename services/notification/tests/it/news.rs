@@ -1,0 +1,245 @@
+//! What is told of orders after they were paid, of favourites and of stock.
+
+use std::time::Duration;
+
+use contracts::events::{
+    CancelReason, FavouriteAvailable, OrderCancelled, OrderDelivered, OrderReturned, OrderShipped,
+    PaymentActionRequired, PaymentRefunded, ProductCreated, ProductDeleted, ProductUpdated,
+    ProductVariant, StockLow,
+};
+use contracts::{Currency, EventId, Money, OrderId, PaymentId, ProductId, Sku, StockId, UserId};
+use kit::testing::{Running, eventually};
+use serde_json::Value;
+
+use crate::live::Browser;
+use crate::mails::{inbox, mail};
+use crate::{lines, paid, placed, registered, start, start_with_mail_server};
+
+fn euros(amount: i64) -> Money {
+    Money::new(amount, Currency::EUR)
+}
+
+/// Waits until this event has taken effect.
+async fn heard(service: &Running, event: EventId) {
+    eventually("the event has taken effect", async || {
+        let noted = "SELECT EXISTS (SELECT FROM inbox WHERE event_id = $1)";
+        let noted = sqlx::query_scalar::<_, bool>(noted).bind(event.uuid());
+        noted.fetch_one(service.pool()).await.unwrap().then_some(())
+    })
+    .await;
+}
+
+fn refunded(order_id: OrderId, amount: i64, total: i64) -> PaymentRefunded {
+    let refunded_total = Some(euros(total));
+    PaymentRefunded {
+        order_id,
+        payment_id: PaymentId::new(),
+        amount: euros(amount),
+        refunded_total,
+    }
+}
+
+fn body(mail: &Value) -> &str {
+    mail["text"].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_an_order_sees_it_leave_arrive_and_come_back() {
+    let service = start().await;
+    let user = registered("Ada");
+    let (user_id, order_id) = (user.user_id, OrderId::new());
+    service.publish(&user).await;
+    let mut browser = Browser::open(&service, &service.signer.token(user_id, &[]), "").await;
+    service.publish(&placed(user_id, order_id)).await;
+    service.publish(&paid(user_id, order_id)).await;
+    let third = service.publish(&OrderShipped { order_id, user_id }).await;
+    service.publish(&OrderDelivered { order_id, user_id, lines: lines("Red Mug") }).await;
+    service.publish(&OrderReturned { order_id, user_id }).await;
+    for status in ["pending", "paid", "shipped", "delivered", "returned"] {
+        let event = browser.event().await;
+        assert_eq!((event.order_id, event.status.as_str()), (order_id, status), "{event:?}");
+        assert_eq!(event.url, None);
+    }
+    let resume = format!("&last_event_id={third}");
+    let token = service.signer.token(user_id, &[]);
+    let mut browser = Browser::open(&service, &token, &resume).await;
+    for event_type in ["order.delivered", "order.returned"] {
+        assert_eq!(browser.event().await.r#type, event_type);
+    }
+    mail(&user.email, &format!("order {order_id} is on its way")).await;
+    let delivered = mail(&user.email, "has arrived").await;
+    assert!(body(&delivered).contains("2 × Red Mug"), "{delivered}");
+    let returned = mail(&user.email, "has come back to us").await;
+    assert!(body(&returned).contains("19.80 EUR goes back to you"), "{returned}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_cancelled_after_it_was_paid_tells_of_the_money() {
+    let service = start().await;
+    let user = registered("Ada");
+    let (user_id, order_id, unpaid) = (user.user_id, OrderId::new(), OrderId::new());
+    service.publish(&user).await;
+    service.publish(&placed(user_id, order_id)).await;
+    service.publish(&paid(user_id, order_id)).await;
+    let reason = CancelReason::ByCustomer;
+    service.publish(&OrderCancelled { order_id, user_id, reason }).await;
+    service.publish(&OrderCancelled { order_id: unpaid, user_id, reason }).await;
+    let with_money = mail(&user.email, &format!("order {order_id} is cancelled")).await;
+    assert!(body(&with_money).contains("19.80 EUR goes back to you"), "{with_money}");
+    let without = mail(&user.email, &format!("order {unpaid} is cancelled")).await;
+    assert!(!body(&without).contains("goes back"), "{without}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_goes_back_in_part_is_told_and_all_of_it_by_the_orders_end_alone() {
+    let service = start().await;
+    let user = registered("Ada");
+    let (user_id, order_id) = (user.user_id, OrderId::new());
+    service.publish(&user).await;
+    service.publish(&placed(user_id, order_id)).await;
+    heard(&service, service.publish(&paid(user_id, order_id)).await).await;
+    service.publish(&refunded(order_id, 500, 500)).await;
+    service.publish(&refunded(order_id, 200, 700)).await;
+    heard(&service, service.publish(&refunded(order_id, 1280, 1980)).await).await;
+    let first = mail(&user.email, "given back 5.00 EUR").await;
+    assert!(!body(&first).contains("in all"), "{first}");
+    let second = mail(&user.email, "given back 2.00 EUR").await;
+    assert!(body(&second).contains("That makes 7.00 EUR of this order in all."), "{second}");
+    let told = inbox(&user.email).await;
+    assert!(!told.iter().any(|mail| mail.to_string().contains("12.80 EUR")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_is_heard_of_before_its_order_waits_for_the_owner() {
+    let service = start().await;
+    let user = registered("Ada");
+    let order = OrderId::new();
+    service.publish(&user).await;
+    heard(&service, service.publish(&refunded(order, 500, 500)).await).await;
+    assert!(inbox(&user.email).await.iter().all(|mail| !body(mail).contains("goes back")));
+    service.publish(&placed(user.user_id, order)).await;
+    mail(&user.email, &format!("given back 5.00 EUR of your order {order}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_step_is_asked_for_while_the_order_waits_and_not_afterwards() {
+    let service = start().await;
+    let user = registered("Ada");
+    let (user_id, order_id, done) = (user.user_id, OrderId::new(), OrderId::new());
+    service.publish(&user).await;
+    let mut browser = Browser::open(&service, &service.signer.token(user_id, &[]), "").await;
+    let ask = |order_id, url: &str| PaymentActionRequired {
+        order_id,
+        payment_id: PaymentId::new(),
+        user_id,
+        url: url.to_owned(),
+    };
+    heard(&service, service.publish(&placed(user_id, order_id)).await).await;
+    service.publish(&ask(order_id, "https://bank.example/confirm?a=1&b=2")).await;
+    browser.event().await;
+    let event = browser.event().await;
+    assert_eq!((event.r#type.as_str(), &*event.status), ("payment.action_required", "reserved"));
+    assert_eq!(event.url.as_deref(), Some("https://bank.example/confirm?a=1&b=2"));
+    let letter = mail(&user.email, "Please confirm the payment").await;
+    assert!(body(&letter).contains("https://bank.example/confirm?a=1&b=2"), "{letter}");
+    assert!(letter["html"].as_str().unwrap().contains("confirm?a=1&amp;b=2\""), "{letter}");
+
+    heard(&service, service.publish(&paid(user_id, done)).await).await;
+    heard(&service, service.publish(&ask(done, "https://bank.example/late")).await).await;
+    assert_eq!(browser.event().await.status, "paid");
+    let more = tokio::time::timeout(Duration::from_millis(300), browser.event()).await;
+    assert!(more.is_err(), "{more:?}");
+}
+
+fn mug(seller_id: UserId) -> ProductCreated {
+    let sku = |sku: String| sku.to_uppercase().parse::<Sku>().unwrap();
+    let id = ProductId::new();
+    let variant = ProductVariant {
+        sku: sku(format!("MUG-{}", &id.to_string()[24..])),
+        name: "red".to_owned(),
+        price: euros(990),
+    };
+    ProductCreated {
+        product_id: id,
+        sku: sku(format!("OWN-{}", &id.to_string()[24..])),
+        name: "Mug".to_owned(),
+        price: euros(990),
+        seller_id,
+        variants: vec![variant],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn favourites_are_called_by_their_name() {
+    let service = start().await;
+    let user = registered("Ada");
+    let mug = mug(UserId::new());
+    let (product_id, sku) = (mug.product_id, mug.variants[0].sku.clone());
+    service.publish(&user).await;
+    heard(&service, service.publish(&mug).await).await;
+    let back = FavouriteAvailable { user_id: user.user_id, product_id, sku };
+    service.publish(&back).await;
+    let letter = mail(&user.email, "Mug (red) is there again").await;
+    let link = format!("https://shop.example/api/v1/products/{product_id}");
+    assert!(body(&letter).contains(&link), "{letter}");
+    let skus = vec![mug.sku.clone(), mug.variants[0].sku.clone()];
+    heard(&service, service.publish(&ProductDeleted { product_id, skus }).await).await;
+    service.publish(&back).await;
+    mail(&user.email, "A favourite of yours at test is there again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_seller_hears_that_little_is_left() {
+    let service = start().await;
+    let seller = registered("Sam");
+    let mug = mug(seller.user_id);
+    service.publish(&seller).await;
+    service.publish(&mug).await;
+    let renamed = ProductUpdated {
+        product_id: mug.product_id,
+        sku: mug.sku.clone(),
+        name: "Cup".to_owned(),
+        price: mug.price,
+        on_sale: true,
+        seller_id: None,
+        variants: Vec::new(),
+    };
+    heard(&service, service.publish(&renamed).await).await;
+    let low = |sku: &Sku| StockLow {
+        stock_id: StockId::new(),
+        sku: sku.clone(),
+        available: 3,
+        threshold: 5,
+    };
+    // The variant is gone: this is nobody's.
+    heard(&service, service.publish(&low(&mug.variants[0].sku)).await).await;
+    service.publish(&low(&mug.sku)).await;
+    let letter = mail(&seller.email, "3 left of Cup").await;
+    assert!(body(&letter).contains(&format!("SKU: {}\nLeft: 3\nLow at: 5", mug.sku)), "{letter}");
+    assert_eq!(inbox(&seller.email).await.len(), 2, "a welcome, and this");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_is_sent_by_command() {
+    let service = start_with_mail_server("smtp://127.0.0.1:1").await;
+    service.publish(&registered("Ada")).await;
+    let state = async |wanted: &str| {
+        let state: Option<String> =
+            sqlx::query_scalar("SELECT state FROM messages WHERE letter ->> 'kind' = 'welcome'")
+                .fetch_optional(service.pool())
+                .await
+                .unwrap();
+        state.is_some_and(|state| state == wanted).then_some(())
+    };
+    eventually("it is queued", async || state("queued").await).await;
+    let spent = "INSERT INTO messages (id, event_id, channel, recipient, letter, state, settled_at)
+                 VALUES (gen_random_uuid(), gen_random_uuid(), 'email', gen_random_uuid(),
+                     '{\"kind\": \"verify_email\"}', 'dead', now())";
+    sqlx::query(spent).execute(service.pool()).await.unwrap();
+    let last_try = "UPDATE messages SET attempts = 11, due_at = now() WHERE state = 'queued'";
+    sqlx::query(last_try).execute(service.pool()).await.unwrap();
+    eventually("it is given up", async || state("dead").await).await;
+    let told = service.command::<notification::Notification>("resend").await.unwrap();
+    assert_eq!(told, "1 messages are tried again, 1 stay given up");
+    state("queued").await.expect("it is queued again");
+}
