@@ -2,13 +2,8 @@
 //!
 //! 1. What a SKU's movements add up to is its stock, and nothing is negative.
 //! 2. Units in paid orders are units that there were.
-<<<<<<< ours
 //! 3. A paid order was charged once and in full; of an order that has ended, nothing was kept; store credit balances.
-//! 4. No order is open past its deadline; no reservation and no payment is without its order.
-=======
-//! 3. A paid order was charged once and in full; of an order that has ended, nothing was kept.
 //! 4. No order is open, or gives back, past its deadline; no reservation and no payment is without its order.
->>>>>>> theirs
 //! 5. Every event took effect at each of its consumers.
 //! 6. Histories have legal transitions only.
 //!
