@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     components::Need,
-    crd::ServiceName,
+    crd::{ServiceName, Sms},
     names,
     validate::{CacheEngine, EventsEngine, MailEngine, ServiceInstance, ValidatedShop},
 };
@@ -45,6 +45,9 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
     }
     if component.name == ServiceName::Payment {
         vars.extend(payments(shop));
+    }
+    if component.name == ServiceName::Notification {
+        vars.extend(shop.sms.iter().flat_map(sms));
     }
     vars.extend(peers(shop, service));
     vars
@@ -158,6 +161,11 @@ fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
         vars.push(var(env::CORS_ALLOWED_ORIGINS, gateway.cors_allowed_origins.join(",")));
     }
     vars
+}
+
+fn sms(sms: &Sms) -> [EnvVar; 2] {
+    let token = &sms.token_secret_ref;
+    [var(env::SMS_URL, &sms.url), secret_var(env::SMS_TOKEN, &token.name, &token.key)]
 }
 
 fn payments(shop: &ValidatedShop) -> Vec<EnvVar> {

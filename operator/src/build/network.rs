@@ -141,21 +141,22 @@ fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyE
             ports: Some(tcp([port])),
         })
     };
-    let traces = shop.otlp_endpoint.as_deref().map(|endpoint| NetworkPolicyEgressRule {
-        to: None,
-        ports: Some(tcp([endpoint_port(endpoint)])),
-    });
+    // What is outside has no labels: its port alone is known.
     let stripe = shop.payments.stripe.as_ref().filter(|_| component.name == ServiceName::Payment);
-    let stripe = stripe.map(|stripe| NetworkPolicyEgressRule {
-        // The world has no labels.
-        to: None,
-        ports: Some(tcp([endpoint_port(&stripe.api_url)])),
-    });
+    let sms = shop.sms.as_ref().filter(|_| component.name == ServiceName::Notification);
+    let outside = [
+        shop.otlp_endpoint.as_deref(),
+        stripe.map(|stripe| &*stripe.api_url),
+        sms.map(|sms| &*sms.url),
+    ];
+    let outside = outside
+        .into_iter()
+        .flatten()
+        .map(|url| NetworkPolicyEgressRule { to: None, ports: Some(tcp([endpoint_port(url)])) });
     backends
         .chain(peers(component.http_peers, ports::HTTP))
         .chain(peers(component.grpc_peers, ports::GRPC))
-        .chain(traces)
-        .chain(stripe)
+        .chain(outside)
         .collect()
 }
 

@@ -14,6 +14,7 @@ mod gateway;
 mod payments;
 mod schema;
 mod services;
+mod sms;
 mod status;
 
 pub use engines::{
@@ -25,6 +26,7 @@ pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType};
 pub use payments::{Payments, Stripe, StripeSecretRef};
 pub use schema::{definition, yaml};
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
+pub use sms::{Sms, TokenSecretRef};
 pub use status::{ServiceStatus, ShopStatus};
 
 use kube::{CustomResource, KubeSchema};
@@ -172,6 +174,10 @@ pub struct ShopSpec {
     /// How the shop sends e-mail. At most one member is set; default: `bundled`.
     #[serde(default)]
     pub mail: Mail,
+
+    /// How the shop sends short messages to shoppers who want them. Absent: it sends none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sms: Option<Sms>,
 
     /// Who moves the shoppers' money, beside store credit, which every shop has.
     #[serde(default)]

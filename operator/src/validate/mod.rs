@@ -79,6 +79,7 @@ pub fn validate(
         events,
         topics,
         mail,
+        sms: spec.sms.clone(),
         payments: spec.payments.clone(),
         gateway: spec.gateway.clone(),
         services,

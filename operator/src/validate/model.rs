@@ -6,7 +6,7 @@ use crate::{
     components::Component,
     crd::{
         CredentialsSecretRef, DeletionPolicy, Gateway, KafkaSecurity, Payments, PullPolicy,
-        SecretKeyRef, ServiceName, SslMode, Storage,
+        SecretKeyRef, ServiceName, Sms, SslMode, Storage,
     },
     names,
 };
@@ -48,6 +48,8 @@ pub struct ValidatedShop {
     pub topics: TopicSettings,
     /// The mail server.
     pub mail: MailEngine,
+    /// How the shop sends short messages, if it does.
+    pub sms: Option<Sms>,
     /// Who moves the shoppers' money.
     pub payments: Payments,
     /// The public entry.

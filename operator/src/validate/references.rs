@@ -65,7 +65,12 @@ fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
         .as_ref()
         .map(|external| key("spec.mail.external.secretRef", &external.secret_ref));
     let stripe = spec.payments.stripe.as_ref().map(|stripe| stripes(&stripe.secret_ref));
-    [database, cache, events, mail, stripe].into_iter().flatten().collect()
+    let sms = spec.sms.as_ref().map(|sms| Reference {
+        path: "spec.sms.tokenSecretRef",
+        name: &sms.token_secret_ref.name,
+        keys: vec![("key", &*sms.token_secret_ref.key)],
+    });
+    [database, cache, events, mail, stripe, sms].into_iter().flatten().collect()
 }
 
 fn credentials<'a>(path: &'static str, secret: &'a CredentialsSecretRef) -> Reference<'a> {

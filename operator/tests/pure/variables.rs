@@ -68,6 +68,33 @@ fn only_payment_has_the_keys_of_stripe() {
 }
 
 #[test]
+fn only_notification_has_the_token_for_short_messages() {
+    let token = Secret {
+        metadata: ObjectMeta { name: Some("sms".into()), ..ObjectMeta::default() },
+        string_data: Some(BTreeMap::from([("token".into(), "t".into())])),
+        ..Secret::default()
+    };
+    let url = "http://sms.test:21113/messages";
+    let spec = json!({ "sms": { "url": url, "tokenSecretRef": { "name": "sms" } } });
+    let judged = |secrets: &[Secret]| validate(&shop(spec.clone()), &observed(secrets), &config());
+    assert_eq!(judged(&[]).unwrap_err()[0].path, "spec.sms.tokenSecretRef.name");
+    let texting = judged(&[token]).unwrap();
+    for (owner, template) in templates(&objects(&texting)) {
+        let notification = owner.contains(" demo-notification");
+        assert_eq!(template.to_string().contains(env::SMS_TOKEN), notification, "{owner}");
+        let expected = notification.then_some(url);
+        assert_eq!(value(&template, env::SMS_URL).as_deref(), expected, "{owner}");
+    }
+    for (service, expected) in [("notification", true), ("order", false)] {
+        let policy = get(&texting, "NetworkPolicy", &format!("demo-{service}"));
+        assert_eq!(policy["spec"]["egress"].to_string().contains("21113"), expected, "{service}");
+    }
+    for (owner, template) in templates(&objects(&validated(json!({})))) {
+        assert!(!template.to_string().contains(env::SMS_URL), "{owner}");
+    }
+}
+
+#[test]
 fn keys_have_a_prefix_in_a_redis_that_others_may_use() {
     let prefix = |namespace: &str, cache: Value| {
         let redis = Secret {

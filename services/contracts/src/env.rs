@@ -61,6 +61,10 @@ pub const ADMIN_PASSWORD: &str = "ADMIN_PASSWORD";
 pub const SMTP_URL: &str = "SMTP_URL";
 /// Sender of e-mails, e.g. `Demo <shop@example.com>`; `notification` alone has it.
 pub const MAIL_FROM: &str = "MAIL_FROM";
+/// Where short messages are posted to; absent: the shop sends none; `notification` alone has it.
+pub const SMS_URL: &str = "SMS_URL";
+/// Bearer token for that; `notification` alone has it.
+pub const SMS_TOKEN: &str = "SMS_TOKEN";
 /// Address under which shoppers reach the gateway, without a slash at its end.
 pub const PUBLIC_URL: &str = "PUBLIC_URL";
 /// Comma-separated origins that browsers may call the gateway from; `*` for any.

@@ -1,6 +1,7 @@
 //! Contacts, messages and live events in Postgres.
 
 pub mod orders;
+pub mod phones;
 pub mod preferences;
 pub mod products;
 
@@ -140,7 +141,7 @@ pub async fn bury(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<()> {
 pub async fn resend(pool: &PgPool) -> Result<(u64, i64)> {
     let queued = sqlx::query!(
         "UPDATE messages SET state = 'queued', attempts = 0, due_at = now(), settled_at = NULL
-         WHERE state = 'dead' AND letter ->> 'kind' NOT IN ('verify_email', 'reset_password')",
+         WHERE state = 'dead' AND letter ->> 'kind' NOT IN ('verify_email', 'reset_password', 'phone_code')",
     )
     .execute(pool)
     .await?;
@@ -276,5 +277,5 @@ pub async fn purge(pool: &PgPool) -> Result<()> {
     )
     .execute(pool)
     .await?;
-    Ok(())
+    phones::purge(&mut *pool.acquire().await?).await
 }

@@ -11,6 +11,7 @@ use kit::auth::{Caller, Verifier};
 use kit::extract::Query;
 use kit::page::{Page, PageQuery};
 use kit::problem::{Body, Kind, Problem, Result, UNAUTHENTICATED, UNAVAILABLE};
+use kit::worker::Wake;
 use serde::Deserialize;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -22,8 +23,8 @@ use utoipa_axum::routes;
 use crate::db;
 use crate::hub::Hub;
 use crate::live::LiveEvent;
-use crate::preferences;
 use crate::socket::Session;
+use crate::{phone, preferences};
 
 /// The endpoint speaks WebSocket only.
 pub const UPGRADE: Kind = Kind::new(426, "upgrade-required", "A WebSocket handshake is needed");
@@ -42,6 +43,10 @@ pub struct State {
     pub hub: Hub,
     /// Verifies tokens that do not come in a header.
     pub verifier: Arc<Verifier>,
+    /// Whether the shop sends short messages.
+    pub sms: bool,
+    /// Wakes the sender of short messages.
+    pub wake: Wake,
     /// Cancelled when the service ends.
     pub stop: CancellationToken,
 }
@@ -53,6 +58,8 @@ pub fn routes() -> OpenApiRouter<State> {
         .routes(routes!(live))
         .routes(routes!(list))
         .routes(routes!(preferences::get, preferences::set))
+        .routes(routes!(phone::get_phone, phone::set_phone, phone::forget_phone))
+        .routes(routes!(phone::verify_phone))
 }
 
 /// The document of every route.

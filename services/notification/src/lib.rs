@@ -1,13 +1,16 @@
 //! Tells shoppers what has become of their orders: by e-mail, and live to their browsers.
 
 pub mod db;
+mod delivery;
 pub mod events;
 pub mod http;
 pub mod hub;
 pub mod letter;
 pub mod live;
 pub mod mail;
+pub mod phone;
 pub mod preferences;
+pub mod sms;
 pub mod socket;
 
 use std::time::Duration;
@@ -22,13 +25,15 @@ use kit::{App, OwnCommand, Service, StartError, dead_letters, kafka, postgres};
 use lettre::message::Mailbox;
 use sqlx::migrate::Migrator;
 
+use crate::events::Wakes;
 use crate::hub::Hub;
 use crate::letter::Sender;
 use crate::mail::Mailer;
+use crate::sms::Texter;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// How often mails are looked for that nobody has told of: retries, and those of a dead process.
+/// How often messages are looked for that nobody has told of: retries, and those of a dead process.
 const POLL: Duration = Duration::from_secs(2);
 /// How often old rows are removed.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
@@ -53,6 +58,7 @@ pub struct Config {
     kafka: kafka::Settings,
     smtp_url: Secret,
     mail_from: Mailbox,
+    sms: Option<sms::Settings>,
     public_url: String,
 }
 
@@ -63,13 +69,29 @@ impl FromEnv for Config {
         let smtp_url = env.required(env::SMTP_URL);
         let mail_from = env.required(env::MAIL_FROM);
         let public_url: Option<String> = env.required(env::PUBLIC_URL);
+        // Who names a provider has a token for it.
+        let sms = match env.optional(env::SMS_URL) {
+            None => None,
+            Some(None) => Some(None),
+            Some(Some(url)) => {
+                env.required(env::SMS_TOKEN).map(|token| Some(sms::Settings { url, token }))
+            }
+        };
         Some(Self {
             database: database?,
             kafka: kafka?,
             smtp_url: smtp_url?,
             mail_from: mail_from?,
+            sms: sms?,
             public_url: public_url?.trim_end_matches('/').to_owned(),
         })
+    }
+}
+
+impl Config {
+    /// Whom events give something to send.
+    fn wakes(&self) -> Wakes {
+        Wakes { mail: Wake::default(), sms: self.sms.is_some().then(Wake::default) }
     }
 }
 
@@ -92,26 +114,41 @@ impl Service for Notification {
     async fn build(config: Config, app: App) -> Result<App, StartError> {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
-        let (wake, hub, stop) = (Wake::default(), Hub::default(), app.stop.clone());
+        let (hub, stop) = (Hub::default(), app.stop.clone());
+        let (wakes, sms) = (config.wakes(), config.sms.is_some());
+        let wake_sms = wakes.sms.clone().unwrap_or_default();
         let sender = Sender { shop: app.common.shop.clone(), url: config.public_url };
+        let texter = config.sms.map(|sms| Texter::new(sms, sender.clone(), pool.clone()));
+        let texter = texter.transpose()?;
         let mailer = Mailer::new((sender, config.mail_from), &config.smtp_url, pool.clone())?;
-        let inbox = events::inbox(Self::NAME, pool.clone(), &wake);
+        let inbox = events::inbox(Self::NAME, pool.clone(), &wakes);
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer, stop.clone())?;
         let state = http::State {
             pool: pool.clone(),
             hub: hub.clone(),
             verifier: app.verifier(),
+            sms,
+            wake: wake_sms.clone(),
             stop: stop.clone(),
         };
-        let mail_stop = stop.clone();
+        let (mail_stop, sms_stop) = (stop.clone(), stop.clone());
         Ok(app
             .database(&pool)
             .http(http::routes().with_state(state).into())
             .task("inbox", subscription.run())
             .task("live", hub.run(pool.clone(), stop.clone()))
             .task("mail", async move {
-                wake.run("mail", POLL, &mail_stop, || mailer.clone().round()).await;
+                wakes.mail.run("mail", POLL, &mail_stop, || mailer.clone().round()).await;
+                Ok::<_, StartError>(())
+            })
+            .task("sms", async move {
+                match texter {
+                    Some(texter) => {
+                        wake_sms.run("sms", POLL, &sms_stop, || texter.clone().round()).await;
+                    }
+                    None => sms_stop.cancelled().await,
+                }
                 Ok::<_, StartError>(())
             })
             .task("purge", async move {
@@ -126,7 +163,7 @@ impl Service for Notification {
 async fn replay(env: Env) -> Result<String, StartError> {
     let config: Config = env.parse()?;
     let pool = config.database.pool(Notification::NAME)?;
-    let inbox = events::inbox(Notification::NAME, pool, &Wake::default());
+    let inbox = events::inbox(Notification::NAME, pool, &config.wakes());
     dead_letters::replay(&config.kafka, Notification::NAME, &inbox).await
 }
 

@@ -1,6 +1,5 @@
 //! Sending mails: claimed in the database, handed to an SMTP server, settled in the database.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -9,33 +8,21 @@ use kit::telemetry::chain;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use prometheus::IntCounterVec;
 use sqlx::PgPool;
 
 use crate::db::{self, Due, EMAIL};
+use crate::delivery::Outcome;
 use crate::letter::{Letter, Rendered, Sender};
 
 /// Mails in one transaction, sent at the same time.
 const BATCH: i64 = 8;
 /// How long the mail server may take for anything.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a mail is tried before it is given up: for about four hours.
-const TRIES: u32 = 12;
-/// Pause before the first retry; doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// Longest name in a header, in characters.
 const NAME_MAX: usize = 100;
 /// Replies by which a server refuses this mail rather than us (RFC 5321, 4.2.3): no such mailbox,
 /// too large, not acceptable. A refused login is no fault of the mail.
 const REFUSALS: [u16; 5] = [550, 551, 552, 553, 554];
-
-static SENT: LazyLock<IntCounterVec> = kit::metric!(
-    counter,
-    "messages_sent_total",
-    "Attempts to send a message, by channel and outcome (sent, retried, dead).",
-    &["channel", "outcome"]
-);
 
 /// Sends mails of one shop.
 #[derive(Clone)]
@@ -44,14 +31,6 @@ pub struct Mailer {
     from: Mailbox,
     transport: AsyncSmtpTransport<Tokio1Executor>,
     pool: PgPool,
-}
-
-/// What has become of an attempt.
-#[derive(Debug, PartialEq, Eq)]
-enum Outcome {
-    Sent,
-    Retry(Duration, String),
-    Dead(String),
 }
 
 /// Why a mail was not sent.
@@ -99,23 +78,7 @@ impl Mailer {
         let due = db::due(&mut tx, BATCH).await?;
         let outcomes = join_all(due.iter().map(|mail| self.attempt(mail))).await;
         for (mail, outcome) in due.iter().zip(outcomes) {
-            let label = match outcome {
-                Outcome::Sent => {
-                    db::sent(&mut tx, mail.id).await?;
-                    "sent"
-                }
-                Outcome::Retry(pause, error) => {
-                    tracing::warn!(message = %mail.id, error, "a mail is tried again later");
-                    db::postpone(&mut tx, mail.id, pause, &error).await?;
-                    "retried"
-                }
-                Outcome::Dead(error) => {
-                    tracing::error!(message = %mail.id, error, "a mail was given up");
-                    db::bury(&mut tx, mail.id, &error).await?;
-                    "dead"
-                }
-            };
-            SENT.with_label_values(&[EMAIL, label]).inc();
+            outcome.settle(&mut tx, EMAIL, mail.id).await?;
         }
         tx.commit().await?;
         Ok(due.len())
@@ -124,10 +87,7 @@ impl Mailer {
     async fn attempt(&self, mail: &Due) -> Outcome {
         match self.send(mail).await {
             Ok(()) => Outcome::Sent,
-            Err(error) => {
-                let failures = u32::try_from(mail.attempts).unwrap_or(u32::MAX).saturating_add(1);
-                after_failure(failures, error.is_permanent(), chain(&error))
-            }
+            Err(error) => Outcome::failed(mail.attempts, error.is_permanent(), chain(&error)),
         }
     }
 
@@ -155,29 +115,9 @@ fn header_name(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect()
 }
 
-/// What comes after this many failures.
-fn after_failure(failures: u32, permanent: bool, error: String) -> Outcome {
-    if permanent || failures >= TRIES {
-        return Outcome::Dead(error);
-    }
-    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    Outcome::Retry(pause.min(LONGEST_PAUSE), error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn failures_are_retried_ever_more_slowly_and_not_forever() {
-        let after = |failures, permanent| after_failure(failures, permanent, String::new());
-        assert_eq!(after(1, false), Outcome::Retry(Duration::from_secs(5), String::new()));
-        assert_eq!(after(2, false), Outcome::Retry(Duration::from_secs(10), String::new()));
-        assert_eq!(after(TRIES - 1, false), Outcome::Retry(LONGEST_PAUSE, String::new()));
-        assert_eq!(after(TRIES, false), Outcome::Dead(String::new()));
-        assert_eq!(after(u32::MAX, false), Outcome::Dead(String::new()));
-        assert_eq!(after(1, true), Outcome::Dead(String::new()));
-    }
 
     #[tokio::test]
     async fn a_mail_is_named_after_its_row_and_its_headers_take_no_injection() {

@@ -18,6 +18,9 @@ use crate::http::State;
 pub struct Preferences {
     /// By e-mail.
     pub email: bool,
+    /// By short message, once a number is verified. Absent in a request: as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sms: Option<bool>,
 }
 
 /// What the caller wants to be told; everything, unless they have said otherwise.
@@ -48,7 +51,9 @@ pub(crate) async fn set(
     caller: Caller,
     extract::Json(wanted): extract::Json<Preferences>,
 ) -> Result<Json<Preferences>> {
-    let mut connection = state.pool.acquire().await?;
-    preferences::set(&mut connection, caller.user_id, wanted).await?;
+    let mut tx = state.pool.begin().await?;
+    preferences::set(&mut tx, caller.user_id, wanted).await?;
+    let wanted = preferences::get(&mut tx, caller.user_id).await?;
+    tx.commit().await?;
     Ok(Json(wanted))
 }

@@ -16,13 +16,22 @@ use kit::subscription::HandlerError;
 use kit::worker::Wake;
 use sqlx::{PgConnection, PgPool};
 
-use crate::db::{self, orders};
+use crate::db::{self, orders, phones};
 use crate::letter::Letter;
 use crate::live::Step;
 
-/// Everything that the service listens to; `wake` wakes the sender of mails.
-pub fn inbox(consumer: &'static str, pool: PgPool, wake: &Wake) -> Inbox {
-    let teller = Teller(wake.clone());
+/// Whom to wake when there is something to send.
+#[derive(Clone, Debug, Default)]
+pub struct Wakes {
+    /// The sender of mails.
+    pub mail: Wake,
+    /// The sender of short messages; none: the shop sends none.
+    pub sms: Option<Wake>,
+}
+
+/// Everything that the service listens to.
+pub fn inbox(consumer: &'static str, pool: PgPool, wakes: &Wakes) -> Inbox {
+    let teller = Teller(wakes.clone());
     Inbox::new(consumer, pool)
         .on::<UserRegistered>(teller.clone())
         .on::<EmailVerificationRequested>(teller.clone())
@@ -47,7 +56,7 @@ pub fn inbox(consumer: &'static str, pool: PgPool, wake: &Wake) -> Inbox {
 
 /// Writes down what is to be told; sending comes later.
 #[derive(Clone)]
-struct Teller(Wake);
+struct Teller(Wakes);
 
 /// A step that an order has taken.
 struct News<'a> {
@@ -74,7 +83,7 @@ impl Teller {
         orders::note(tx, order, user, step.status(), paid).await?;
         db::push(tx, user, order, (step, url), event).await?;
         // A letter may have waited for the owner of the order.
-        self.0.wake();
+        self.0.mail.wake();
         Ok(())
     }
 
@@ -86,7 +95,11 @@ impl Teller {
         letter: &Letter,
     ) -> Result<(), HandlerError> {
         db::enqueue(tx, event, user, letter).await?;
-        self.0.wake();
+        self.0.mail.wake();
+        if let Some(sms) = self.0.sms.as_ref().filter(|_| letter.goes_by_sms()) {
+            phones::enqueue(tx, event, user, letter).await?;
+            sms.wake();
+        }
         Ok(())
     }
 }

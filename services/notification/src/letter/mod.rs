@@ -32,6 +32,11 @@ pub enum Letter {
     },
     /// The account has another password.
     PasswordChanged,
+    /// Somebody is to show that a telephone number is theirs. It goes by short message alone.
+    PhoneCode {
+        /// Six digits.
+        token: String,
+    },
     /// An order has arrived.
     Placed {
         /// The order.
@@ -136,6 +141,7 @@ impl Letter {
                 | Self::VerifyEmail { .. }
                 | Self::ResetPassword { .. }
                 | Self::PasswordChanged
+                | Self::PhoneCode { .. }
         )
     }
 
@@ -149,12 +155,61 @@ impl Letter {
         Rendered { subject: self.subject(shop), text: text(&parts), html: html(&parts) }
     }
 
+    /// Whether it goes by short message too, to whoever wants that: what a shopper waits for, or has to do.
+    pub const fn goes_by_sms(&self) -> bool {
+        matches!(
+            self,
+            Self::Shipped { .. }
+                | Self::Delivered { .. }
+                | Self::Cancelled { refunded: Some(_), .. }
+                | Self::Returned { .. }
+                | Self::ActionRequired { .. }
+        )
+    }
+
+    /// The letter as a short message; none: it goes by mail alone. Of ids the first part has to do, so that it fits the
+    /// 160 characters that are one message (3GPP TS 23.038), all of them plain.
+    pub fn short(&self, sender: &Sender) -> Option<String> {
+        let shop = &sender.shop;
+        let id =
+            |order: &OrderId| order.to_string().split('-').next().unwrap_or_default().to_owned();
+        let back = |money: &Option<Money>| {
+            money.map_or_else(String::new, |m| format!(" {m} goes back to you."))
+        };
+        Some(match self {
+            Self::PhoneCode { token } => {
+                format!("{shop}: {token} is your code, good for ten minutes.")
+            }
+            Self::Shipped { order_id } => {
+                format!("{shop}: your order {} is on its way.", id(order_id))
+            }
+            Self::Delivered { order_id, .. } => {
+                format!("{shop}: your order {} has arrived.", id(order_id))
+            }
+            Self::Cancelled { order_id, refunded, .. } => {
+                format!("{shop}: your order {} is cancelled.{}", id(order_id), back(refunded))
+            }
+            Self::Returned { order_id, refunded, .. } => {
+                format!(
+                    "{shop}: your order {} has come back to us.{}",
+                    id(order_id),
+                    back(refunded)
+                )
+            }
+            Self::ActionRequired { order_id, url } => {
+                format!("{shop}: please confirm the payment of your order {}: {url}", id(order_id))
+            }
+            _ => return None,
+        })
+    }
+
     fn subject(&self, shop: &str) -> String {
         match self {
             Self::Welcome => format!("Welcome to {shop}"),
             Self::VerifyEmail { .. } => format!("Your e-mail address at {shop}"),
             Self::ResetPassword { .. } => format!("Another password for {shop}"),
             Self::PasswordChanged => format!("Your password at {shop} was changed"),
+            Self::PhoneCode { .. } => format!("Your code for {shop}"),
             Self::Placed { order_id, .. } => format!("We have your order {order_id}"),
             Self::Paid { order_id, .. } => format!("Your order {order_id} is paid"),
             Self::Rejected { order_id, .. } => format!("We cannot deliver your order {order_id}"),
@@ -199,6 +254,7 @@ impl Letter {
                 say("Your account has another password, and all sessions have ended."),
                 say("If that was not you, choose another one now: ask for it where you log in."),
             ],
+            Self::PhoneCode { token } => vec![Part::Paragraph(token.clone())],
             Self::Placed { lines, total, .. } => vec![
                 say("Thank you for your order. We are reserving it for you:"),
                 bill(lines, *total),

@@ -5,6 +5,7 @@ mod live;
 mod mails;
 mod news;
 mod preferences;
+mod texts;
 
 use contracts::events::{OrderLine, OrderPaid, OrderPlaced, UserRegistered};
 use contracts::{Currency, Money, OrderId, ProductId, UserId, env};
@@ -21,12 +22,17 @@ async fn start() -> Running {
 }
 
 async fn start_with_mail_server(url: &str) -> Running {
-    let further = [
-        (env::SMTP_URL, url),
+    start_with(url, &[]).await
+}
+
+async fn start_with(mail: &str, further: &[(&str, &str)]) -> Running {
+    let mut variables = vec![
+        (env::SMTP_URL, mail),
         (env::MAIL_FROM, "Test <shop@example.com>"),
         (env::PUBLIC_URL, "https://shop.example/"),
     ];
-    Running::start::<Notification>(&further).await
+    variables.extend_from_slice(further);
+    Running::start::<Notification>(&variables).await
 }
 
 /// A registration with an address of its own.

@@ -28,10 +28,10 @@ async fn who_wants_no_mails_gets_those_about_the_account_alone() {
     service.publish(&ada).await;
     service.publish(&bob).await;
     mail(&ada.email, "Welcome").await;
-    assert_eq!(wanted(&service, ada.user_id).await, json!({ "email": true }));
+    assert_eq!(wanted(&service, ada.user_id).await, json!({ "email": true, "sms": true }));
     assert_eq!(want(&service, ada.user_id, &json!({ "email": false })).await, 200);
-    assert_eq!(wanted(&service, ada.user_id).await, json!({ "email": false }));
-    assert_eq!(wanted(&service, bob.user_id).await, json!({ "email": true }), "hers alone");
+    assert_eq!(wanted(&service, ada.user_id).await, json!({ "email": false, "sms": true }));
+    assert_eq!(wanted(&service, bob.user_id).await, json!({ "email": true, "sms": true }), "hers");
 
     let (first, second) = (OrderId::new(), OrderId::new());
     service.publish(&paid(ada.user_id, first)).await;

@@ -1,0 +1,220 @@
+//! Telephone numbers, and messages that go to them.
+
+use std::time::Duration;
+
+use contracts::{EventId, UserId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Result;
+use crate::letter::Letter;
+use crate::sms::SMS;
+
+/// A number as its owner has given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phone {
+    /// E.164.
+    pub number: String,
+    /// Whether they have shown that it is theirs.
+    pub verified: bool,
+}
+
+/// What somebody has to show.
+pub struct Asked {
+    /// SHA-256 of the code.
+    pub code_hash: Vec<u8>,
+    /// Whether it is still good.
+    pub good: bool,
+    /// How often something else was shown.
+    pub tries: i32,
+}
+
+/// The number of this person.
+pub async fn get(tx: &mut PgConnection, user: UserId) -> Result<Option<Phone>> {
+    sqlx::query_as!(
+        Phone,
+        r#"SELECT number, verified_at IS NOT NULL AS "verified!" FROM phones WHERE user_id = $1"#,
+        user.uuid(),
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// How many codes were sent lately to this person in an hour, and to this number, whoever asked, in a day.
+/// Others who ask wait until the transaction ends.
+pub async fn lately(tx: &mut PgConnection, user: UserId, number: &str) -> Result<(i64, i64)> {
+    for key in [user.to_string(), number.to_owned()] {
+        sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", key)
+            .execute(&mut *tx)
+            .await?;
+    }
+    let counts = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE user_id = $1 AND sent_at > now() - interval '1 hour') AS "user!",
+                  count(*) FILTER (WHERE number = $2) AS "number!"
+           FROM phone_codes
+           WHERE (user_id = $1 OR number = $2) AND sent_at > now() - interval '1 day'"#,
+        user.uuid(),
+        number,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok((counts.user, counts.number))
+}
+
+/// Notes a number that is still to be verified, and the code that is sent to it. What was to be sent to
+/// another one is not sent any more.
+pub async fn ask(
+    tx: &mut PgConnection,
+    user: UserId,
+    number: &str,
+    (code, code_hash, lifetime): (&Letter, &[u8], Duration),
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE messages SET state = 'dead', settled_at = now(), last_error = 'another number',
+             letter = letter - 'token'
+         WHERE recipient = $1 AND channel = $2 AND state = 'queued'",
+        user.uuid(),
+        SMS,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO phones (user_id, number, code_hash, code_expires_at)
+         VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+         ON CONFLICT (user_id) DO UPDATE SET number = $2, verified_at = NULL, code_hash = $3,
+             code_expires_at = excluded.code_expires_at, tries = 0, updated_at = now()",
+        user.uuid(),
+        number,
+        code_hash,
+        lifetime.as_secs_f64(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("INSERT INTO phone_codes (user_id, number) VALUES ($1, $2)", user.uuid(), number)
+        .execute(&mut *tx)
+        .await?;
+    insert(tx, EventId::new(), user, code).await
+}
+
+/// What this person has to show, locked.
+pub async fn asked(tx: &mut PgConnection, user: UserId) -> Result<Option<Asked>> {
+    sqlx::query_as!(
+        Asked,
+        r#"SELECT code_hash AS "code_hash!", code_expires_at > now() AS "good!", tries
+           FROM phones WHERE user_id = $1 AND code_hash IS NOT NULL FOR UPDATE"#,
+        user.uuid(),
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Something else was shown.
+pub async fn missed(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!("UPDATE phones SET tries = tries + 1 WHERE user_id = $1", user.uuid())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The number is theirs.
+pub async fn verify(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE phones SET verified_at = now(), code_hash = NULL, code_expires_at = NULL, tries = 0,
+             updated_at = now()
+         WHERE user_id = $1",
+        user.uuid(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets the number, and what was to be sent to it.
+pub async fn forget(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!("DELETE FROM phones WHERE user_id = $1", user.uuid()).execute(&mut *tx).await?;
+    sqlx::query!(
+        "DELETE FROM messages WHERE recipient = $1 AND channel = $2 AND state = 'queued'",
+        user.uuid(),
+        SMS,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Queues a message to whoever has shown a number and has not said that they want none; once for each event.
+pub async fn enqueue(
+    tx: &mut PgConnection,
+    event: EventId,
+    recipient: UserId,
+    letter: &Letter,
+) -> Result<()> {
+    let reachable = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM phones WHERE user_id = $1 AND verified_at IS NOT NULL)
+               AND NOT EXISTS (SELECT FROM preferences
+                               WHERE user_id = $1 AND channel = $2 AND NOT wanted) AS "reachable!""#,
+        recipient.uuid(),
+        SMS,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if reachable { insert(tx, event, recipient, letter).await } else { Ok(()) }
+}
+
+async fn insert(
+    tx: &mut PgConnection,
+    event: EventId,
+    recipient: UserId,
+    letter: &Letter,
+) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO messages (id, event_id, channel, recipient, letter) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT ON CONSTRAINT messages_once DO NOTHING",
+        Uuid::now_v7(),
+        event.uuid(),
+        SMS,
+        recipient.uuid(),
+        serde_json::to_value(letter).map_err(|error| sqlx::Error::Encode(error.into()))?,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A message that is to be sent now.
+#[derive(Debug)]
+pub struct Due {
+    /// Its id.
+    pub id: Uuid,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// What it says, as it was stored.
+    pub letter: serde_json::Value,
+    /// Where to.
+    pub number: String,
+}
+
+/// Messages that are to be sent now, locked for this transaction. To a number that is not verified goes
+/// nothing but its code.
+pub async fn due(tx: &mut PgConnection, limit: i64) -> Result<Vec<Due>> {
+    sqlx::query_as!(
+        Due,
+        "SELECT m.id, m.attempts, m.letter, p.number
+         FROM messages m JOIN phones p ON p.user_id = m.recipient
+         WHERE m.state = 'queued' AND m.channel = $1 AND m.due_at <= now()
+           AND (p.verified_at IS NOT NULL OR m.letter ->> 'kind' = 'phone_code')
+         ORDER BY m.due_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED",
+        SMS,
+        limit,
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Forgets which codes were sent when nobody counts them any more.
+pub async fn purge(tx: &mut PgConnection) -> Result<()> {
+    sqlx::query!("DELETE FROM phone_codes WHERE sent_at < now() - interval '1 day'")
+        .execute(tx)
+        .await?;
+    Ok(())
+}

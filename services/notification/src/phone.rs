@@ -1,0 +1,200 @@
+//! The number that somebody wants short messages at.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use contracts::UserId;
+use http::StatusCode;
+use kit::auth::Caller;
+use kit::extract;
+use kit::problem::{Body, Fields, Kind, NOT_FOUND, Problem, RATE_LIMITED, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use utoipa::ToSchema;
+
+use crate::db::phones;
+use crate::http::State;
+use crate::letter::Letter;
+
+/// What was shown is not the code that was sent, or that one is good no more.
+pub const WRONG_CODE: Kind =
+    Kind::new(422, "invalid-phone-code", "The code is not the one that was sent");
+
+/// How long a code is good.
+const LIFETIME: Duration = Duration::from_mins(10);
+/// How often something else may be shown: of a million codes, five are guessed with a chance of 1 to 200,000.
+const TRIES: i32 = 5;
+/// Codes to one person in an hour, and to one number in a day.
+const PER_USER: i64 = 5;
+const PER_NUMBER: i64 = 5;
+
+/// A number to be verified.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetPhone {
+    /// In international form (E.164).
+    #[schema(pattern = r"^\+[1-9][0-9]{6,14}$", example = "+4915112345678")]
+    pub number: String,
+}
+
+/// What the message said.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShowCode {
+    /// Six digits.
+    #[schema(pattern = "^[0-9]{6}$", example = "123456")]
+    pub code: String,
+}
+
+/// A number, and whether messages go there.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Phone)]
+pub struct PhoneView {
+    /// E.164.
+    pub number: String,
+    /// Whether its owner has shown the code that was sent to it.
+    pub verified: bool,
+}
+
+/// The caller's number.
+#[utoipa::path(
+    get, path = "/api/v1/notifications/phone", tag = "live", security(("bearer" = [])),
+    responses(
+        (status = 200, body = PhoneView),
+        (status = 401, description = "unauthenticated", body = Body),
+        (status = 404, description = "not-found", body = Body),
+    )
+)]
+pub(crate) async fn get_phone(
+    Shared(state): Shared<State>,
+    caller: Caller,
+) -> Result<Json<PhoneView>> {
+    let mut connection = state.pool.acquire().await?;
+    let phone = phones::get(&mut connection, caller.user_id).await?;
+    let phone = phone.ok_or_else(|| Problem::not_found("number"))?;
+    Ok(Json(PhoneView { number: phone.number, verified: phone.verified }))
+}
+
+/// Takes another number: a code is sent to it, and messages go there once it was shown.
+#[utoipa::path(
+    put, path = "/api/v1/notifications/phone", tag = "live", security(("bearer" = [])),
+    request_body = SetPhone,
+    responses(
+        (status = 202, description = "A code is on its way", body = PhoneView),
+        (status = 401, description = "unauthenticated", body = Body),
+        (status = 404, description = "not-found: the shop sends no short messages", body = Body),
+        (status = 422, description = "invalid-fields", body = Body),
+        (status = 429, description = "rate-limited", body = Body),
+    )
+)]
+pub(crate) async fn set_phone(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    extract::Json(SetPhone { number }): extract::Json<SetPhone>,
+) -> Result<(StatusCode, Json<PhoneView>)> {
+    if !state.sms {
+        return Err(Problem::new(NOT_FOUND, "this shop sends no short messages"));
+    }
+    let mut fields = Fields::default();
+    fields.check(is_number(&number), "/number", "must be like +4915112345678 (E.164)");
+    fields.finish()?;
+    let mut tx = state.pool.begin().await?;
+    let (user, to_number) = phones::lately(&mut tx, caller.user_id, &number).await?;
+    if user >= PER_USER || to_number >= PER_NUMBER {
+        return Err(Problem::new(RATE_LIMITED, "too many codes were sent, ask again later"));
+    }
+    let code = format!("{:06}", rand::random_range(0..1_000_000));
+    let hash = hash(caller.user_id, &code);
+    let letter = Letter::PhoneCode { token: code };
+    phones::ask(&mut tx, caller.user_id, &number, (&letter, &hash, LIFETIME)).await?;
+    tx.commit().await?;
+    state.wake.wake();
+    Ok((StatusCode::ACCEPTED, Json(PhoneView { number, verified: false })))
+}
+
+/// Shows the code that was sent.
+#[utoipa::path(
+    post, path = "/api/v1/notifications/phone/verify", tag = "live", security(("bearer" = [])),
+    request_body = ShowCode,
+    responses(
+        (status = 204, description = "Messages go there from now on"),
+        (status = 401, description = "unauthenticated", body = Body),
+        (status = 422, description = "invalid-phone-code", body = Body),
+    )
+)]
+pub(crate) async fn verify_phone(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    extract::Json(ShowCode { code }): extract::Json<ShowCode>,
+) -> Result<StatusCode> {
+    let wrong =
+        || Problem::new(WRONG_CODE, "ask for another one if it is lost or older than ten minutes");
+    let mut tx = state.pool.begin().await?;
+    let asked = phones::asked(&mut tx, caller.user_id).await?;
+    let asked = asked.filter(|asked| asked.good && asked.tries < TRIES).ok_or_else(wrong)?;
+    if !bool::from(asked.code_hash.ct_eq(&hash(caller.user_id, &code))) {
+        phones::missed(&mut tx, caller.user_id).await?;
+        tx.commit().await?;
+        return Err(wrong());
+    }
+    phones::verify(&mut tx, caller.user_id).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forgets the caller's number: no messages go there any more.
+#[utoipa::path(
+    delete, path = "/api/v1/notifications/phone", tag = "live", security(("bearer" = [])),
+    responses(
+        (status = 204, description = "Forgotten"),
+        (status = 401, description = "unauthenticated", body = Body),
+    )
+)]
+pub(crate) async fn forget_phone(
+    Shared(state): Shared<State>,
+    caller: Caller,
+) -> Result<StatusCode> {
+    let mut tx = state.pool.begin().await?;
+    phones::forget(&mut tx, caller.user_id).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// E.164: a plus sign, a country code, at most 15 digits in all.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or_default();
+    (7..=15).contains(&digits.len())
+        && !digits.starts_with('0')
+        && digits.bytes().all(|c| c.is_ascii_digit())
+}
+
+/// What is stored of a code. It is good for minutes and for one person, so a plain hash will do.
+fn hash(user: UserId, code: &str) -> Vec<u8> {
+    Sha256::new().chain_update(user.uuid().as_bytes()).chain_update(code).finalize().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_international() {
+        for good in ["+4915112345678", "+12025550123", "+1234567"] {
+            assert!(is_number(good), "{good}");
+        }
+        for bad in [
+            "",
+            "+",
+            "015112345678",
+            "+0491511234567",
+            "+49 151 12345678",
+            "+1234567890123456",
+            "+49a5112345678",
+            "+123456",
+        ] {
+            assert!(!is_number(bad), "{bad}");
+        }
+    }
+}
