@@ -38,6 +38,8 @@ fn of(demo: demo::DemoProduct, currency: Currency) -> Result<Product, StartError
         category: demo.category.to_owned(),
         seller_id: demo::seller_id(),
         on_sale: true,
+        variants: Vec::new(),
+        deletion: None,
         version: 1,
         created_at: now,
         updated_at: now,

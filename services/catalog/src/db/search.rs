@@ -5,8 +5,10 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::Row;
+use crate::deletion::Deletion;
 use crate::product::{Attributes, Chosen, Filter, Found, Position, Sort, Words};
 use crate::spelling::{self, Respelt};
+use crate::variant::Variant;
 
 /// Words that look like one that was typed; the index brings the most alike first. Of 1,500 single
 /// slips in 9,000 words, what was meant was among the first 40 each time, among ten all but once.
@@ -100,7 +102,9 @@ pub async fn search(
                 Row,
                 r#"SELECT id, sku, name, description, price, currency,
                           attributes AS "attributes: Json<Attributes>", category, seller_id,
-                          on_sale, version, created_at, updated_at, rank AS "rank!"
+                          on_sale, variants AS "variants: Json<Vec<Variant>>",
+                          NULL::jsonb AS "deletion: Json<Deletion>", version, created_at,
+                          updated_at, rank AS "rank!"
                    FROM (
                        SELECT products.*, CASE
                            WHEN $1::text IS NULL THEN 0
