@@ -12,7 +12,12 @@ const SETTLED: &str = "created_at < now() - interval '5 seconds'
                        AND created_at > now() - interval '6 days'";
 
 /// Who hears of which events, without `io.shop-operator.` and `.v1`.
-const CONSUMERS: [(&str, &[&str]); 4] = [
+const CONSUMERS: [(&str, &[&str]); 6] = [
+    (
+        "catalog",
+        &["stock.retired", "stock.in_use", "stock.available", "stock.depleted", "review.posted"],
+    ),
+    ("review", &["product.deleted"]),
     (
         "inventory",
         &["order.placed", "order.paid", "order.cancelled", "order.expired", "order.rejected"],

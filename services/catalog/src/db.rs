@@ -4,6 +4,7 @@ mod categories;
 mod deletions;
 mod facets;
 mod search;
+mod told;
 
 pub use categories::{
     categories, category, delete_category, insert_category, is_within, lock_categories,
@@ -15,6 +16,7 @@ pub use deletions::{
 };
 pub use facets::facets;
 pub use search::{respell, search};
+pub use told::{rate, set_stocked};
 
 use chrono::{DateTime, Utc};
 use contracts::{Money, ProductId, UserId};
@@ -42,6 +44,7 @@ struct Row {
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    rating: f32,
     rank: f32,
 }
 
@@ -67,7 +70,7 @@ impl TryFrom<Row> for Found {
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
-        Ok(Self { product, rank: row.rank })
+        Ok(Self { product, rating: row.rating, rank: row.rank })
     }
 }
 
@@ -86,7 +89,7 @@ macro_rules! select {
                       (SELECT jsonb_build_object(
                            'state', state, 'reason', reason, 'reserved', reserved)
                        FROM deletions WHERE product_id = id) AS "deletion: Json<Deletion>",
-                      version, created_at, updated_at, 0::real AS "rank!"
+                      version, created_at, updated_at, rating, 0::real AS "rank!"
                FROM products "# + $ending
             $(, $argument)*
         )
@@ -134,8 +137,9 @@ pub async fn insert(
     let stored = sqlx::query!(
         "INSERT INTO products
              (id, sku, name, description, price, currency, attributes, category, seller_id, on_sale,
-              variants)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+              variants, in_stock)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+                EXISTS (SELECT FROM stocked WHERE sku = ANY($12))
          WHERE NOT EXISTS (SELECT FROM skus WHERE sku = ANY($12))
          ON CONFLICT DO NOTHING
          RETURNING version, created_at, updated_at",
@@ -171,7 +175,9 @@ pub async fn update(
     let stored = sqlx::query!(
         "UPDATE products
          SET name = $2, description = $3, price = $4, currency = $5, attributes = $6,
-             category = $7, on_sale = $8, variants = $9, version = version + 1, updated_at = now()
+             category = $7, on_sale = $8, variants = $9,
+             in_stock = EXISTS (SELECT FROM stocked WHERE stocked.sku = ANY($10)),
+             version = version + 1, updated_at = now()
          WHERE id = $1
          RETURNING version, updated_at",
         product.id.uuid(),
@@ -183,6 +189,7 @@ pub async fn update(
         product.category,
         product.on_sale,
         Json(&product.variants) as _,
+        &skus(&product),
     )
     .fetch_one(connection)
     .await?;

@@ -92,14 +92,16 @@ impl Deleting {
         }
     }
 
-    /// Gives up the deletion of a product, which is locked: inventory has not answered in time.
+    /// Gives up the deletion of a product: inventory has not answered in time.
     pub(crate) async fn give_up(
         &self,
         tx: &mut PgConnection,
         id: ProductId,
     ) -> Result<(), sqlx::Error> {
         let product = db::lock(tx, id).await?;
-        if let (Some(product), Some(request)) = (product, db::deletion_request(tx, id).await?) {
+        // The answer may have come between the look at the deadline and the lock.
+        let request = db::deletion_request(tx, id).await?.filter(Request::is_under_way);
+        if let (Some(product), Some(request)) = (product, request) {
             self.restore(tx, product, request, Reason::NoAnswer, None).await?;
         }
         Ok(())

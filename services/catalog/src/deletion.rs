@@ -71,6 +71,11 @@ impl Request {
         !self.answered
     }
 
+    /// Whether the product is neither gone nor what it was before.
+    pub fn is_under_way(&self) -> bool {
+        self.state == State::Deleting
+    }
+
     /// What an answer means to the request.
     pub fn answer(&self) -> Answer {
         match (self.state, self.answered) {

@@ -160,7 +160,7 @@ pub struct Words {
 pub type Chosen = BTreeMap<String, BTreeSet<String>>;
 
 /// Which products to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
     /// Words to search for.
     pub words: Option<Words>,
@@ -172,6 +172,10 @@ pub struct Filter {
     pub price_max: Option<i64>,
     /// What its attributes are.
     pub attributes: Chosen,
+    /// Lowest average of its ratings; what nobody has rated fits none.
+    pub rating_min: Option<f32>,
+    /// Whether there must be units of it or of one of its variants.
+    pub in_stock: bool,
 }
 
 /// In which order to list products.
@@ -187,6 +191,8 @@ pub enum Sort {
     PriceDown,
     /// By name, in the order of a dictionary.
     Name,
+    /// What is rated best is first, what nobody has rated last.
+    Rating,
     /// What fits the words best is first.
     Relevance,
 }
@@ -196,6 +202,8 @@ pub enum Sort {
 pub struct Found {
     /// The product.
     pub product: Product,
+    /// Average of its ratings, from 1 to 5; 0 while there is none.
+    pub rating: f32,
     /// More is better; 0 without words, less when only another spelling fits.
     pub rank: f32,
 }
@@ -213,6 +221,9 @@ pub struct Position {
     pub price: i64,
     /// For [`Sort::Name`].
     pub name: String,
+    /// For [`Sort::Rating`].
+    #[serde(default)]
+    pub rating: f32,
     /// For [`Sort::Relevance`].
     pub rank: f32,
     /// What the first page took the words for; the others do too, whatever is put on sale meanwhile.
@@ -230,6 +241,7 @@ impl Found {
             created_at: *created_at,
             price: price.amount,
             name: name.clone(),
+            rating: self.rating,
             rank: self.rank,
             respelt: respelt.clone(),
         }

@@ -98,7 +98,7 @@ impl Service for Inventory {
     async fn seed(config: Config, _common: Common) -> Result<(), StartError> {
         let pool = config.database.pool(Self::NAME)?;
         let mut tx = pool.begin().await?;
-        for product in contracts::demo::products() {
+        for product in contracts::demo::stock() {
             let sku = product.sku.parse()?;
             if db::is_unknown(&mut tx, &sku).await? {
                 let reason = db::Reason { note: Some("demo".to_owned()), ..db::Reason::default() };
