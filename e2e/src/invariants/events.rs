@@ -12,7 +12,12 @@ const SETTLED: &str = "created_at < now() - interval '5 seconds'
                        AND created_at > now() - interval '6 days'";
 
 /// Who hears of which events, without `io.shop-operator.` and `.v1`.
-const CONSUMERS: [(&str, &[&str]); 5] = [
+const CONSUMERS: [(&str, &[&str]); 7] = [
+    (
+        "catalog",
+        &["stock.retired", "stock.in_use", "stock.available", "stock.depleted", "review.posted"],
+    ),
+    ("review", &["product.deleted"]),
     (
         "inventory",
         &[

@@ -1,6 +1,8 @@
 //! What is in a cart, and how it looks beside what the shop offers now. No I/O.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::str::FromStr;
 
 use contracts::{Currency, Money, ProductId, Sku};
 use serde::{Deserialize, Serialize};
@@ -19,11 +21,42 @@ pub struct Seen {
     pub available: Option<i64>,
 }
 
+/// What a line is about. Its text, `<product>` or `<product> <SKU>`, names the line in Redis: carts from
+/// before there were variants have the former alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Thing {
+    /// The product.
+    pub product_id: ProductId,
+    /// Which variant of it; none: the product as it is.
+    pub variant: Option<Sku>,
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.variant {
+            Some(sku) => write!(f, "{} {sku}", self.product_id),
+            None => self.product_id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Thing {
+    type Err = Box<dyn std::error::Error + Send + Sync>;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (product, variant) = match text.split_once(' ') {
+            Some((product, sku)) => (product, Some(sku.parse()?)),
+            None => (text, None),
+        };
+        Ok(Self { product_id: product.parse()?, variant })
+    }
+}
+
 /// A line as it is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// The product.
-    pub product_id: ProductId,
+    /// What it is about.
+    pub thing: Thing,
     /// How many.
     pub quantity: u32,
     /// When it was first added, in milliseconds since the epoch; lines are shown in this order.
@@ -32,7 +65,34 @@ pub struct Line {
     pub seen: Seen,
 }
 
-/// What the catalog offers now.
+/// What the catalog offers of a product now.
+#[derive(Clone, Debug)]
+pub struct Offers {
+    /// The product as it is.
+    pub own: Offer,
+    /// Its variants.
+    pub variants: Vec<Offer>,
+}
+
+impl Offers {
+    /// What is offered of this variant, or of the product as it is.
+    pub fn of(&self, variant: Option<&Sku>) -> Option<&Offer> {
+        match variant {
+            Some(sku) => self.variants.iter().find(|offer| offer.sku == *sku),
+            None => Some(&self.own),
+        }
+    }
+
+    /// What this SKU is of the product with this id, if it is anything; the product as it is may be
+    /// named by its own SKU or by none.
+    pub fn thing(&self, product_id: ProductId, sku: Option<Sku>) -> Option<(Thing, Offer)> {
+        let variant = sku.filter(|sku| *sku != self.own.sku);
+        let offer = self.of(variant.as_ref())?.clone();
+        Some((Thing { product_id, variant }, offer))
+    }
+}
+
+/// What the catalog offers of one thing now.
 #[derive(Clone, Debug)]
 pub struct Offer {
     /// What is taken from stock.
@@ -50,9 +110,9 @@ pub struct Offer {
 pub struct CartItem {
     /// The product.
     pub product_id: ProductId,
-    /// Its stock keeping unit.
+    /// What is taken from stock: the product's own stock keeping unit, or a variant's.
     pub sku: Sku,
-    /// Its name.
+    /// Its name; a variant's stands in brackets behind the product's.
     pub name: String,
     /// How many.
     pub quantity: u32,
@@ -85,11 +145,11 @@ impl Cart {
     /// These lines beside what is offered and in stock now. What `stock` does not know is null.
     pub fn new(
         mut lines: Vec<Line>,
-        offers: &HashMap<ProductId, Offer>,
+        offers: &HashMap<ProductId, Offers>,
         stock: &HashMap<Sku, i64>,
         currency: Currency,
     ) -> Self {
-        lines.sort_by_key(|line| (line.since, line.product_id));
+        lines.sort_by(|one, other| (one.since, &one.thing).cmp(&(other.since, &other.thing)));
         let items: Vec<CartItem> =
             lines.into_iter().map(|line| item(line, offers, stock)).collect();
         let total = items
@@ -100,12 +160,17 @@ impl Cart {
     }
 }
 
-fn item(line: Line, offers: &HashMap<ProductId, Offer>, stock: &HashMap<Sku, i64>) -> CartItem {
-    let Line { product_id, quantity, seen, .. } = line;
-    let offer = offers.get(&product_id);
+/// What is offered now of what a line is about.
+pub fn offer_of<'o>(line: &Line, offers: &'o HashMap<ProductId, Offers>) -> Option<&'o Offer> {
+    offers.get(&line.thing.product_id)?.of(line.thing.variant.as_ref())
+}
+
+fn item(line: Line, offers: &HashMap<ProductId, Offers>, stock: &HashMap<Sku, i64>) -> CartItem {
+    let offer = offer_of(&line, offers);
+    let Line { thing: Thing { product_id, .. }, quantity, seen, .. } = line;
     let (sku, name) = match offer {
         Some(offer) => (offer.sku.clone(), offer.name.clone()),
-        // It has left the catalog; the shopper still wants to know what it was.
+        // The catalog has it no more; the shopper still wants to know what it was.
         None => (seen.sku, seen.name),
     };
     let unit_price = offer.filter(|offer| offer.on_sale).map(|offer| offer.price);
@@ -142,21 +207,42 @@ mod tests {
             price: euros(100),
             available: Some(5),
         };
-        Line { product_id: ProductId::new(), quantity, since, seen }
+        let thing = Thing { product_id: ProductId::new(), variant: None };
+        Line { thing, quantity, since, seen }
     }
 
-    fn offer(amount: i64, on_sale: bool) -> Offer {
+    fn offer(amount: i64, on_sale: bool) -> Offers {
         let (sku, name) = ("A-1".parse().unwrap(), "New".to_owned());
-        Offer { sku, name, price: euros(amount), on_sale }
+        let own = Offer { sku, name, price: euros(amount), on_sale };
+        let variant = Offer { sku: "A-2".parse().unwrap(), ..own.clone() };
+        Offers { own, variants: vec![variant] }
+    }
+
+    #[test]
+    fn a_thing_is_its_text_and_a_product_may_be_named_by_its_own_sku() {
+        let (product_id, offers) = (ProductId::new(), offer(1, true));
+        let sku = |text: &str| text.parse::<Sku>().unwrap();
+        let thing = |sku| offers.thing(product_id, sku).map(|(thing, _)| thing);
+        let own = Thing { product_id, variant: None };
+        let variant = Thing { product_id, variant: Some(sku("A-2")) };
+        assert_eq!((thing(None), thing(Some(sku("A-1")))), (Some(own.clone()), Some(own.clone())));
+        assert_eq!(thing(Some(sku("A-2"))), Some(variant.clone()));
+        assert_eq!(thing(Some(sku("A-3"))), None);
+        for thing in [own, variant] {
+            assert_eq!(thing.to_string().parse::<Thing>().unwrap(), thing);
+        }
+        for bad in ["", "A-2", &format!("{product_id} "), &format!("{product_id} a"), " A-2"] {
+            assert!(bad.parse::<Thing>().is_err(), "{bad}");
+        }
     }
 
     #[test]
     fn changes_are_marked_and_only_what_is_on_sale_counts() {
         let (same, dearer, off, gone) = (line(2, 4), line(1, 3), line(1, 2), line(1, 1));
         let offers = HashMap::from([
-            (same.product_id, offer(100, true)),
-            (dearer.product_id, offer(101, true)),
-            (off.product_id, offer(100, false)),
+            (same.thing.product_id, offer(100, true)),
+            (dearer.thing.product_id, offer(101, true)),
+            (off.thing.product_id, offer(100, false)),
         ]);
         let stock = HashMap::from([("A-1".parse().unwrap(), 4)]);
         let cart = Cart::new(vec![same, dearer, off, gone], &offers, &stock, Currency::EUR);
@@ -171,7 +257,7 @@ mod tests {
     #[test]
     fn unknown_stock_is_null_and_no_change() {
         let line = line(1, 1);
-        let offers = HashMap::from([(line.product_id, offer(100, true))]);
+        let offers = HashMap::from([(line.thing.product_id, offer(100, true))]);
         let cart = Cart::new(vec![line], &offers, &HashMap::new(), Currency::EUR);
         assert_eq!((cart.items[0].available, cart.items[0].stock_changed), (None, false));
     }
@@ -179,7 +265,7 @@ mod tests {
     #[test]
     fn a_total_that_is_too_large_is_null() {
         let line = line(3, 1);
-        let offers = HashMap::from([(line.product_id, offer(i64::MAX / 2, true))]);
+        let offers = HashMap::from([(line.thing.product_id, offer(i64::MAX / 2, true))]);
         let cart = Cart::new(vec![line], &offers, &HashMap::new(), Currency::EUR);
         assert_eq!((cart.items[0].line_total, cart.total), (None, None));
         assert_eq!(cart.items[0].unit_price, Some(euros(i64::MAX / 2)));

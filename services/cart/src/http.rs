@@ -5,17 +5,17 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use contracts::limits::{MAX_LINES, MAX_QUANTITY};
-use contracts::{Currency, ProductId};
+use contracts::{Currency, ProductId, Sku};
 use http::{HeaderValue, StatusCode};
 use kit::auth::Caller;
-use kit::extract::{Json, Path};
+use kit::extract::{Json, Path, Query};
 use kit::problem::{Body, Problem, Result};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::cart::{Cart, Offer, Seen};
+use crate::cart::{Cart, Offer, Seen, Thing, offer_of};
 use crate::id::{CartId, GuestToken};
 use crate::peers::{Catalog, Inventory};
 use crate::store::{How, Put, Store};
@@ -49,9 +49,29 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
 struct AddItem {
     /// The product.
     product_id: ProductId,
+    /// Stock keeping unit of a variant of it; the product's own by default.
+    #[serde(default)]
+    sku: Option<Sku>,
     /// How many more, 1 to 10 000; the line may hold as many.
     #[schema(minimum = 1, maximum = 10_000)]
     quantity: u32,
+}
+
+/// Which kind of a product a line is about.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// Stock keeping unit of a variant of the product; the product's own by default.
+    sku: Option<Sku>,
+}
+
+/// Why something cannot be put into a cart.
+enum Missing {
+    /// The product is unknown or not on sale.
+    Product,
+    /// The product has no such variant.
+    Variant,
 }
 
 /// How many there are to be of a product.
@@ -134,7 +154,7 @@ async fn clear(State(api): State<Arc<Api>>, visitor: Visitor) -> Result<StatusCo
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Add a product
+/// Add a product, or a variant of one
 ///
 /// A guest without a cart gets one; its token is in the header `X-Cart-Token` of the answer.
 #[utoipa::path(
@@ -152,10 +172,13 @@ async fn add(
     Json(body): Json<AddItem>,
 ) -> Result<Response> {
     check(body.quantity)?;
-    let offer = api.offer(body.product_id).await?.ok_or_else(|| {
-        Problem::invalid_field("/product_id", format!("{} is not on sale", body.product_id))
+    let offer = api.offer(body.product_id, body.sku).await?.map_err(|missing| match missing {
+        Missing::Product => {
+            Problem::invalid_field("/product_id", format!("{} is not on sale", body.product_id))
+        }
+        Missing::Variant => Problem::invalid_field("/sku", "the product has no such variant"),
     })?;
-    api.put(visitor, body.product_id, How::Add, body.quantity, offer).await
+    api.put(visitor, offer, How::Add, body.quantity).await
 }
 
 /// Set the quantity of a product
@@ -165,6 +188,7 @@ async fn add(
     put, path = "/api/v1/cart/items/{product_id}", tag = "cart", security((), ("bearer" = [])),
     params(
         ("product_id" = ProductId, Path),
+        Which,
         ("X-Cart-Token" = Option<String>, Header, description = "A guest's cart"),
     ),
     request_body = SetQuantity,
@@ -177,11 +201,15 @@ async fn set(
     State(api): State<Arc<Api>>,
     visitor: Visitor,
     Path(product): Path<ProductId>,
+    Query(which): Query<Which>,
     Json(body): Json<SetQuantity>,
 ) -> Result<Response> {
     check(body.quantity)?;
-    let offer = api.offer(product).await?.ok_or_else(|| Problem::not_found("product"))?;
-    api.put(visitor, product, How::Set, body.quantity, offer).await
+    let offer = api.offer(product, which.sku).await?.map_err(|missing| match missing {
+        Missing::Product => Problem::not_found("product"),
+        Missing::Variant => Problem::not_found("variant"),
+    })?;
+    api.put(visitor, offer, How::Set, body.quantity).await
 }
 
 /// Remove a product
@@ -191,6 +219,7 @@ async fn set(
     delete, path = "/api/v1/cart/items/{product_id}", tag = "cart", security((), ("bearer" = [])),
     params(
         ("product_id" = ProductId, Path),
+        Which,
         ("X-Cart-Token" = Option<String>, Header, description = "A guest's cart"),
     ),
     responses(
@@ -202,10 +231,11 @@ async fn remove(
     State(api): State<Arc<Api>>,
     visitor: Visitor,
     Path(product): Path<ProductId>,
+    Query(which): Query<Which>,
 ) -> Result<axum::Json<Cart>> {
     let cart = visitor.cart();
     if let Some(cart) = &cart {
-        api.store.remove(cart, product).await?;
+        api.store.remove(cart, product, which.sku).await?;
     }
     api.show(cart.as_ref()).await.map(axum::Json)
 }
@@ -233,20 +263,26 @@ async fn merge(
 }
 
 impl Api {
-    /// What is offered of a product, if it can be bought.
-    async fn offer(&self, product: ProductId) -> Result<Option<Offer>> {
+    /// What is offered of a product, or of a variant of it, if it can be bought.
+    async fn offer(
+        &self,
+        product: ProductId,
+        sku: Option<Sku>,
+    ) -> Result<std::result::Result<(Thing, Offer), Missing>> {
         let mut offers = self.catalog.offers(std::iter::once(product)).await?;
-        Ok(offers.remove(&product).filter(|offer| offer.on_sale))
+        let Some(offers) = offers.remove(&product).filter(|offers| offers.own.on_sale) else {
+            return Ok(Err(Missing::Product));
+        };
+        Ok(offers.thing(product, sku).ok_or(Missing::Variant))
     }
 
     /// Changes a line and shows the cart; whoever is new gets the token of a new cart.
     async fn put(
         &self,
         visitor: Visitor,
-        product: ProductId,
+        (thing, offer): (Thing, Offer),
         how: How,
         quantity: u32,
-        offer: Offer,
     ) -> Result<Response> {
         let (cart, fresh) = if let Some(cart) = visitor.cart() {
             (cart, None)
@@ -257,7 +293,7 @@ impl Api {
         let available = self.inventory.stock(std::iter::once(&offer.sku)).await;
         let available = available.get(&offer.sku).copied();
         let seen = Seen { sku: offer.sku, name: offer.name, price: offer.price, available };
-        match self.store.put(&cart, product, how, quantity, &seen).await? {
+        match self.store.put(&cart, &thing, how, quantity, &seen).await? {
             Put::Done => {}
             Put::TooMuch => {
                 let detail = format!("the line would hold more than {MAX_QUANTITY}");
@@ -281,8 +317,9 @@ impl Api {
             Some(cart) => self.store.lines(cart).await?,
             None => Vec::new(),
         };
-        let offers = self.catalog.offers(lines.iter().map(|line| line.product_id)).await?;
-        let stock = self.inventory.stock(offers.values().map(|offer| &offer.sku)).await;
+        let offers = self.catalog.offers(lines.iter().map(|line| line.thing.product_id)).await?;
+        let offered = lines.iter().filter_map(|line| offer_of(line, &offers));
+        let stock = self.inventory.stock(offered.map(|offer| &offer.sku)).await;
         Ok(Cart::new(lines, &offers, &stock, self.currency))
     }
 }

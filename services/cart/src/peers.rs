@@ -1,10 +1,10 @@
 //! The services that a cart shows things of: the catalog for names and prices, inventory for stock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use contracts::proto::catalog::catalog_client::CatalogClient;
-use contracts::proto::catalog::{GetProductsRequest, Product};
+use contracts::proto::catalog::{self, GetProductsRequest, Product};
 use contracts::proto::inventory::GetStockRequest;
 use contracts::proto::inventory::inventory_client::InventoryClient;
 use contracts::{Money, ProductId, Sku};
@@ -12,7 +12,7 @@ use kit::grpc::{Client, Peer};
 use kit::problem::{Problem, Result};
 use tonic::Request;
 
-use crate::cart::Offer;
+use crate::cart::{Offer, Offers};
 
 /// How long prices may take; without them there is no cart to show.
 const CATALOG_DEADLINE: Duration = Duration::from_secs(2);
@@ -33,30 +33,40 @@ impl Catalog {
     pub async fn offers(
         &self,
         products: impl Iterator<Item = ProductId>,
-    ) -> Result<HashMap<ProductId, Offer>> {
-        let ids: Vec<String> = products.map(|id| id.to_string()).collect();
+    ) -> Result<HashMap<ProductId, Offers>> {
+        let ids: HashSet<String> = products.map(|id| id.to_string()).collect();
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let mut request = Request::new(GetProductsRequest { ids });
+        let mut request = Request::new(GetProductsRequest { ids: ids.into_iter().collect() });
         request.set_timeout(CATALOG_DEADLINE);
         let answer = self.0.clone().get_products(request).await.map_err(Problem::unavailable)?;
         let products = answer.into_inner().products.into_iter();
-        products.map(|product| offer(product).map_err(Problem::internal)).collect()
+        products.map(|product| offers(product).map_err(Problem::internal)).collect()
     }
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-fn offer(product: Product) -> Result<(ProductId, Offer), BoxError> {
-    let price = product.price.ok_or("a product has no price")?;
-    let offer = Offer {
-        sku: product.sku.parse()?,
-        name: product.name,
-        price: Money::new(price.amount, price.currency.parse()?),
-        on_sale: product.on_sale,
-    };
-    Ok((product.id.parse()?, offer))
+fn offers(product: Product) -> Result<(ProductId, Offers), BoxError> {
+    let Product { id, sku, name, price, on_sale, variants, .. } = product;
+    let variants = variants.into_iter().map(|variant| {
+        let name = format!("{name} ({})", variant.name);
+        offer(&variant.sku, name, variant.price, on_sale)
+    });
+    let variants = variants.collect::<Result<_, _>>()?;
+    Ok((id.parse()?, Offers { own: offer(&sku, name, price, on_sale)?, variants }))
+}
+
+fn offer(
+    sku: &str,
+    name: String,
+    price: Option<catalog::Money>,
+    on_sale: bool,
+) -> Result<Offer, BoxError> {
+    let price = price.ok_or("a product has no price")?;
+    let price = Money::new(price.amount, price.currency.parse()?);
+    Ok(Offer { sku: sku.parse()?, name, price, on_sale })
 }
 
 /// Inventory, over gRPC.

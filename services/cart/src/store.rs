@@ -1,23 +1,29 @@
-//! Carts in Redis: one hash each, a field per product. Every change is one script or transaction,
+//! Carts in Redis: one hash each, a field per [`Thing`]. Every change is one script or transaction,
 //! so that changes at the same time add up, and begins the cart's 30 days anew.
+//!
+//! Which carts hold a product nobody writes down. A product that was deleted is noted instead, and whoever
+//! reads a cart takes its lines out: see docs/decisions/0052-deleting-products.md.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use contracts::events::OrderPaid;
 use contracts::limits::{MAX_LINES, MAX_QUANTITY};
-use contracts::{EventId, ProductId};
+use contracts::{EventId, ProductId, Sku};
 use kit::problem::{Problem, Result};
 use kit::redis::Redis;
 use redis::{AsyncCommands, RedisError, Script};
 
-use crate::cart::{Line, Seen};
+use crate::cart::{Line, Seen, Thing};
 use crate::id::CartId;
 
 /// How long an unchanged cart lives, in seconds: 30 days.
 pub const LIFE: i64 = 30 * 24 * 60 * 60;
 /// How long an event is remembered, in seconds: longer than Kafka keeps it, which is 7 days.
 const MEMORY: i64 = 14 * 24 * 60 * 60;
+/// How long a deleted product is remembered, in seconds: a day longer than the carts that held it can
+/// live without being changed. Whoever changes a cart is shown it, hence reads it.
+const MOURNING: u64 = 31 * 24 * 60 * 60;
 
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/put.lua")));
 static MERGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/merge.lua")));
@@ -57,25 +63,47 @@ impl Store {
         self.0.key(format_args!("cart:{cart}"))
     }
 
-    /// The lines of a cart, in no order; a cart that does not exist has none.
-    pub async fn lines(&self, cart: &CartId) -> Result<Vec<Line>> {
-        let fields: HashMap<String, String> = self.0.connection().hgetall(self.key(cart)).await?;
-        let lines = fields.iter().map(|(product, line)| read(product, line));
-        lines.collect::<Result<_, _>>().map_err(Problem::internal)
+    fn gone_key(&self, product: ProductId) -> String {
+        self.0.key(format_args!("cart:gone:{product}"))
     }
 
-    /// Changes a line; `seen` is what the shopper sees of the product now.
+    /// The lines of a cart, in no order; a cart that does not exist has none. Those of products that were
+    /// deleted since are taken out.
+    pub async fn lines(&self, cart: &CartId) -> Result<Vec<Line>> {
+        let fields: HashMap<String, String> = self.0.connection().hgetall(self.key(cart)).await?;
+        let lines = fields.iter().map(|(thing, line)| read(thing, line));
+        let lines: Vec<Line> = lines.collect::<Result<_, _>>().map_err(Problem::internal)?;
+        if lines.is_empty() {
+            return Ok(lines);
+        }
+        let keys: Vec<_> = lines.iter().map(|line| self.gone_key(line.thing.product_id)).collect();
+        let notes: Vec<Option<String>> = self.0.connection().mget(keys).await?;
+        let (gone, left): (Vec<_>, Vec<_>) =
+            lines.into_iter().zip(notes).partition(|(_, note)| note.is_some());
+        if !gone.is_empty() {
+            let gone: Vec<_> = gone.iter().map(|(line, _)| line.thing.to_string()).collect();
+            let () = self.0.connection().hdel(self.key(cart), gone).await?;
+        }
+        Ok(left.into_iter().map(|(line, _)| line).collect())
+    }
+
+    /// Notes that a product was deleted: no cart shows it any more.
+    pub async fn let_go(&self, product: ProductId) -> Result<(), RedisError> {
+        self.0.connection().set_ex(self.gone_key(product), "1", MOURNING).await
+    }
+
+    /// Changes a line; `seen` is what the shopper sees of the thing now.
     pub async fn put(
         &self,
         cart: &CartId,
-        product: ProductId,
+        thing: &Thing,
         how: How,
         quantity: u32,
         seen: &Seen,
     ) -> Result<Put> {
         let outcome: String = PUT
             .key(self.key(cart))
-            .arg(product.to_string())
+            .arg(thing.to_string())
             .arg(if how == How::Add { "add" } else { "set" })
             .arg(quantity)
             .arg(serde_json::to_string(seen).map_err(Problem::internal)?)
@@ -92,11 +120,20 @@ impl Store {
         })
     }
 
-    /// Removes a line, if it is there.
-    pub async fn remove(&self, cart: &CartId, product: ProductId) -> Result<()> {
+    /// Removes the line of a product as it is, or of the thing with this SKU, if it is there.
+    pub async fn remove(&self, cart: &CartId, product: ProductId, sku: Option<Sku>) -> Result<()> {
+        let mut thing = Thing { product_id: product, variant: sku };
+        if let Some(sku) = &thing.variant {
+            // It may be the product's own.
+            let lines = self.lines(cart).await?;
+            let own = Thing { product_id: product, variant: None };
+            if lines.iter().any(|line| line.thing == own && line.seen.sku == *sku) {
+                thing = own;
+            }
+        }
         redis::pipe()
             .atomic()
-            .hdel(self.key(cart), product.to_string())
+            .hdel(self.key(cart), thing.to_string())
             .expire(self.key(cart), LIFE)
             .exec_async(&mut self.0.connection())
             .await?;
@@ -130,7 +167,7 @@ impl Store {
         let mut call = FORGET.key(self.key(&CartId::from(order.user_id)));
         call.key(self.0.key(format_args!("cart:inbox:{id}"))).arg(MEMORY);
         for line in &order.lines {
-            call.arg(line.product_id.to_string()).arg(line.quantity);
+            call.arg(line.product_id.to_string()).arg(line.sku.as_str()).arg(line.quantity);
         }
         let () = call.invoke_async(&mut self.0.connection()).await?;
         Ok(())
@@ -140,11 +177,11 @@ impl Store {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Reads what the scripts write: `<quantity> <since> <seen>`.
-fn read(product: &str, line: &str) -> Result<Line, BoxError> {
+fn read(thing: &str, line: &str) -> Result<Line, BoxError> {
     let mut parts = line.splitn(3, ' ');
     let mut part = || parts.next().ok_or("a line of a cart has lost a part");
     Ok(Line {
-        product_id: product.parse()?,
+        thing: thing.parse()?,
         quantity: part()?.parse()?,
         since: part()?.parse()?,
         seen: serde_json::from_str(part()?)?,

@@ -1,15 +1,22 @@
 //! What the catalog keeps in Postgres.
 
 mod categories;
+mod deletions;
 mod facets;
 mod search;
+mod told;
 
 pub use categories::{
     categories, category, delete_category, insert_category, is_within, lock_categories,
     update_category,
 };
+pub use deletions::{
+    begin_deletion, delete, deletion_answered, deletion_request, lock_overdue, skus_of,
+    withdraw_deletion,
+};
 pub use facets::facets;
 pub use search::{respell, search};
+pub use told::{rate, set_stocked};
 
 use chrono::{DateTime, Utc};
 use contracts::{Money, ProductId, UserId};
@@ -17,7 +24,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::deletion::Deletion;
 use crate::product::{Attributes, Found, Product};
+use crate::variant::Variant;
 
 struct Row {
     id: Uuid,
@@ -30,9 +39,12 @@ struct Row {
     category: String,
     seller_id: UserId,
     on_sale: bool,
+    variants: Json<Vec<Variant>>,
+    deletion: Option<Json<Deletion>>,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    rating: f32,
     rank: f32,
 }
 
@@ -52,11 +64,13 @@ impl TryFrom<Row> for Found {
             category: row.category,
             seller_id: row.seller_id,
             on_sale: row.on_sale,
+            variants: row.variants.0,
+            deletion: row.deletion.map(|deletion| deletion.0),
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
-        Ok(Self { product, rank: row.rank })
+        Ok(Self { product, rating: row.rating, rank: row.rank })
     }
 }
 
@@ -70,8 +84,12 @@ macro_rules! select {
         sqlx::query_as!(
             Row,
             r#"SELECT id, sku, name, description, price, currency,
-                      attributes AS "attributes: Json<Attributes>", category, seller_id, on_sale,
-                      version, created_at, updated_at, 0::real AS "rank!"
+                      attributes AS "attributes: Json<Attributes>", category, seller_id,
+                      on_sale, variants AS "variants: Json<Vec<Variant>>",
+                      (SELECT jsonb_build_object(
+                           'state', state, 'reason', reason, 'reserved', reserved)
+                       FROM deletions WHERE product_id = id) AS "deletion: Json<Deletion>",
+                      version, created_at, updated_at, rating, 0::real AS "rank!"
                FROM products "# + $ending
             $(, $argument)*
         )
@@ -105,15 +123,24 @@ pub async fn find_all(
     rows.into_iter().map(product).collect()
 }
 
-/// Stores a new product and returns it as stored. Does nothing when its id or SKU is there.
+fn skus(product: &Product) -> Vec<String> {
+    let variants = product.variants.iter().map(|variant| &variant.sku);
+    std::iter::once(&product.sku).chain(variants).map(ToString::to_string).collect()
+}
+
+/// Stores a new product and returns it as stored. Does nothing when its id is there, or one of its SKUs.
+/// Fails by the constraint `skus_pkey` when somebody takes one of them at the same time.
 pub async fn insert(
     connection: &mut PgConnection,
     product: &Product,
 ) -> Result<Option<Product>, sqlx::Error> {
     let stored = sqlx::query!(
         "INSERT INTO products
-             (id, sku, name, description, price, currency, attributes, category, seller_id, on_sale)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             (id, sku, name, description, price, currency, attributes, category, seller_id, on_sale,
+              variants, in_stock)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+                EXISTS (SELECT FROM stocked WHERE sku = ANY($12))
+         WHERE NOT EXISTS (SELECT FROM skus WHERE sku = ANY($12))
          ON CONFLICT DO NOTHING
          RETURNING version, created_at, updated_at",
         product.id.uuid(),
@@ -126,6 +153,8 @@ pub async fn insert(
         product.category,
         product.seller_id.uuid(),
         product.on_sale,
+        Json(&product.variants) as _,
+        &skus(product),
     )
     .fetch_optional(connection)
     .await?;
@@ -137,7 +166,8 @@ pub async fn insert(
     }))
 }
 
-/// Stores a product that has changed and returns it as stored.
+/// Stores a product that has changed and returns it as stored. Fails by the constraint `skus_pkey` when
+/// a SKU of a variant is another product's.
 pub async fn update(
     connection: &mut PgConnection,
     product: Product,
@@ -145,7 +175,9 @@ pub async fn update(
     let stored = sqlx::query!(
         "UPDATE products
          SET name = $2, description = $3, price = $4, currency = $5, attributes = $6,
-             category = $7, on_sale = $8, version = version + 1, updated_at = now()
+             category = $7, on_sale = $8, variants = $9,
+             in_stock = EXISTS (SELECT FROM stocked WHERE stocked.sku = ANY($10)),
+             version = version + 1, updated_at = now()
          WHERE id = $1
          RETURNING version, updated_at",
         product.id.uuid(),
@@ -156,6 +188,8 @@ pub async fn update(
         Json(&product.attributes) as _,
         product.category,
         product.on_sale,
+        Json(&product.variants) as _,
+        &skus(&product),
     )
     .fetch_one(connection)
     .await?;

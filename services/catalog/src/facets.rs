@@ -21,6 +21,10 @@ pub struct Facets {
     pub categories: Vec<CategoryCount>,
     /// Ranges of prices, the lowest first.
     pub prices: Vec<PriceCount>,
+    /// Averages of ratings: 4, 3, 2 or 1 and more, as far as there are any.
+    pub ratings: Vec<RatingCount>,
+    /// Products of which there are units.
+    pub in_stock: i64,
     /// Up to 10 attributes: the brand, those that are chosen from, and the most frequent.
     pub attributes: Vec<AttributeCounts>,
 }
@@ -47,6 +51,16 @@ pub struct PriceCount {
     #[schema(example = 1999)]
     pub max: Option<i64>,
     /// Products in it.
+    pub count: i64,
+}
+
+/// Products that are rated so well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RatingCount {
+    /// Lowest average: what `rating_min` takes.
+    #[schema(example = 4)]
+    pub min: i64,
+    /// Products with that or more.
     pub count: i64,
 }
 

@@ -3,7 +3,7 @@
 use contracts::ProductId;
 use contracts::proto::catalog::catalog_server::{Catalog, CatalogServer};
 use contracts::proto::catalog::{
-    GetProductRequest, GetProductsRequest, GetProductsResponse, Money, Product,
+    GetProductRequest, GetProductsRequest, GetProductsResponse, Money, Product, Variant,
 };
 use kit::telemetry::chain;
 use sqlx::PgPool;
@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::cache::Cache;
-use crate::{db, product};
+use crate::{db, product, variant};
 
 /// Most products in one question.
 const MAX_IDS: usize = 500;
@@ -73,14 +73,24 @@ fn message(product: &product::Product) -> Product {
         sku: product.sku.to_string(),
         name: product.name.clone(),
         description: product.description.clone(),
-        price: Some(Money {
-            amount: product.price.amount,
-            currency: product.price.currency.to_string(),
-        }),
+        price: Some(money(product.price)),
         seller_id: product.seller_id.to_string(),
         category: product.category.clone(),
         on_sale: product.on_sale,
-        variants: Vec::new(),
-        document: serde_json::to_string(product).expect("products are plain values"),
+        variants: product.variants.iter().map(variant).collect(),
+        document: serde_json::to_string(&product.for_shoppers())
+            .expect("products are plain values"),
     }
+}
+
+fn variant(variant: &variant::Variant) -> Variant {
+    Variant {
+        sku: variant.sku.to_string(),
+        name: variant.name.clone(),
+        price: Some(money(variant.price)),
+    }
+}
+
+fn money(price: contracts::Money) -> Money {
+    Money { amount: price.amount, currency: price.currency.to_string() }
 }

@@ -1,9 +1,10 @@
-//! The HTTP API: what shoppers look for in [`finding`], what sellers write in [`selling`],
-//! and the tree of [`categories`].
+//! The HTTP API: what shoppers look for in [`finding`], what sellers write in [`selling`] and
+//! [`variants`], and the tree of [`categories`].
 
 mod categories;
 mod finding;
 mod selling;
+mod variants;
 
 use axum::Router;
 use axum::extract::State;
@@ -20,6 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::cache::Cache;
+use crate::deleting::Deleting;
 use crate::product::Product;
 
 /// What handlers need.
@@ -28,6 +30,7 @@ pub(crate) struct Api {
     pub(crate) pool: PgPool,
     pub(crate) cache: Cache,
     pub(crate) outbox: Outbox,
+    pub(crate) deleting: Deleting,
     pub(crate) currency: Currency,
 }
 
@@ -37,6 +40,8 @@ fn api() -> OpenApiRouter<Api> {
         .routes(routes!(finding::list, selling::create))
         .routes(routes!(finding::facets))
         .routes(routes!(show, selling::change, selling::remove))
+        .routes(routes!(variants::add))
+        .routes(routes!(variants::change, variants::remove))
         .routes(routes!(categories::list, categories::create))
         .routes(routes!(categories::show, categories::change, categories::remove))
 }
@@ -67,12 +72,13 @@ async fn show(
     Path(id): Path<ProductId>,
 ) -> Result<impl IntoResponse> {
     let found = api.cache.find(&api.pool, id).await.map_err(Problem::unavailable)?;
-    let product = found
-        .filter(|product| {
-            product.on_sale || caller.is_some_and(|caller| may_write(&caller, product))
-        })
-        .ok_or_else(|| Problem::not_found("product"))?;
-    Ok((etag(product.version), axum::Json(Product::clone(&product))))
+    let product = found.ok_or_else(|| Problem::not_found("product"))?;
+    let product = match caller {
+        Some(caller) if may_write(&caller, &product) => Product::clone(&product),
+        _ if product.on_sale => product.for_shoppers(),
+        _ => return Err(Problem::not_found("product")),
+    };
+    Ok((etag(product.version), axum::Json(product)))
 }
 
 /// Whether it is the caller's own product, or the caller runs the shop.

@@ -3,21 +3,30 @@
 pub mod cache;
 pub mod category;
 pub mod db;
+mod deleting;
+pub mod deletion;
+mod events;
 pub mod facets;
 mod grpc;
 mod http;
 pub mod product;
 mod seed;
 pub mod spelling;
+mod sweeper;
+pub mod variant;
 
 use kit::config::{Env, FromEnv};
 use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
-use kit::{App, Common, Service, StartError, postgres, redis};
+use kit::subscription::Subscription;
+use kit::{App, Common, OwnCommand, Service, StartError, dead_letters, postgres, redis};
 use sqlx::migrate::Migrator;
 
 use crate::cache::Cache;
+use crate::deleting::Deleting;
 use crate::http::Api;
+
+static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
 
 /// The service.
 #[derive(Debug)]
@@ -53,16 +62,27 @@ impl Service for Catalog {
         Some(&MIGRATOR)
     }
 
+    fn commands() -> &'static [OwnCommand] {
+        &COMMANDS
+    }
+
     async fn build(config: Config, app: App) -> Result<App, StartError> {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
         let outbox = Outbox::default();
         // Not a part of readiness: without its cache the catalog is slower, not out of order.
         let cache = Cache::new(config.redis.connect()?);
+        let deleting = Deleting::new(outbox.clone(), cache.clone());
+        let inbox = events::inbox(Self::NAME, pool.clone(), deleting.clone());
+        let stop = app.stop.clone();
+        let subscription =
+            Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
+        let sweeper = sweeper::run(pool.clone(), deleting.clone(), stop);
         let api = Api {
             pool: pool.clone(),
             cache: cache.clone(),
             outbox: outbox.clone(),
+            deleting,
             currency: app.common.currency,
         };
         let settle = cache.clone().settle(app.stop.clone());
@@ -71,6 +91,8 @@ impl Service for Catalog {
             .database(&pool)
             .http(http::router(api))
             .grpc(grpc::routes(pool, cache))
+            .task("events", subscription.run())
+            .task("sweeper", endless(sweeper))
             .task("cache", endless(settle))
             .task("outbox", endless(relay)))
     }
@@ -85,4 +107,13 @@ impl Service for Catalog {
 async fn endless(task: impl Future<Output = ()>) -> Result<(), StartError> {
     task.await;
     Ok(())
+}
+
+/// Processes dead letters again.
+async fn replay(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let pool = config.database.pool(Catalog::NAME)?;
+    let deleting = Deleting::new(Outbox::default(), Cache::new(config.redis.connect()?));
+    let inbox = events::inbox(Catalog::NAME, pool, deleting);
+    dead_letters::replay(&config.kafka, Catalog::NAME, &inbox).await
 }

@@ -9,7 +9,9 @@ use kit::problem::{Fields, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::deletion::{Deletion, State};
 use crate::spelling::Respelt;
+use crate::variant::{self, Variant};
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 200;
@@ -46,6 +48,12 @@ pub struct Product {
     pub seller_id: UserId,
     /// Whether it can be bought.
     pub on_sale: bool,
+    /// Kinds of it that are in stock by themselves, in the order in which they were added.
+    #[serde(default)]
+    pub variants: Vec<Variant>,
+    /// How its deletion stands, or why the last one came to nothing; only its seller and administrators see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
     /// Grows by one with every change; send it as `If-Match`.
     pub version: i64,
     /// When it was put into the catalog.
@@ -58,23 +66,29 @@ impl Product {
     /// Refuses what no product of a shop with this currency may be.
     pub fn check(&self, currency: Currency) -> Result<()> {
         let mut fields = Fields::default();
-        let name = self.name.chars().count();
-        let named = (1..=MAX_NAME).contains(&name) && self.name.trim() == self.name;
-        let detail = format!("1 to {MAX_NAME} characters, no spaces around");
-        fields.check(named, "/name", detail);
+        check_name(&mut fields, "", &self.name);
         let short = self.description.chars().count() <= MAX_DESCRIPTION;
         fields.check(short, "/description", format!("up to {MAX_DESCRIPTION} characters"));
-        let priced = (1..=MAX_PRICE).contains(&self.price.amount);
-        fields.check(priced, "/price/amount", format!("from 1 to {MAX_PRICE}"));
-        let ours = self.price.currency == currency;
-        fields.check(ours, "/price/currency", format!("this shop sells in {currency}"));
-        let few = self.attributes.len() <= MAX_ATTRIBUTES;
-        fields.check(few, "/attributes", format!("up to {MAX_ATTRIBUTES}"));
-        let fits = |text: &str| (1..=MAX_ATTRIBUTE).contains(&text.chars().count());
-        let short = self.attributes.iter().all(|(name, value)| fits(name) && fits(value));
-        let detail = format!("names and values have 1 to {MAX_ATTRIBUTE} characters");
-        fields.check(short, "/attributes", detail);
+        check_price(&mut fields, "", self.price, currency);
+        check_attributes(&mut fields, "", &self.attributes, MAX_ATTRIBUTES);
+        variant::check_all(&mut fields, self, currency);
         fields.finish()
+    }
+
+    /// Whether it or a variant of it has this SKU.
+    pub fn has(&self, sku: &Sku) -> bool {
+        self.sku == *sku || self.variants.iter().any(|variant| variant.sku == *sku)
+    }
+
+    /// Whether it is to be gone soon: nobody changes it meanwhile.
+    pub fn is_being_deleted(&self) -> bool {
+        self.deletion.as_ref().is_some_and(|deletion| deletion.state == State::Deleting)
+    }
+
+    /// What everybody may see of it.
+    #[must_use]
+    pub fn for_shoppers(&self) -> Self {
+        Self { deletion: None, ..self.clone() }
     }
 
     /// What to tell others when it is new.
@@ -85,7 +99,7 @@ impl Product {
             name: self.name.clone(),
             price: self.price,
             seller_id: self.seller_id,
-            variants: Vec::new(),
+            variants: self.variants.iter().map(Variant::told).collect(),
         }
     }
 
@@ -98,9 +112,39 @@ impl Product {
             price: self.price,
             on_sale: self.on_sale,
             seller_id: Some(self.seller_id),
-            variants: Vec::new(),
+            variants: self.variants.iter().map(Variant::told).collect(),
         }
     }
+}
+
+/// Notes what is wrong with the name of a thing that stands at `at` in the body.
+pub(crate) fn check_name(fields: &mut Fields, at: &str, name: &str) {
+    let named = (1..=MAX_NAME).contains(&name.chars().count()) && name.trim() == name;
+    let detail = format!("1 to {MAX_NAME} characters, no spaces around");
+    fields.check(named, format!("{at}/name"), detail);
+}
+
+/// Notes what is wrong with its price.
+pub(crate) fn check_price(fields: &mut Fields, at: &str, price: Money, currency: Currency) {
+    let priced = (1..=MAX_PRICE).contains(&price.amount);
+    fields.check(priced, format!("{at}/price/amount"), format!("from 1 to {MAX_PRICE}"));
+    let ours = price.currency == currency;
+    fields.check(ours, format!("{at}/price/currency"), format!("this shop sells in {currency}"));
+}
+
+/// Notes what is wrong with its attributes, of which it may have so many.
+pub(crate) fn check_attributes(
+    fields: &mut Fields,
+    at: &str,
+    attributes: &Attributes,
+    most: usize,
+) {
+    let at = format!("{at}/attributes");
+    fields.check(attributes.len() <= most, at.clone(), format!("up to {most}"));
+    let fits = |text: &str| (1..=MAX_ATTRIBUTE).contains(&text.chars().count());
+    let short = attributes.iter().all(|(name, value)| fits(name) && fits(value));
+    let detail = format!("names and values have 1 to {MAX_ATTRIBUTE} characters");
+    fields.check(short, at, detail);
 }
 
 /// What to search for.
@@ -116,7 +160,7 @@ pub struct Words {
 pub type Chosen = BTreeMap<String, BTreeSet<String>>;
 
 /// Which products to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
     /// Words to search for.
     pub words: Option<Words>,
@@ -128,6 +172,10 @@ pub struct Filter {
     pub price_max: Option<i64>,
     /// What its attributes are.
     pub attributes: Chosen,
+    /// Lowest average of its ratings; what nobody has rated fits none.
+    pub rating_min: Option<f32>,
+    /// Whether there must be units of it or of one of its variants.
+    pub in_stock: bool,
 }
 
 /// In which order to list products.
@@ -143,6 +191,8 @@ pub enum Sort {
     PriceDown,
     /// By name, in the order of a dictionary.
     Name,
+    /// What is rated best is first, what nobody has rated last.
+    Rating,
     /// What fits the words best is first.
     Relevance,
 }
@@ -152,6 +202,8 @@ pub enum Sort {
 pub struct Found {
     /// The product.
     pub product: Product,
+    /// Average of its ratings, from 1 to 5; 0 while there is none.
+    pub rating: f32,
     /// More is better; 0 without words, less when only another spelling fits.
     pub rank: f32,
 }
@@ -169,6 +221,9 @@ pub struct Position {
     pub price: i64,
     /// For [`Sort::Name`].
     pub name: String,
+    /// For [`Sort::Rating`].
+    #[serde(default)]
+    pub rating: f32,
     /// For [`Sort::Relevance`].
     pub rank: f32,
     /// What the first page took the words for; the others do too, whatever is put on sale meanwhile.
@@ -186,6 +241,7 @@ impl Found {
             created_at: *created_at,
             price: price.amount,
             name: name.clone(),
+            rating: self.rating,
             rank: self.rank,
             respelt: respelt.clone(),
         }

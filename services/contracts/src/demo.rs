@@ -21,6 +21,14 @@ struct Category {
 /// Each thing comes in these two makes; the factor is in percent of the base price.
 const MAKES: [(&str, &str, i64); 2] = [("Classic", "C", 100), ("Studio", "S", 175)];
 
+/// What some things come in: the end of a SKU, a name, a price in percent of the product's, and units in
+/// stock at the beginning.
+const VARIANTS: [(&str, [(&str, &str, i64, i64); 2]); 3] = [
+    ("Tote", [("BLK", "black", 100, 25), ("NAT", "natural", 90, 40)]),
+    ("Linen Towel", [("HAND", "hand towel", 60, 50), ("BATH", "bath towel", 140, 0)]),
+    ("Yoga Mat", [("LONG", "long", 120, 15), ("KIDS", "for children", 75, 30)]),
+];
+
 const CATEGORIES: [Category; 12] = [
     category(
         "mugs",
@@ -129,6 +137,39 @@ pub struct DemoProduct {
     pub price: i64,
     /// Units in stock at the beginning.
     pub stock: i64,
+    /// Kinds of it that are in stock by themselves.
+    pub variants: Vec<DemoVariant>,
+}
+
+/// A variant of a product of the demo shop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoVariant {
+    /// Stock keeping unit.
+    pub sku: String,
+    /// What sets it apart.
+    pub name: &'static str,
+    /// Price in minor units of the shop's currency.
+    pub price: i64,
+    /// Units in stock at the beginning.
+    pub stock: i64,
+}
+
+/// What is on the shelves of the demo shop at the beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoStock {
+    /// Stock keeping unit of a product or of a variant.
+    pub sku: String,
+    /// Units of it.
+    pub stock: i64,
+}
+
+/// The stock of every product and variant of which there is any.
+pub fn stock() -> impl Iterator<Item = DemoStock> {
+    let all = products().into_iter().flat_map(|product| {
+        let variants = product.variants.into_iter().map(|variant| (variant.sku, variant.stock));
+        std::iter::once((product.sku, product.stock)).chain(variants)
+    });
+    all.filter(|(_, stock)| *stock > 0).map(|(sku, stock)| DemoStock { sku, stock })
 }
 
 /// Slug and name of every category.
@@ -148,6 +189,7 @@ pub fn products() -> Vec<DemoProduct> {
         for (index, thing) in (1_i64..).zip(category.things) {
             for (make, letter, percent) in MAKES {
                 let sku = format!("{}-{index:02}-{letter}", category.code);
+                let price = category.price * percent / 100 * (10 + index) / 10;
                 products.push(DemoProduct {
                     id: Uuid::new_v5(&NAMESPACE, sku.as_bytes()).into(),
                     name: format!("{make} {thing}"),
@@ -157,14 +199,26 @@ pub fn products() -> Vec<DemoProduct> {
                         category.name.to_lowercase(),
                     ),
                     category: category.slug,
-                    price: category.price * percent / 100 * (10 + index) / 10,
+                    price,
                     stock: 40 + 20 * index,
+                    variants: variants(thing, &sku, price),
                     sku,
                 });
             }
         }
     }
     products
+}
+
+fn variants(thing: &str, sku: &str, price: i64) -> Vec<DemoVariant> {
+    let kinds = VARIANTS.iter().filter(|(of, _)| *of == thing).flat_map(|(_, kinds)| kinds);
+    let variant = |(code, name, percent, stock): &(&str, &'static str, i64, i64)| DemoVariant {
+        sku: format!("{sku}-{code}"),
+        name,
+        price: price * percent / 100,
+        stock: *stock,
+    };
+    kinds.map(variant).collect()
 }
 
 #[cfg(test)]
@@ -180,6 +234,12 @@ mod tests {
         assert!(products.len() >= 100);
         let ids: HashSet<_> = products.iter().map(|p| p.id).collect();
         assert_eq!(ids.len(), products.len());
+        let variants: Vec<_> = products.iter().flat_map(|product| &product.variants).collect();
+        assert_eq!(variants.len(), VARIANTS.len() * MAKES.len() * 2, "every thing is found");
+        assert!(variants.iter().all(|v| v.price > 0 && v.sku.parse::<Sku>().is_ok()));
+        let skus: HashSet<_> = stock().map(|stock| stock.sku).collect();
+        let sold_out = variants.iter().filter(|variant| variant.stock == 0).count();
+        assert_eq!(skus.len(), products.len() + variants.len() - sold_out, "each its own");
         for product in products {
             assert!(product.sku.parse::<Sku>().is_ok(), "{}", product.sku);
             assert!(product.price > 0 && product.stock > 0);

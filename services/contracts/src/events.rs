@@ -80,6 +80,7 @@ events! {
     StockCommitted: Stock by order_id = "stock.committed",
     StockLow: Stock by stock_id = "stock.low",
     StockAvailable: Stock by stock_id = "stock.available",
+    StockDepleted: Stock by stock_id = "stock.depleted",
     StockRetired: Stock by product_id = "stock.retired",
     StockInUse: Stock by product_id = "stock.in_use",
     PaymentCaptured: Payment by order_id = "payment.captured",

@@ -1,5 +1,6 @@
 //! The product page: one answer put together from four services.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -57,6 +58,18 @@ pub struct Seller {
 /// What there is of a product.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Stock {
+    /// Units that can be bought now; null where that is known of its variants only.
+    available: Option<i64>,
+    /// The same for each variant of which it is known, in the product's order; absent where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    variants: Vec<VariantStock>,
+}
+
+/// What there is of a variant.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct VariantStock {
+    /// Its stock keeping unit.
+    sku: String,
     /// Units that can be bought now.
     available: i64,
 }
@@ -103,7 +116,7 @@ impl Sources {
         };
         let (seller, stock, rating) = tokio::join!(
             self.seller(&product.seller_id),
-            self.stock(&product.sku),
+            self.stock(&product),
             self.rating(&product.id),
         );
         let document = serde_json::from_str(&product.document).map_err(Problem::internal)?;
@@ -120,15 +133,23 @@ impl Sources {
         Some(Seller { id: user.id, name: user.name })
     }
 
-    async fn stock(&self, sku: &str) -> Option<Stock> {
+    async fn stock(&self, product: &catalog::Product) -> Option<Stock> {
+        let variants = || product.variants.iter().map(|variant| &variant.sku);
         let asked = call(|| {
             let mut client = self.inventory.clone();
-            let request = inventory::GetStockRequest { skus: vec![sku.to_owned()] };
-            async move { client.get_stock(request).await }
+            let skus = std::iter::once(&product.sku).chain(variants()).cloned().collect();
+            async move { client.get_stock(inventory::GetStockRequest { skus }).await }
         });
         let answer = part("stock", asked.await)?;
-        let stock = answer.stock.into_iter().find(|stock| stock.sku == sku)?;
-        Some(Stock { available: stock.available })
+        let stock: HashMap<_, _> = answer.stock.into_iter().map(|s| (s.sku, s.available)).collect();
+        if stock.is_empty() {
+            return None;
+        }
+        let variants = variants().filter_map(|sku| {
+            let available = *stock.get(sku)?;
+            Some(VariantStock { sku: sku.clone(), available })
+        });
+        Some(Stock { available: stock.get(&product.sku).copied(), variants: variants.collect() })
     }
 
     async fn rating(&self, id: &str) -> Option<Rating> {

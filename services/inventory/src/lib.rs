@@ -100,7 +100,7 @@ impl Service for Inventory {
     async fn seed(config: Config, _common: Common) -> Result<(), StartError> {
         let pool = config.database.pool(Self::NAME)?;
         let mut tx = pool.begin().await?;
-        for product in contracts::demo::products() {
+        for product in contracts::demo::stock() {
             let sku = product.sku.parse()?;
             // Its product may have made it known already.
             if !db::has_moved(&mut tx, &sku).await? {

@@ -25,8 +25,10 @@ macro_rules! rows {
     };
 }
 
+mod deleted;
 mod moderation;
 
+pub use deleted::let_go;
 pub use moderation::{Decided, insert_report, reported, reports, set_hidden};
 
 /// A row of reviews. The columns of the answer are all there or all absent.
@@ -212,24 +214,26 @@ pub async fn delete(connection: &mut PgConnection, id: ReviewId) -> Result<(), s
         .map(|_| ())
 }
 
-/// Adds so many reviews and so much to the sum of their ratings, and returns what it is then.
+/// Adds so many reviews and so much to the sum of their ratings, and returns what it is then; none when
+/// the product was deleted.
 pub async fn tally(
     connection: &mut PgConnection,
     product: ProductId,
     count: i64,
     sum: i64,
-) -> Result<Tally, sqlx::Error> {
+) -> Result<Option<Tally>, sqlx::Error> {
     let row = sqlx::query_as!(
         TallyRow,
-        "UPDATE product_ratings SET count = count + $2, sum = sum + $3 WHERE product_id = $1
-         RETURNING product_id, count, sum",
+        "UPDATE product_ratings SET count = count + $2, sum = sum + $3, version = version + 1
+         WHERE product_id = $1 AND NOT deleted
+         RETURNING product_id, count, sum, version",
         product.uuid(),
         count,
         sum,
     )
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await?;
-    row.tally()
+    row.map(|row| row.tally()).transpose()
 }
 
 /// What the reviews of these products add up to; products without reviews are absent.
@@ -239,7 +243,7 @@ pub async fn tallies(
 ) -> Result<Vec<(ProductId, Tally)>, sqlx::Error> {
     let rows = sqlx::query_as!(
         TallyRow,
-        "SELECT product_id, count, sum FROM product_ratings
+        "SELECT product_id, count, sum, version FROM product_ratings
          WHERE product_id = ANY($1) AND count > 0",
         products,
     )
@@ -252,6 +256,7 @@ struct TallyRow {
     product_id: ProductId,
     count: i64,
     sum: i64,
+    version: i64,
 }
 
 impl TallyRow {
@@ -260,6 +265,7 @@ impl TallyRow {
         Ok(Tally {
             count: self.count.try_into().map_err(decode)?,
             sum: self.sum.try_into().map_err(decode)?,
+            version: self.version,
         })
     }
 }

@@ -145,6 +145,7 @@ async fn count(
     sum: i64,
 ) -> Result<()> {
     let tally = db::tally(tx, review.product_id, count, sum).await?;
+    let tally = tally.ok_or_else(|| Problem::not_found("product"))?;
     api.outbox.append(tx, &review.posted(tally)).await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Reviews: what shoppers who have received a product think of it, and what its seller answers.
 
 pub mod db;
+mod events;
 mod grpc;
 mod http;
 pub mod review;
@@ -12,10 +13,13 @@ use kit::config::{Env, FromEnv};
 use kit::grpc::Peer;
 use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
-use kit::{App, Service, StartError, postgres};
+use kit::subscription::Subscription;
+use kit::{App, OwnCommand, Service, StartError, dead_letters, postgres};
 use sqlx::migrate::Migrator;
 
 use crate::http::Api;
+
+static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
 
 /// The service.
 #[derive(Debug)]
@@ -53,10 +57,18 @@ impl Service for Reviews {
         Some(&MIGRATOR)
     }
 
+    fn commands() -> &'static [OwnCommand] {
+        &COMMANDS
+    }
+
     async fn build(config: Config, app: App) -> Result<App, StartError> {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
         let outbox = Outbox::default();
+        let inbox = events::inbox(Self::NAME, pool.clone());
+        let stop = app.stop.clone();
+        let subscription =
+            Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop)?;
         let api = Api {
             pool: pool.clone(),
             outbox: outbox.clone(),
@@ -72,6 +84,14 @@ impl Service for Reviews {
             .database(&pool)
             .http(http::router(api))
             .grpc(grpc::routes(pool))
+            .task("events", subscription.run())
             .task("outbox", relay))
     }
+}
+
+/// Processes dead letters again.
+async fn replay(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let inbox = events::inbox(Reviews::NAME, config.database.pool(Reviews::NAME)?);
+    dead_letters::replay(&config.kafka, Reviews::NAME, &inbox).await
 }

@@ -95,6 +95,7 @@ impl Review {
             review_id: self.id,
             count: tally.count,
             sum: tally.sum,
+            version: Some(tally.version),
         }
     }
 }
@@ -168,6 +169,8 @@ pub struct Tally {
     pub count: u32,
     /// Sum of their ratings.
     pub sum: u64,
+    /// Grows with every change.
+    pub version: i64,
 }
 
 /// What shoppers think of a product.
@@ -180,7 +183,7 @@ pub struct Rating {
 }
 
 impl From<Tally> for Rating {
-    fn from(Tally { count, sum }: Tally) -> Self {
+    fn from(Tally { count, sum, .. }: Tally) -> Self {
         // Hundredths are enough for stars, and small enough for a float to hold exactly.
         let hundredths = (sum * 100 + u64::from(count) / 2).checked_div(count.into());
         let hundredths = hundredths.and_then(|hundredths| u32::try_from(hundredths).ok());
@@ -195,7 +198,7 @@ mod tests {
 
     #[test]
     fn averages_are_rounded_and_absent_without_ratings() {
-        let average = |count, sum| Rating::from(Tally { count, sum }).average;
+        let average = |count, sum| Rating::from(Tally { count, sum, version: 1 }).average;
         assert_eq!(average(0, 0), None);
         assert_eq!(average(3, 13), Some(4.33));
         assert_eq!(average(3, 14), Some(4.67));

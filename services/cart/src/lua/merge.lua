@@ -2,19 +2,20 @@
 -- KEYS: from, to. ARGV: largest quantity, most lines, seconds that a cart lives.
 local from, to = KEYS[1], KEYS[2]
 local limit, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- Fields: see forget.lua.
 local lines = redis.call('HGETALL', from)
 for i = 1, #lines, 2 do
-  local product, line = lines[i], lines[i + 1]
-  local old = redis.call('HGET', to, product)
+  local thing, line = lines[i], lines[i + 1]
+  local old = redis.call('HGET', to, thing)
   if old then
     local quantity = string.match(line, '^(%d+) ')
     local held, rest = string.match(old, '^(%d+) (.*)$')
     local sum = math.min(tonumber(held) + tonumber(quantity), limit)
-    redis.call('HSET', to, product, string.format('%d %s', sum, rest))
-    redis.call('HDEL', from, product)
+    redis.call('HSET', to, thing, string.format('%d %s', sum, rest))
+    redis.call('HDEL', from, thing)
   elseif redis.call('HLEN', to) < most then
-    redis.call('HSET', to, product, line)
-    redis.call('HDEL', from, product)
+    redis.call('HSET', to, thing, line)
+    redis.call('HDEL', from, thing)
   end
 end
 redis.call('EXPIRE', to, ARGV[3])

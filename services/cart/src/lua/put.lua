@@ -1,5 +1,5 @@
 -- Adds to a line, or sets it.
--- KEYS: the cart. ARGV: product, 'add' or 'set', quantity, what the shopper has seen, now,
+-- KEYS: the cart. ARGV: field, 'add' or 'set', quantity, what the shopper has seen, now,
 -- largest quantity, most lines, seconds that a cart lives.
 -- A line is '<quantity> <when it was first added> <what was seen>'.
 local old = redis.call('HGET', KEYS[1], ARGV[1])

@@ -5,13 +5,14 @@ use contracts::{Currency, EventId, Money, OrderId, ProductId, UserId};
 use kit::testing::eventually;
 use redis::AsyncCommands;
 
+use crate::peers::sku;
 use crate::world::{World, contents, somebody};
 
 pub(crate) fn paid(user_id: UserId, bought: &[(ProductId, u32)]) -> OrderPaid {
     let unit_price = Money::new(100, Currency::EUR);
     let line = |(product_id, quantity): &(ProductId, u32)| OrderLine {
         product_id: *product_id,
-        sku: "A-1".parse().unwrap(),
+        sku: sku(*product_id).parse().unwrap(),
         name: "A".to_owned(),
         quantity: *quantity,
         unit_price,
@@ -20,7 +21,7 @@ pub(crate) fn paid(user_id: UserId, bought: &[(ProductId, u32)]) -> OrderPaid {
     OrderPaid { order_id: OrderId::new(), user_id, lines, total: unit_price }
 }
 
-async fn dealt_with(world: &World, id: EventId) -> i64 {
+pub(crate) async fn dealt_with(world: &World, id: EventId) -> i64 {
     eventually("the event is dealt with", async || {
         let life: i64 = world.redis.clone().ttl(format!("cart:inbox:{id}")).await.unwrap();
         (life > 0).then_some(life)

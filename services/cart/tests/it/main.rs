@@ -5,11 +5,13 @@
 
 mod bought;
 mod changing;
+mod deleted;
 mod guests;
 mod peers;
 mod readiness;
 mod sharing;
 mod showing;
+mod variants;
 mod world;
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use contracts::ProductId;
 use contracts::proto::catalog::catalog_server::{Catalog, CatalogServer};
 use contracts::proto::catalog::{
-    GetProductRequest, GetProductsRequest, GetProductsResponse, Money, Product,
+    GetProductRequest, GetProductsRequest, GetProductsResponse, Money, Product, Variant,
 };
 use contracts::proto::inventory::inventory_server::{Inventory, InventoryServer};
 use contracts::proto::inventory::{GetStockRequest, GetStockResponse, Stock};
@@ -57,6 +57,23 @@ impl Shelf {
             ..Product::default()
         };
         self.0.lock().unwrap().products.insert(product.id.clone(), product);
+    }
+
+    /// A product that is offered gets one more variant.
+    pub(crate) fn variant(&self, id: ProductId, sku: &str, name: &str, amount: i64) {
+        let price = Some(Money { amount, currency: "EUR".to_owned() });
+        let variant = Variant { sku: sku.to_owned(), name: name.to_owned(), price };
+        let mut things = self.0.lock().unwrap();
+        things.products.get_mut(&id.to_string()).unwrap().variants.push(variant);
+    }
+
+    /// The catalog knows a product no more.
+    pub(crate) fn forget(&self, id: ProductId) {
+        self.0.lock().unwrap().products.remove(&id.to_string());
+    }
+
+    pub(crate) fn stock_of(&self, sku: &str, available: i64) {
+        self.0.lock().unwrap().stock.insert(sku.to_owned(), available);
     }
 
     pub(crate) fn stock(&self, id: ProductId, available: i64) {

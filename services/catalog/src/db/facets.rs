@@ -6,12 +6,12 @@ use sqlx::types::Json;
 use super::search::widened;
 use crate::facets::{
     AttributeCounts, CategoryCount, Facets, MAX_ATTRIBUTES, MAX_CATEGORIES, MAX_VALUES, PriceCount,
-    ValueCount, bounds,
+    RatingCount, ValueCount, bounds,
 };
 use crate::product::Filter;
 
-/// One count: of a category by slug and name, of a range of prices by its number, of an attribute
-/// by name and value, or of everything.
+/// One count: of a category by slug and name, of a range of prices by its number, of ratings by the
+/// lowest, of an attribute by name and value, of what is in stock, or of everything.
 struct Row {
     facet: String,
     key: String,
@@ -37,10 +37,12 @@ pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Fa
                FROM whole JOIN categories c ON c.slug = whole.holder
                WHERE c.parent IS NOT NULL
            ), judged AS MATERIALIZED (
-               SELECT category, price, attributes,
+               SELECT category, price, attributes, rating, in_stock,
                       $2::text IS NULL OR category IN (SELECT slug FROM part) AS in_category,
                       price >= coalesce($3::bigint, price)
                           AND price <= coalesce($4::bigint, price) AS in_price,
+                      rating >= coalesce($11::real, rating) AS rated,
+                      in_stock OR NOT $12 AS stocked,
                       ARRAY(
                           SELECT chosen.key FROM jsonb_each($5::jsonb) chosen
                           WHERE NOT coalesce(chosen.value ? (attributes ->> chosen.key), false)
@@ -51,14 +53,15 @@ pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Fa
                      websearch_to_tsquery('english', $1) || $6::text::tsquery,
                      websearch_to_tsquery('english', $1)))
            ), by_category AS MATERIALIZED (
-               SELECT category, count(*) FROM judged WHERE in_price AND missed = '{}'
+               SELECT category, count(*) FROM judged
+               WHERE in_price AND rated AND stocked AND missed = '{}'
                GROUP BY category
            ), by_value AS MATERIALIZED (
                -- What each is chosen for stands here and not in WHERE, where the planner would take
                -- it for rare and sort everything instead of hashing it.
                SELECT key, value, count(*) FILTER (WHERE missed <@ ARRAY[key])
                FROM judged, jsonb_each_text(attributes)
-               WHERE in_category AND in_price
+               WHERE in_category AND in_price AND rated AND stocked
                GROUP BY key, value
            ), placed AS (
                SELECT key, value, count, sum(count) OVER (PARTITION BY key) AS total,
@@ -77,14 +80,25 @@ pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Fa
            )
            SELECT facet AS "facet!", key AS "key!", value AS "value!", count AS "count!" FROM (
                SELECT 'total' AS facet, '' AS key, '' AS value, count(*), 0 AS one, 0 AS two
-               FROM judged WHERE in_category AND in_price AND missed = '{}'
+               FROM judged
+               WHERE in_category AND in_price AND rated AND stocked AND missed = '{}'
+               UNION ALL
+               SELECT 'in_stock', '', '', count(*), 0, 0
+               FROM judged
+               WHERE in_category AND in_price AND rated AND in_stock AND missed = '{}'
+               UNION ALL
+               SELECT 'rating', least::text, '', count(*), -least, 0
+               FROM judged JOIN generate_series(1, 4) AS least ON rating >= least
+               WHERE in_category AND in_price AND stocked AND missed = '{}'
+               GROUP BY least
                UNION ALL
                SELECT 'category', slug, name, count, 0, 0
                FROM fullest JOIN categories ON slug = holder
                UNION ALL
                SELECT 'price', width_bucket(price, $7::bigint[])::text, '', count(*),
                       width_bucket(price, $7::bigint[]), 0
-               FROM judged WHERE in_category AND missed = '{}'
+               FROM judged
+               WHERE in_category AND rated AND stocked AND missed = '{}'
                GROUP BY width_bucket(price, $7::bigint[])
                UNION ALL
                SELECT 'attribute', key, value, count, key_place, place
@@ -102,6 +116,8 @@ pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Fa
         MAX_CATEGORIES,
         MAX_ATTRIBUTES,
         MAX_VALUES,
+        filter.rating_min,
+        filter.in_stock,
     )
     .fetch_all(connection)
     .await?;
@@ -126,6 +142,11 @@ fn put_together(bounds: &[i64], rows: Vec<Row>) -> Facets {
                     }
                 }
             }
+            "rating" => {
+                let min = key.parse().unwrap_or_default();
+                facets.ratings.push(RatingCount { min, count });
+            }
+            "in_stock" => facets.in_stock = count,
             _ => facets.total = count,
         }
     }

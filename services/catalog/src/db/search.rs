@@ -5,8 +5,10 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::Row;
+use crate::deletion::Deletion;
 use crate::product::{Attributes, Chosen, Filter, Found, Position, Sort, Words};
 use crate::spelling::{self, Respelt};
+use crate::variant::Variant;
 
 /// Words that look like one that was typed; the index brings the most alike first. Of 1,500 single
 /// slips in 9,000 words, what was meant was among the first 40 each time, among ten all but once.
@@ -100,7 +102,9 @@ pub async fn search(
                 Row,
                 r#"SELECT id, sku, name, description, price, currency,
                           attributes AS "attributes: Json<Attributes>", category, seller_id,
-                          on_sale, version, created_at, updated_at, rank AS "rank!"
+                          on_sale, variants AS "variants: Json<Vec<Variant>>",
+                          NULL::jsonb AS "deletion: Json<Deletion>", version, created_at,
+                          updated_at, rating, rank AS "rank!"
                    FROM (
                        SELECT products.*, CASE
                            WHEN $1::text IS NULL THEN 0
@@ -123,6 +127,8 @@ pub async fn search(
                      AND ($3::bigint IS NULL OR price >= $3)
                      AND ($4::bigint IS NULL OR price <= $4)
                      AND ($10::text IS NULL OR attributes @@ $10::text::jsonpath)
+                     AND ($11::real IS NULL OR rating >= $11)
+                     AND (in_stock OR NOT $12)
                      AND ($5::uuid IS NULL OR "#
                     + $after
                     + ") ORDER BY "
@@ -138,6 +144,8 @@ pub async fn search(
                 window.offset,
                 wide,
                 path_of(&filter.attributes),
+                filter.rating_min,
+                filter.in_stock,
             )
             .fetch_all(connection)
             .await?
@@ -152,6 +160,7 @@ pub async fn search(
             page!("(price, id) < ($6, $5)", "price DESC, id DESC", |at| at.price)
         }
         Sort::Name => page!("(name, id) > ($6, $5)", "name, id", |at| at.name.as_str()),
+        Sort::Rating => page!("(rating, id) < ($6, $5)", "rating DESC, id DESC", |at| at.rating),
         Sort::Relevance => page!("(rank, id) < ($6, $5)", "rank DESC, id DESC", |at| at.rank),
     };
     rows.into_iter().map(Found::try_from).collect()

@@ -35,10 +35,15 @@ pub(super) struct ListQuery {
     q: Option<String>,
     /// Slug of a category; what is in its parts counts.
     category: Option<String>,
-    /// Lowest price, in minor units.
+    /// Lowest price, in minor units; the product's own counts, not those of its variants.
     price_min: Option<i64>,
     /// Highest price, in minor units.
     price_max: Option<i64>,
+    /// Lowest average of its ratings, from 1 to 5; what nobody has rated fits none.
+    rating_min: Option<f32>,
+    /// `true`: only what there are units of, of itself or of a variant.
+    #[serde(default)]
+    in_stock: bool,
     /// `relevance` by default where there is something to search for, otherwise `newest`.
     #[param(inline)]
     sort: Option<Sort>,
@@ -63,6 +68,11 @@ pub(super) struct FacetQuery {
     price_min: Option<i64>,
     /// Highest price, in minor units.
     price_max: Option<i64>,
+    /// Lowest average of its ratings, from 1 to 5; what nobody has rated fits none.
+    rating_min: Option<f32>,
+    /// `true`: only what there are units of, of itself or of a variant.
+    #[serde(default)]
+    in_stock: bool,
 }
 
 /// The filters that may come several times; [`Asked`] reads them.
@@ -128,6 +138,13 @@ async fn words(
     Ok(Some(Words { typed, respelt }))
 }
 
+fn rating(least: Option<f32>) -> Result<Option<f32>> {
+    if least.is_some_and(|least| !(1.0..=5.0).contains(&least)) {
+        return Err(Problem::new(MALFORMED, "rating_min must be from 1 to 5"));
+    }
+    Ok(least)
+}
+
 fn sort(wanted: Option<Sort>, searched: bool) -> Sort {
     match (wanted, searched) {
         (Some(Sort::Relevance) | None, false) => Sort::Newest,
@@ -166,6 +183,8 @@ pub(super) async fn list(
         price_min: query.price_min,
         price_max: query.price_max,
         attributes,
+        rating_min: rating(query.rating_min)?,
+        in_stock: query.in_stock,
     };
     let found = db::search(&mut connection, &filter, sort, &window).await?;
     let respelt = filter.words.map_or_else(Respelt::new, |words| words.respelt);
@@ -196,6 +215,8 @@ pub(super) async fn facets(
         price_min: query.price_min,
         price_max: query.price_max,
         attributes,
+        rating_min: rating(query.rating_min)?,
+        in_stock: query.in_stock,
     };
     Ok(axum::Json(db::facets(&mut connection, &filter).await?))
 }

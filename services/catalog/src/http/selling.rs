@@ -9,17 +9,20 @@ use contracts::{Money, ProductId, Sku};
 use http::{HeaderValue, StatusCode, header};
 use kit::auth::{Caller, Role};
 use kit::extract::{IfMatch, Json, Path, etag, present};
-use kit::problem::{Body, FORBIDDEN, Kind, Problem, Result, STALE};
+use kit::problem::{Body, CONFLICT, FORBIDDEN, Kind, Problem, Result, STALE};
 use kit::{metric, postgres};
 use prometheus::IntCounter;
 use serde::Deserialize;
+use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use super::variants::NewVariant;
 use super::{Api, may_write};
 use crate::db;
 use crate::product::{Attributes, Product};
+use crate::variant::Variant;
 
-/// Another product has the SKU.
+/// Another product has the SKU, or has had it.
 pub(crate) const SKU_TAKEN: Kind = Kind::new(409, "sku-taken", "Another product has this SKU");
 
 static CREATED: LazyLock<IntCounter> =
@@ -46,6 +49,9 @@ pub(super) struct NewProduct {
     /// Whether it can be bought at once; so it is by default.
     #[serde(default = "yes")]
     on_sale: bool,
+    /// Up to 100 kinds of it that are in stock by themselves.
+    #[serde(default)]
+    variants: Vec<NewVariant>,
 }
 
 fn yes() -> bool {
@@ -65,6 +71,8 @@ impl NewProduct {
             category: self.category,
             seller_id: seller.user_id,
             on_sale: self.on_sale,
+            variants: self.variants.into_iter().map(Variant::from).collect(),
+            deletion: None,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -138,8 +146,9 @@ pub(super) async fn create(
     product.check(api.currency)?;
     let mut tx = api.pool.begin().await?;
     let stored = db::insert(&mut tx, &product).await.map_err(refused)?;
-    let product =
-        stored.ok_or_else(|| Problem::new(SKU_TAKEN, "choose another SKU for this product"))?;
+    let product = stored.ok_or_else(|| {
+        Problem::new(SKU_TAKEN, "choose other SKUs for this product and its variants")
+    })?;
     api.outbox.append(&mut tx, &product.created()).await?;
     tx.commit().await?;
     CREATED.inc();
@@ -158,6 +167,7 @@ pub(super) async fn create(
         (status = 200, body = Product, headers(("ETag" = String, description = "Its version"))),
         (status = 403, body = Body, content_type = "application/problem+json"),
         (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 409, body = Body, content_type = "application/problem+json"),
         (status = 412, body = Body, content_type = "application/problem+json"),
         (status = 422, body = Body, content_type = "application/problem+json"),
         (status = 428, body = Body, content_type = "application/problem+json"),
@@ -171,19 +181,22 @@ pub(super) async fn change(
     version: IfMatch,
     Json(body): Json<Change>,
 ) -> Result<impl IntoResponse> {
-    let product = store(&api, &caller, id, version, body).await?;
+    let product = store(&api, &caller, id, version, |product| Ok(body.of(product))).await?;
     Ok((etag(product.version), axum::Json(product)))
 }
 
-/// Takes a product off sale. It stays known by its id: carts and orders refer to it, and its seller
-/// can put it back on sale. Deleting it for good, agreed with stock, carts and reviews, is to come.
+/// Deletes a product for good, as soon as the stock agrees. Until then nobody can buy, see or change it
+/// but its seller, who reads in `deletion` what has become of it: some of it is held for an order, or the
+/// stock has not answered for five minutes, and it is what it was before. Whoever wants it back another
+/// day takes it off sale instead (`on_sale`). Its SKUs are not free afterwards.
 #[utoipa::path(
     delete, path = "/api/v1/products/{id}", tag = "products",
     params(("id" = ProductId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
     responses(
-        (status = 204),
+        (status = 202, body = Product, headers(("ETag" = String, description = "Its version"))),
         (status = 403, body = Body, content_type = "application/problem+json"),
         (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 409, body = Body, content_type = "application/problem+json"),
         (status = 412, body = Body, content_type = "application/problem+json"),
         (status = 428, body = Body, content_type = "application/problem+json"),
     ),
@@ -194,28 +207,52 @@ pub(super) async fn remove(
     caller: Caller,
     Path(id): Path<ProductId>,
     version: IfMatch,
-) -> Result<StatusCode> {
-    let off_sale = Change { on_sale: Some(false), ..Change::default() };
-    store(&api, &caller, id, version, off_sale).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<impl IntoResponse> {
+    let mut tx = api.pool.begin().await?;
+    let product = current(&mut tx, &caller, id, version).await?;
+    let product = if product.is_being_deleted() {
+        product
+    } else {
+        let begun = api.deleting.begin(&mut tx, product).await?;
+        let waits = "the stock has not answered the request before";
+        begun.ok_or_else(|| Problem::new(CONFLICT, waits))?
+    };
+    tx.commit().await?;
+    api.cache.committed(id);
+    Ok((StatusCode::ACCEPTED, etag(product.version), axum::Json(product)))
 }
 
-async fn store(
-    api: &Api,
+/// The product as the caller has read it, kept from changing until the transaction ends.
+async fn current(
+    tx: &mut PgConnection,
     caller: &Caller,
     id: ProductId,
     IfMatch(version): IfMatch,
-    change: Change,
 ) -> Result<Product> {
-    let mut tx = api.pool.begin().await?;
-    let current = db::lock(&mut tx, id).await?.ok_or_else(|| Problem::not_found("product"))?;
+    let current = db::lock(tx, id).await?.ok_or_else(|| Problem::not_found("product"))?;
     if !may_write(caller, &current) {
         return Err(Problem::new(FORBIDDEN, "the product belongs to another seller"));
     }
     if version != current.version {
         return Err(Problem::new(STALE, "read the product again"));
     }
-    let changed = change.of(&current);
+    Ok(current)
+}
+
+/// Stores what a change makes of a product, tells the others, and returns it as stored.
+pub(super) async fn store(
+    api: &Api,
+    caller: &Caller,
+    id: ProductId,
+    version: IfMatch,
+    change: impl FnOnce(&Product) -> Result<Product>,
+) -> Result<Product> {
+    let mut tx = api.pool.begin().await?;
+    let current = current(&mut tx, caller, id, version).await?;
+    if current.is_being_deleted() {
+        return Err(Problem::new(CONFLICT, "the product is being deleted"));
+    }
+    let changed = change(&current)?;
     if changed == current {
         return Ok(current);
     }
@@ -233,6 +270,7 @@ fn refused(error: sqlx::Error) -> Problem {
         Some("products_category_fkey") => {
             Problem::invalid_field("/category", "there is no such category")
         }
+        Some("skus_pkey") => Problem::new(SKU_TAKEN, "choose another SKU"),
         _ => error.into(),
     }
 }

@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 use crate::cache::held;
 use crate::{add, id, patch, show, start};
 
-fn client(shop: &Running) -> CatalogClient<Client> {
+pub(crate) fn client(shop: &Running) -> CatalogClient<Client> {
     let peer: Peer = format!("http://{}", shop.bound.grpc).parse().unwrap();
     CatalogClient::new(peer.client())
 }
@@ -29,7 +29,10 @@ async fn many(shop: &Running, ids: Vec<String>) -> Result<Vec<Product>, Status> 
 #[tokio::test]
 async fn one_product() {
     let (shop, seller) = (start(&[]).await, UserId::new());
-    let product = add(&shop, seller, json!({"description": "Red."})).await;
+    let sku = format!("V-{}", ProductId::new().uuid().simple()).to_uppercase();
+    let variant =
+        json!({"sku": sku, "name": "large", "price": {"amount": 1290, "currency": "EUR"}});
+    let product = add(&shop, seller, json!({"description": "Red.", "variants": [variant]})).await;
     let found = one(&shop, &id(&product).to_string()).await.unwrap();
     assert_eq!(found.sku, product["sku"]);
     assert_eq!((found.name.as_str(), found.description.as_str()), ("Red Mug", "Red."));
@@ -37,6 +40,11 @@ async fn one_product() {
     assert_eq!(found.seller_id, seller.to_string());
     let price = found.price.unwrap();
     assert_eq!((price.amount, price.currency.as_str()), (990, "EUR"));
+    let kind = &found.variants[0];
+    assert_eq!((found.variants.len(), &*kind.sku, &*kind.name), (1, &*sku, "large"));
+    assert_eq!(kind.price.as_ref().unwrap().amount, 1290);
+    let many = many(&shop, vec![id(&product).to_string()]).await.unwrap();
+    assert_eq!(many[0].variants, found.variants);
     let document: Value = serde_json::from_str(&found.document).unwrap();
     assert_eq!(document, show(&shop, &product).await.1);
 

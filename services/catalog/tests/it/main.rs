@@ -4,12 +4,15 @@
 mod attributes;
 mod cache;
 mod categories;
+mod deletion;
 mod facets;
 mod grpc;
 mod search;
 mod seed;
 mod selling;
+mod told;
 mod typos;
+mod variants;
 
 use catalog::{Catalog, db};
 use contracts::{ProductId, UserId};
@@ -30,8 +33,7 @@ async fn migrations_can_be_taken_back() {
     let migrator = Catalog::migrator().unwrap();
     let steps = migrator.iter().filter(|step| step.migration_type.is_up_migration()).count();
     postgres::migrate_down(shop.pool(), migrator, steps).await.unwrap();
-    let tables =
-        "SELECT count(*) FROM pg_tables WHERE tablename IN ('products', 'categories', 'words')";
+    let tables = "SELECT count(*) FROM pg_tables WHERE tablename IN ('products', 'categories', 'words', 'skus', 'deletions', 'stocked')";
     let left: i64 = sqlx::query_scalar(tables).fetch_one(shop.pool()).await.unwrap();
     assert_eq!(left, 0);
     postgres::migrate_up(shop.pool(), migrator).await.unwrap();

@@ -17,6 +17,9 @@ async fn sown_twice_there_are_120_products() {
         (120_i64, "products"),
         (12, "categories"),
         (120, "outbox WHERE type = 'io.shop-operator.product.created.v1'"),
+        (120, "products WHERE in_stock"),
+        (6, "products WHERE jsonb_array_length(variants) = 2"),
+        (132, "skus"),
     ] {
         let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {what}"));
         let counted: i64 = sqlx::query_scalar(query).fetch_one(shop.pool()).await.unwrap();

@@ -16,4 +16,8 @@ pub struct ReviewPosted {
     pub count: u32,
     /// Sum of their ratings.
     pub sum: u64,
+    /// Grows with every change of the sums, so that late news are known as such; absent in events from
+    /// before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
 }

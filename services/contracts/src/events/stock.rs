@@ -79,6 +79,17 @@ pub struct StockAvailable {
     pub available: i64,
 }
 
+/// There are no units of a SKU any more that could be sold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StockDepleted {
+    /// The stock of the SKU.
+    pub stock_id: StockId,
+    /// The SKU.
+    pub sku: Sku,
+    /// The product that it belongs to.
+    pub product_id: ProductId,
+}
+
 /// Nothing of a product that is to be deleted is held for an order, and nothing will be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StockRetired {

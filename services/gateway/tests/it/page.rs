@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use contracts::proto::catalog::catalog_server::{Catalog, CatalogServer};
 use contracts::proto::catalog::{
-    GetProductRequest, GetProductsRequest, GetProductsResponse, Product,
+    GetProductRequest, GetProductsRequest, GetProductsResponse, Product, Variant,
 };
 use contracts::proto::inventory::inventory_server::{Inventory, InventoryServer};
 use contracts::proto::inventory::{GetStockRequest, GetStockResponse, Stock};
@@ -22,6 +22,8 @@ use tonic::{Request, Response, Status, async_trait};
 use crate::support::{Echo, echo, gateway, metric, problem, serve_grpc};
 
 const PRODUCT: &str = "0190b0a0-0000-7000-8000-000000000001";
+/// A product with variants, of which one is not known to inventory, nor is the product's own SKU.
+const DYED: &str = "0190b0a0-0000-7000-8000-000000000003";
 const SELLER: &str = "0190b0a0-0000-7000-8000-000000000002";
 
 /// What the services behind the page do.
@@ -51,6 +53,15 @@ impl Catalog for Mood {
     ) -> Result<Response<Product>, Status> {
         self.show().await?;
         let id = request.into_inner().id;
+        if id == DYED {
+            let variant = |sku: &str| Variant { sku: sku.to_owned(), ..Variant::default() };
+            return Ok(Response::new(Product {
+                sku: "UNKNOWN-1".to_owned(),
+                document: json!({ "id": id, "version": 1 }).to_string(),
+                variants: ["MUG-RED", "UNKNOWN-2", "MUG-BLUE"].map(variant).to_vec(),
+                ..Product::default()
+            }));
+        }
         if id != PRODUCT {
             return Err(Status::not_found("no such product"));
         }
@@ -93,7 +104,7 @@ impl Inventory for Mood {
         self.show().await?;
         let skus = request.into_inner().skus.into_iter();
         let mut stock: Vec<Stock> = skus.map(|sku| Stock { sku, available: 3 }).collect();
-        stock.retain(|_| *self != Self::KnowsNothing);
+        stock.retain(|s| *self != Self::KnowsNothing && !s.sku.starts_with("UNKNOWN"));
         Ok(Response::new(GetStockResponse { stock }))
     }
 }
@@ -146,6 +157,20 @@ async fn a_page_is_the_product_and_its_parts() {
             "rating": { "average": 4.67, "count": 3 },
         })
     );
+}
+
+#[tokio::test]
+async fn a_page_shows_what_there_is_of_each_variant() {
+    let gateway = shop([Mood::Answers; 4]).await;
+    let page: Value = get(&gateway, DYED).await.json().await.unwrap();
+    let variants = json!([
+        { "sku": "MUG-RED", "available": 3 },
+        { "sku": "MUG-BLUE", "available": 3 },
+    ]);
+    assert_eq!(page["stock"], json!({ "available": null, "variants": variants }));
+    let gateway = shop([Mood::Answers, Mood::Answers, Mood::KnowsNothing, Mood::Answers]).await;
+    let page: Value = get(&gateway, DYED).await.json().await.unwrap();
+    assert_eq!(page["stock"], Value::Null);
 }
 
 #[tokio::test]

@@ -205,9 +205,9 @@ async fn the_demo_is_filled_once() {
     shop.running.seed::<Inventory>().await.unwrap();
     let count = "SELECT count(*), sum(available)::bigint FROM stock";
     let once: (i64, i64) = sqlx::query_as(count).fetch_one(pool).await.unwrap();
-    let products = contracts::demo::products();
-    let expected: i64 = products.iter().map(|product| product.stock).sum();
-    assert_eq!(once, (i64::try_from(products.len()).unwrap(), expected));
+    let shelves: Vec<_> = contracts::demo::stock().collect();
+    let expected: i64 = shelves.iter().map(|shelf| shelf.stock).sum();
+    assert_eq!(once, (i64::try_from(shelves.len()).unwrap(), expected));
     shop.running.seed::<Inventory>().await.unwrap();
     let twice: (i64, i64) = sqlx::query_as(count).fetch_one(pool).await.unwrap();
     assert_eq!(twice, once);

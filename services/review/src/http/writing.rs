@@ -97,13 +97,14 @@ impl Change {
     }
 }
 
-/// Reviews a product that the caller has received.
+/// Reviews a product that the caller has received and that was not deleted since.
 #[utoipa::path(
     post, path = "/api/v1/products/{product_id}/reviews", tag = "reviews",
     params(("product_id" = ProductId, Path)), request_body = NewReview,
     responses(
         (status = 201, body = Review, headers(("ETag" = String, description = "Its version"), ("Location" = String))),
         (status = 403, body = Body, content_type = "application/problem+json"),
+        (status = 404, body = Body, content_type = "application/problem+json"),
         (status = 409, body = Body, content_type = "application/problem+json"),
         (status = 422, body = Body, content_type = "application/problem+json"),
         (status = 503, body = Body, content_type = "application/problem+json"),

@@ -3,6 +3,7 @@
 
 mod answering;
 mod catalog;
+mod deleted;
 mod moderation;
 mod orders;
 mod ratings;

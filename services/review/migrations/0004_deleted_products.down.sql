@@ -1,0 +1,1 @@
+ALTER TABLE product_ratings DROP COLUMN deleted, DROP COLUMN version;
