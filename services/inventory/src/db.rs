@@ -8,7 +8,7 @@ mod reservations;
 mod together;
 
 use chrono::{DateTime, Utc};
-use contracts::events::{StockAvailable, StockLow};
+use contracts::events::{StockAvailable, StockDepleted, StockLow};
 use contracts::{ProductId, Sku, StockId};
 use kit::page::Window;
 use sqlx::PgConnection;
@@ -86,6 +86,18 @@ impl Change {
         };
         available_again(after.id, &after.sku, product.into(), after.available).map(Some)
     }
+
+    /// What to tell others when there are no units any more.
+    pub fn depleted(&self) -> Result<Option<StockDepleted>> {
+        let Self { before, after } = self;
+        let gone = before.available > 0 && after.available == 0 && !after.retired;
+        let product = after.product_id.filter(|_| gone);
+        product.map(|product| depleted(after.id, &after.sku, product.into())).transpose()
+    }
+}
+
+fn depleted(stock_id: StockId, sku: &str, product_id: ProductId) -> Result<StockDepleted> {
+    Ok(StockDepleted { stock_id, sku: parsed(sku)?, product_id })
 }
 
 fn available_again(

@@ -95,15 +95,18 @@ impl Orders {
         }
     }
 
-    /// Holds what the order needs, or says what there is too little of; tells what is low by it.
+    /// Holds what the order needs, or says what there is too little of; tells what is low or gone by it.
     async fn reserve(
         &self,
         tx: &mut PgConnection,
         order: OrderId,
         demand: &Demand,
     ) -> Result<Vec<Shortage>, HandlerError> {
-        let db::Reserved { shortages, low } = db::reserve(tx, order, demand).await?;
-        for event in &low {
+        let db::Reserved { shortages, taken } = db::reserve(tx, order, demand).await?;
+        for event in &taken.low {
+            self.outbox.append(tx, event).await?;
+        }
+        for event in &taken.depleted {
             self.outbox.append(tx, event).await?;
         }
         Ok(shortages)

@@ -37,10 +37,13 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Tells others when stock has become low, and when there is some again.
+    /// Tells others when stock has become low, when there is none left, and when there is some again.
     async fn tell(&self, tx: &mut PgConnection, change: &db::Change) -> Result<()> {
         if let Some(low) = change.low()? {
             self.outbox.append(tx, &low).await?;
+        }
+        if let Some(depleted) = change.depleted()? {
+            self.outbox.append(tx, &depleted).await?;
         }
         if let Some(available) = change.available()? {
             self.outbox.append(tx, &available).await?;

@@ -1,9 +1,10 @@
 //! Whose a SKU is. Rows of stock are locked sorted by SKU, as everywhere.
 
+use contracts::events::StockAvailable;
 use contracts::{ProductId, Sku};
 use sqlx::PgConnection;
 
-use super::Result;
+use super::{Result, available_again};
 use crate::product::Row;
 
 fn texts(skus: &[Sku]) -> Vec<String> {
@@ -43,22 +44,29 @@ pub async fn lock_product(
     Ok(row.collect())
 }
 
-/// Gives SKUs to a product, or to nobody. They can be bought: whoever had retired them is gone.
+/// Gives SKUs to a product, or to nobody, and says of which there are units, if they are somebody's. They can be
+/// bought: whoever had retired them is gone.
 pub async fn own(
     connection: &mut PgConnection,
     skus: &[String],
     product: Option<ProductId>,
-) -> Result<()> {
-    sqlx::query!(
+) -> Result<Vec<StockAvailable>> {
+    let rows = sqlx::query!(
         "UPDATE stock SET product_id = $2, retired = retired AND $2::uuid IS NULL, version = version + 1,
              updated_at = now()
-         WHERE sku = ANY($1)",
+         WHERE sku = ANY($1) RETURNING id, sku, available",
         skus,
         product.map(ProductId::uuid),
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    let there = rows.into_iter().filter(|row| row.available > 0);
+    let tell = |product| {
+        there
+            .map(move |row| available_again(row.id.into(), &row.sku, product, row.available))
+            .collect()
+    };
+    product.map_or_else(|| Ok(Vec::new()), tell)
 }
 
 /// Takes what is a product's out of sale, or puts it back.

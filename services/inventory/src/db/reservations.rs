@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use contracts::OrderId;
-use contracts::events::{Shortage, StockAvailable, StockLow};
+use contracts::events::{Shortage, StockAvailable};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Result, available_again, low, parsed};
+use super::{Result, available_again, depleted, low, parsed};
+use crate::shelf::Taken;
 use crate::stock::{Demand, Kind, State};
 
 /// Begins the reservation of an order and says until when it lasts; none when the order is known,
@@ -113,8 +114,8 @@ pub async fn close(connection: &mut PgConnection, order: OrderId) -> Result<()> 
 pub struct Reserved {
     /// What there is too little of; nothing is held if there is any.
     pub shortages: Vec<Shortage>,
-    /// What has become low by it.
-    pub low: Vec<StockLow>,
+    /// What is to be told of what is held.
+    pub taken: Taken,
 }
 
 /// Holds everything that the order needs, or nothing and says what there is too little of. Of what is
@@ -134,7 +135,8 @@ pub async fn reserve(
         r#"WITH wanted AS MATERIALIZED (
             SELECT sku, quantity FROM unnest($2::text[], $3::bigint[]) AS line (sku, quantity)
         ), locked AS MATERIALIZED (
-            SELECT stock.id, stock.sku, stock.reserved, stock.low_threshold, wanted.quantity,
+            SELECT stock.id, stock.sku, stock.product_id, stock.reserved, stock.low_threshold,
+                wanted.quantity,
                 CASE WHEN stock.retired THEN 0 ELSE stock.available END AS available
             FROM stock JOIN wanted USING (sku) ORDER BY stock.sku FOR UPDATE OF stock
         ), short AS MATERIALIZED (
@@ -146,8 +148,8 @@ pub async fn reserve(
                 reserved = locked.reserved + locked.quantity,
                 version = version + 1, updated_at = now()
             FROM locked WHERE stock.sku = locked.sku AND NOT EXISTS (SELECT FROM short)
-            RETURNING locked.id, stock.sku, locked.quantity, locked.low_threshold,
-                locked.available AS before, stock.available AS after
+            RETURNING locked.id, stock.sku, locked.product_id, locked.quantity,
+                locked.low_threshold, locked.available AS before, stock.available AS after
         ), held AS (
             INSERT INTO reservation_lines (order_id, sku, quantity)
             SELECT $1, sku, quantity FROM taken
@@ -157,11 +159,14 @@ pub async fn reserve(
             SELECT sku, 'reserve', quantity, -quantity, quantity, $1 FROM taken
         )
         SELECT sku AS "sku!", quantity AS "quantity!", available AS "available!",
-            NULL::uuid AS "id?", NULL::bigint AS "threshold?"
+            NULL::uuid AS "id?", NULL::bigint AS "threshold?", NULL::uuid AS "product?"
         FROM short
         UNION ALL
-        SELECT sku, quantity, after, id, low_threshold FROM taken
+        SELECT sku, quantity, after, id, low_threshold, NULL FROM taken
         WHERE before > low_threshold AND after <= low_threshold
+        UNION ALL
+        SELECT sku, quantity, after, id, NULL, product_id FROM taken
+        WHERE after = 0 AND product_id IS NOT NULL
         ORDER BY 1"#,
         order.uuid(),
         &skus,
@@ -172,7 +177,11 @@ pub async fn reserve(
     let mut reserved = Reserved::default();
     for row in rows {
         if let Some((id, threshold)) = row.id.zip(row.threshold) {
-            reserved.low.push(low(id.into(), &row.sku, row.available, threshold)?);
+            reserved.taken.low.push(low(id.into(), &row.sku, row.available, threshold)?);
+            continue;
+        }
+        if let Some((id, product)) = row.id.zip(row.product) {
+            reserved.taken.depleted.push(depleted(id.into(), &row.sku, product.into())?);
             continue;
         }
         let requested = u32::try_from(row.quantity).unwrap_or(u32::MAX);

@@ -40,7 +40,7 @@ pub async fn open_all(
 pub async fn shelves(connection: &mut PgConnection, skus: &[Sku]) -> Result<Shelves> {
     let skus: Vec<String> = skus.iter().map(Sku::to_string).collect();
     let rows = sqlx::query!(
-        r#"SELECT id, sku, CASE WHEN retired THEN 0 ELSE available END AS "available!", low_threshold
+        r#"SELECT id, sku, product_id, CASE WHEN retired THEN 0 ELSE available END AS "available!", low_threshold
            FROM stock WHERE sku = ANY($1) ORDER BY sku FOR UPDATE"#,
         &skus,
     )
@@ -48,7 +48,8 @@ pub async fn shelves(connection: &mut PgConnection, skus: &[Sku]) -> Result<Shel
     .await?;
     let shelf = rows.into_iter().map(|row| {
         let (id, available, low_threshold) = (row.id.into(), row.available, row.low_threshold);
-        Ok((parsed(&row.sku)?, Shelf { id, available, low_threshold }))
+        let product_id = row.product_id.map(Into::into);
+        Ok((parsed(&row.sku)?, Shelf { id, product_id, available, low_threshold }))
     });
     Ok(Shelves(shelf.collect::<Result<_>>()?))
 }

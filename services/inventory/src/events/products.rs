@@ -21,23 +21,13 @@ pub(super) struct Products {
     pub(super) outbox: Outbox,
 }
 
-/// Keeps which SKUs are the product's. A SKU that another product has makes the event a dead letter, which
-/// people look at: of two who say that units are theirs one is wrong.
-async fn keep(tx: &mut PgConnection, product: &Product) -> Result<(), HandlerError> {
-    let rows = db::lock_product(tx, product.id, &product.skus).await?;
-    let handover = hand_over(product, &rows).map_err(HandlerError::permanent)?;
-    db::own(tx, &handover.taken, Some(product.id)).await?;
-    db::own(tx, &handover.left, None).await?;
-    Ok(())
-}
-
 impl Handle<ProductCreated> for Products {
     async fn handle(
         &self,
         tx: &mut PgConnection,
         delivery: &Delivery<ProductCreated>,
     ) -> Result<(), HandlerError> {
-        keep(tx, &Product::from(&delivery.event)).await
+        self.keep(tx, &Product::from(&delivery.event)).await
     }
 }
 
@@ -47,11 +37,24 @@ impl Handle<ProductUpdated> for Products {
         tx: &mut PgConnection,
         delivery: &Delivery<ProductUpdated>,
     ) -> Result<(), HandlerError> {
-        keep(tx, &Product::from(&delivery.event)).await
+        self.keep(tx, &Product::from(&delivery.event)).await
     }
 }
 
 impl Products {
+    /// Keeps which SKUs are the product's, and tells of which there are units: nobody was told while they were
+    /// nobody's. A SKU that another product has makes the event a dead letter, which people look at: of two who
+    /// say that units are theirs one is wrong.
+    async fn keep(&self, tx: &mut PgConnection, product: &Product) -> Result<(), HandlerError> {
+        let rows = db::lock_product(tx, product.id, &product.skus).await?;
+        let handover = hand_over(product, &rows).map_err(HandlerError::permanent)?;
+        for event in db::own(tx, &handover.taken, Some(product.id)).await? {
+            self.outbox.append(tx, &event).await?;
+        }
+        db::own(tx, &handover.left, None).await?;
+        Ok(())
+    }
+
     async fn in_use(
         &self,
         tx: &mut PgConnection,

@@ -12,6 +12,7 @@ use tracing::{Instrument, Span};
 
 use super::{Orders, count};
 use crate::db;
+use crate::shelf::Taken;
 use crate::stock::{Demand, State, Step, when_paid};
 
 /// What is told about an order belongs to the trace of that order.
@@ -46,9 +47,12 @@ impl Orders {
         for (order_id, demand, expires_at, span) in &demands {
             let (order_id, expires_at) = (*order_id, *expires_at);
             match shelves.serve(demand) {
-                Ok(low) => {
+                Ok(Taken { low, depleted }) => {
                     for low in &low {
                         letters.push(letter(span, low)?);
+                    }
+                    for depleted in &depleted {
+                        letters.push(letter(span, depleted)?);
                     }
                     letters.push(letter(span, &StockReserved { order_id, expires_at })?);
                     held.push((order_id, demand));

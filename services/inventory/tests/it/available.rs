@@ -1,6 +1,6 @@
 //! Stock that is there again.
 
-use contracts::events::StockAvailable;
+use contracts::events::{StockAvailable, StockDepleted};
 use inventory::Inventory;
 use inventory::db::{self, Reason};
 use inventory::stock::{Kind, State};
@@ -65,6 +65,43 @@ async fn what_is_there_again_is_told_once() {
     let id = announced["id"].as_str().unwrap();
     post(&format!("announcements/{id}/receipts"), json!({"quantity": 5})).await;
     assert_eq!(again(pool).await, [2, 3, 3, 3, 5], "by what was announced");
+}
+
+/// Orders that come together are served together, and those that come alone, alone.
+#[tokio::test]
+async fn what_is_gone_is_told_once_however_it_went() {
+    let shop = Shop::open().await;
+    let (running, pool) = (&shop.running, shop.running.pool());
+    supply(pool, "MUG", 3).await;
+    let mug = Product::of(&["MUG"]);
+    running.publish(&mug.created()).await;
+    processed(running, 1).await;
+    assert_eq!(again(pool).await, [3], "there were units before they were anybody's");
+    let gone = async || all_told::<StockDepleted>(pool).await.len();
+
+    let orders = [Order::of(&[("MUG", 2)]), Order::of(&[("MUG", 1)]), Order::of(&[("MUG", 1)])];
+    for order in &orders {
+        running.publish(&order.placed()).await;
+    }
+    until(pool, &orders[2], "rejected").await;
+    assert_eq!(gone().await, 1, "by orders");
+    let event: StockDepleted = all_told(pool).await.remove(0);
+    assert_eq!((event.sku, event.product_id), (sku("MUG"), mug.id));
+    running.publish(&orders[0].paid()).await;
+    until(pool, &orders[0], "committed").await;
+    assert_eq!(gone().await, 1, "it does not go twice");
+
+    let post = async |delta: i64| {
+        let path = "/api/v1/stock/MUG/adjustments";
+        let (status, answer) =
+            shop.post(Role::Seller, path, &key(), &json!({"delta": delta})).await;
+        assert_eq!(status, 201, "{answer}");
+    };
+    post(2).await;
+    post(-1).await;
+    assert_eq!(gone().await, 1);
+    post(-1).await;
+    assert_eq!(gone().await, 2, "by counting");
 }
 
 #[tokio::test]

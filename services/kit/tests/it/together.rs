@@ -107,7 +107,8 @@ async fn post(running: &Running, numbers: impl IntoIterator<Item = (u32, EventId
     sqlx::query("LOCK TABLE gate IN EXCLUSIVE MODE").execute(&mut *gate).await.unwrap();
     let product_id = ProductId::new();
     for (count, id) in numbers {
-        let event = ReviewPosted { product_id, review_id: ReviewId::new(), count, sum: 0 };
+        let review_id = ReviewId::new();
+        let event = ReviewPosted { product_id, review_id, count, sum: 0, version: None };
         running.publish_as(id, &event).await;
     }
     // The first of them waits, and the others behind it.
