@@ -161,7 +161,10 @@ impl Cart {
 }
 
 /// What is offered now of what a line is about.
-pub fn offer_of<'o>(line: &Line, offers: &'o HashMap<ProductId, Offers>) -> Option<&'o Offer> {
+pub(crate) fn offer_of<'o>(
+    line: &Line,
+    offers: &'o HashMap<ProductId, Offers>,
+) -> Option<&'o Offer> {
     offers.get(&line.thing.product_id)?.of(line.thing.variant.as_ref())
 }
 

@@ -21,9 +21,12 @@ struct Category {
 /// Each thing comes in these two makes; the factor is in percent of the base price.
 const MAKES: [(&str, &str, i64); 2] = [("Classic", "C", 100), ("Studio", "S", 175)];
 
-/// What some things come in: the end of a SKU, a name, a price in percent of the product's, and units in
-/// stock at the beginning.
-const VARIANTS: [(&str, [(&str, &str, i64, i64); 2]); 3] = [
+/// A kind of a thing: the end of its SKU, a name, a price in percent of the product's, and units in stock
+/// at the beginning.
+type Kind = (&'static str, &'static str, i64, i64);
+
+/// What some things come in.
+const VARIANTS: [(&str, [Kind; 2]); 3] = [
     ("Tote", [("BLK", "black", 100, 25), ("NAT", "natural", 90, 40)]),
     ("Linen Towel", [("HAND", "hand towel", 60, 50), ("BATH", "bath towel", 140, 0)]),
     ("Yoga Mat", [("LONG", "long", 120, 15), ("KIDS", "for children", 75, 30)]),
@@ -212,7 +215,7 @@ pub fn products() -> Vec<DemoProduct> {
 
 fn variants(thing: &str, sku: &str, price: i64) -> Vec<DemoVariant> {
     let kinds = VARIANTS.iter().filter(|(of, _)| *of == thing).flat_map(|(_, kinds)| kinds);
-    let variant = |(code, name, percent, stock): &(&str, &'static str, i64, i64)| DemoVariant {
+    let variant = |(code, name, percent, stock): &Kind| DemoVariant {
         sku: format!("{sku}-{code}"),
         name,
         price: price * percent / 100,

@@ -53,8 +53,7 @@ pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Fa
                      websearch_to_tsquery('english', $1) || $6::text::tsquery,
                      websearch_to_tsquery('english', $1)))
            ), by_category AS MATERIALIZED (
-               SELECT category, count(*) FROM judged
-               WHERE in_price AND rated AND stocked AND missed = '{}'
+               SELECT category, count(*) FROM judged WHERE in_price AND rated AND stocked AND missed = '{}'
                GROUP BY category
            ), by_value AS MATERIALIZED (
                -- What each is chosen for stands here and not in WHERE, where the planner would take
@@ -80,12 +79,10 @@ pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Fa
            )
            SELECT facet AS "facet!", key AS "key!", value AS "value!", count AS "count!" FROM (
                SELECT 'total' AS facet, '' AS key, '' AS value, count(*), 0 AS one, 0 AS two
-               FROM judged
-               WHERE in_category AND in_price AND rated AND stocked AND missed = '{}'
+               FROM judged WHERE in_category AND in_price AND rated AND stocked AND missed = '{}'
                UNION ALL
                SELECT 'in_stock', '', '', count(*), 0, 0
-               FROM judged
-               WHERE in_category AND in_price AND rated AND in_stock AND missed = '{}'
+               FROM judged WHERE in_category AND in_price AND rated AND in_stock AND missed = '{}'
                UNION ALL
                SELECT 'rating', least::text, '', count(*), -least, 0
                FROM judged JOIN generate_series(1, 4) AS least ON rating >= least
@@ -97,8 +94,7 @@ pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Fa
                UNION ALL
                SELECT 'price', width_bucket(price, $7::bigint[])::text, '', count(*),
                       width_bucket(price, $7::bigint[]), 0
-               FROM judged
-               WHERE in_category AND rated AND stocked AND missed = '{}'
+               FROM judged WHERE in_category AND rated AND stocked AND missed = '{}'
                GROUP BY width_bucket(price, $7::bigint[])
                UNION ALL
                SELECT 'attribute', key, value, count, key_place, place
