@@ -9,7 +9,7 @@ use axum::routing::get;
 use contracts::ProductId;
 use contracts::proto::catalog::catalog_server::{Catalog, CatalogServer};
 use contracts::proto::catalog::{
-    GetProductRequest, GetProductsRequest, GetProductsResponse, Money, Product,
+    GetProductRequest, GetProductsRequest, GetProductsResponse, Money, Product, Variant,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -45,6 +45,15 @@ impl Shelf {
         };
         let mut products = self.0.lock().unwrap();
         products.as_mut().unwrap().insert(product.id.clone(), product);
+    }
+
+    /// Offers a variant of a product at this price in cents.
+    pub(crate) fn vary(&self, id: ProductId, sku: &str, name: &str, amount: i64) {
+        let price = Some(Money { amount, currency: "EUR".to_owned() });
+        let variant = Variant { sku: sku.to_owned(), name: name.to_owned(), price };
+        let mut products = self.0.lock().unwrap();
+        let product = products.as_mut().unwrap().get_mut(&id.to_string()).unwrap();
+        product.variants.push(variant);
     }
 
     /// Answers nothing any more.

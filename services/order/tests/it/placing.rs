@@ -56,6 +56,27 @@ async fn lines_of_the_same_product_become_one() {
 }
 
 #[tokio::test]
+async fn a_variant_is_ordered_by_its_sku_at_its_own_price() {
+    let world = World::start().await;
+    let thing = world.things[0];
+    world.shelf.vary(thing, "THING-RED", "red", 2499);
+    let body = json!({ "items": [
+        { "product_id": thing, "sku": "THING-RED", "quantity": 2 },
+        { "product_id": thing, "quantity": 1 },
+    ]});
+    let order = json_of(world.try_place("a", &body).await, 202).await;
+    let lines = [&order["lines"][0], &order["lines"][1]];
+    assert_eq!(lines.map(|line| &line["name"]), ["Thing at 1999 (red)", "Thing at 1999"]);
+    assert_eq!(order["total"]["amount"], 2 * 2499 + 1999);
+    let id: OrderId = order["id"].as_str().unwrap().parse().unwrap();
+    let placed = world.service.published::<OrderPlaced>(id.uuid()).await;
+    assert_eq!(placed.lines[0].sku.as_str(), "THING-RED");
+
+    let body = json!({ "items": [{ "product_id": thing, "sku": "THING-BLUE", "quantity": 1 }] });
+    assert_eq!(pointers(world.try_place("b", &body).await).await, ["/items/0/sku"]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_bought_is_pointed_at() {
     let world = World::start().await;
     let (off_sale, unknown) = (ProductId::new(), ProductId::new());
