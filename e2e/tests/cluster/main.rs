@@ -2,6 +2,7 @@
 //! heals. Needs a cluster with the operator (`make e2e`). The scenarios run in this order, because
 //! each leaves the shop as it found it, until the last ones delete it.
 
+mod afterwards;
 mod api;
 mod bad_input;
 mod faults;
@@ -56,6 +57,9 @@ fn main() -> ExitCode {
         scenario(&runtime, "the_collection_for_postman_buys", api::collection),
         scenario(&runtime, "the_api_does_what_its_document_says", api::document),
         scenario(&runtime, "staff_corrects_the_stock", purchase::restocked),
+        scenario(&runtime, "goods_and_money_go_back", afterwards::go_back),
+        scenario(&runtime, "second_steps_and_credit_pay", afterwards::pay_otherwise),
+        scenario(&runtime, "a_product_is_deleted_once_nobody_waits_for_it", afterwards::delete),
         scenario(&runtime, "what_must_hold_is_checked", rules::are_checked),
         scenario(&runtime, "every_service_may_be_killed_during_a_purchase", faults::kill_services),
         scenario(&runtime, "two_services_may_be_killed_at_once", faults::kill_pairs),

@@ -73,7 +73,8 @@ pub(crate) async fn all_hold(world: &World) -> Result<()> {
 }
 
 /// Who listens to events and can be asked for its dead letters.
-const LISTENERS: [&str; 5] = ["cart", "order", "payment", "inventory", "notification"];
+const LISTENERS: [&str; 8] =
+    ["user", "catalog", "cart", "order", "payment", "inventory", "review", "notification"];
 
 /// Nobody has given up on an event.
 pub(crate) async fn nothing_put_aside(world: &World) -> Result<()> {
