@@ -110,7 +110,11 @@ impl Kubectl {
     /// What a pod measures of itself, from its admin port, in the text format of Prometheus.
     pub async fn metrics(&self, pod: &str) -> Result<String> {
         let forward = self.forward(&format!("pod/{pod}"), ADMIN).await?;
-        let answer = reqwest::get(format!("{}/metrics", forward.url)).await?.error_for_status()?;
+        let answer = crate::client()?
+            .get(format!("{}/metrics", forward.url))
+            .send()
+            .await?
+            .error_for_status()?;
         Ok(answer.text().await?)
     }
 

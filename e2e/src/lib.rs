@@ -13,6 +13,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// A client of HTTP. Payment and notification call others by TLS, so `reqwest` is built with it in the whole workspace,
+/// and wants to be told by which cryptography.
+pub fn client() -> reqwest::Result<reqwest::Client> {
+    // Somebody may have said so before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().timeout(Duration::from_secs(30)).build()
+}
+
 /// Polls until there is an answer; fails with the last reason when there is none in time.
 pub async fn eventually<T, F: Future<Output = Result<T>>>(
     what: &str,

@@ -8,8 +8,13 @@ use crate::shopper::SAGA_PATIENCE;
 
 /// The mails that this address has got.
 pub async fn mails_to(sink: &str, address: &str) -> Result<Vec<Value>> {
-    let mails: Vec<Value> =
-        reqwest::get(format!("{sink}/email")).await?.error_for_status()?.json().await?;
+    let mails: Vec<Value> = crate::client()?
+        .get(format!("{sink}/email"))
+        .send()
+        .await?
+        .error_for_status()?
+        .json()
+        .await?;
     let to = |mail: &Value| {
         mail["to"].as_array().is_some_and(|all| all.iter().any(|to| to["address"] == address))
     };

@@ -78,7 +78,7 @@ impl Shopper {
     fn new(at: &Address, email: String, password: String) -> Result<Self> {
         Ok(Self {
             at: at.clone(),
-            client: Client::builder().timeout(Duration::from_secs(30)).build()?,
+            client: crate::client()?,
             email,
             password,
             access_token: String::new(),

@@ -127,7 +127,7 @@ async fn buy(world: &World) -> Result<()> {
     live.until(&order, "paid").await?;
     let sink = world.kubectl.reach(SINK, JSON).await?;
     let read = async |query: &str| -> Result<Vec<Value>> {
-        let answer = reqwest::get(format!("{}/spans{query}", sink.url)).await?;
+        let answer = e2e::client()?.get(format!("{}/spans{query}", sink.url)).send().await?;
         Ok(answer.error_for_status()?.json().await?)
     };
     let spans = eventually("the trace is whole", SAGA_PATIENCE, async || {
