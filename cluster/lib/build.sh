@@ -2,7 +2,7 @@
 # Builds programs from package registries into a cache outside the clone, each one once: its key is
 # a hash of what it is made from, so a fresh clone elsewhere finds it ready. Sourced.
 
-TOOLS=(kubernetes network-policy coredns metrics-server local-path-provisioner helm kubeconform)
+TOOLS=(kubernetes network-policy coredns metrics-server local-path-provisioner helm kubeconform versitygw)
 
 fresh() { [ -e "$1" ] && [ "$(cat "$1.key" 2>/dev/null)" = "$2" ]; } # FILE KEY
 
@@ -49,6 +49,7 @@ declare -A MODULE=(
   [local-path-provisioner]=github.com/rancher/local-path-provisioner
   [helm]=helm.sh/helm/v4
   [kubeconform]=github.com/yannh/kubeconform
+  [versitygw]=github.com/versity/versitygw
 )
 declare -A PACKAGE=(
   [kubernetes]=./kubernetes
@@ -58,16 +59,24 @@ declare -A PACKAGE=(
   [local-path-provisioner]=${MODULE[local-path-provisioner]}
   [helm]=${MODULE[helm]}/cmd/helm
   [kubeconform]=${MODULE[kubeconform]}/cmd/kubeconform
+  [versitygw]=.
 )
 
+# The folder of the Go module that a program is built in: its own if it has one, else that of all.
+go_module() { # TOOL
+  if [ -e "$HERE/programs/$1/go.mod" ]; then echo "programs/$1"; else echo programs; fi
+}
+
 version_of() { # TOOL
-  awk -v module="${MODULE[$1]}" '$1 == module && $2 ~ /^v/ {print $2; exit}' "$HERE/programs/go.mod"
+  awk -v module="${MODULE[$1]}" '$1 == module && $2 ~ /^v/ {print $2; exit}' "$HERE/$(go_module "$1")/go.mod"
 }
 
 # A program is made anew when a library changes, or its own main, but not when that of another does. It
 # is also the tag of the program's image, so that what is made anew replaces what runs.
 key_of() { # TOOL
-  local from=(programs/go.mod programs/go.sum)
+  local module from=()
+  module=$(go_module "$1")
+  [ "$module" != programs ] || from+=(programs/go.mod programs/go.sum)
   [ ! -d "$HERE/programs/$1" ] || from+=("programs/$1")
   echo "$(version_of "$1")-$(digest "${from[@]}")"
 }
@@ -88,7 +97,7 @@ build_program() { # TOOL
       done
       ;;
   esac
-  (cd "$HERE/programs" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$link" -o "$BIN/$1.new" "${PACKAGE[$1]}")
+  (cd "$HERE/$(go_module "$1")" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$link" -o "$BIN/$1.new" "${PACKAGE[$1]}")
   # a new file in the place of a running one, not into it
   mv "$BIN/$1.new" "$BIN/$1"
   [ "$1" = kubernetes ] || return 0
