@@ -2,6 +2,7 @@
 
 mod categories;
 mod facets;
+mod images;
 mod search;
 
 pub use categories::{
@@ -9,6 +10,10 @@ pub use categories::{
     update_category,
 };
 pub use facets::facets;
+pub use images::{
+    Discarded, claim_upload, delete_image, forget_discarded, images, insert_image, lock_discarded,
+    next_version, note_upload, place_images, update_alt,
+};
 pub use search::{respell, search};
 
 use chrono::{DateTime, Utc};
@@ -17,6 +22,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::image::{Image, Stored};
 use crate::product::{Attributes, Found, Product};
 
 struct Row {
@@ -30,6 +36,7 @@ struct Row {
     category: String,
     seller_id: UserId,
     on_sale: bool,
+    images: Json<Vec<Stored>>,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -52,6 +59,7 @@ impl TryFrom<Row> for Found {
             category: row.category,
             seller_id: row.seller_id,
             on_sale: row.on_sale,
+            images: row.images.0.into_iter().map(Image::from).collect(),
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -71,7 +79,7 @@ macro_rules! select {
             Row,
             r#"SELECT id, sku, name, description, price, currency,
                       attributes AS "attributes: Json<Attributes>", category, seller_id, on_sale,
-                      version, created_at, updated_at, 0::real AS "rank!"
+                      images_of(id) AS "images!: Json<Vec<Stored>>", version, created_at, updated_at, 0::real AS "rank!"
                FROM products "# + $ending
             $(, $argument)*
         )

@@ -1,9 +1,13 @@
 //! The HTTP API: what shoppers look for in [`finding`], what sellers write in [`selling`],
-//! and the tree of [`categories`].
+//! the [`images`] of products, and the tree of [`categories`].
 
 mod categories;
+mod files;
 mod finding;
+mod images;
 mod selling;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -20,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::cache::Cache;
+use crate::gallery::Gallery;
 use crate::product::Product;
 
 /// What handlers need.
@@ -28,6 +33,7 @@ pub(crate) struct Api {
     pub(crate) pool: PgPool,
     pub(crate) cache: Cache,
     pub(crate) outbox: Outbox,
+    pub(crate) gallery: Gallery,
     pub(crate) currency: Currency,
 }
 
@@ -37,6 +43,9 @@ fn api() -> OpenApiRouter<Api> {
         .routes(routes!(finding::list, selling::create))
         .routes(routes!(finding::facets))
         .routes(routes!(show, selling::change, selling::remove))
+        .routes(routes!(images::list, images::add))
+        .routes(routes!(images::change, images::remove))
+        .routes(routes!(files::show))
         .routes(routes!(categories::list, categories::create))
         .routes(routes!(categories::show, categories::change, categories::remove))
 }
@@ -66,13 +75,18 @@ async fn show(
     caller: Option<Caller>,
     Path(id): Path<ProductId>,
 ) -> Result<impl IntoResponse> {
-    let found = api.cache.find(&api.pool, id).await.map_err(Problem::unavailable)?;
-    let product = found
-        .filter(|product| {
-            product.on_sale || caller.is_some_and(|caller| may_write(&caller, product))
-        })
-        .ok_or_else(|| Problem::not_found("product"))?;
+    let product = visible(&api, caller.as_ref(), id).await?;
     Ok((etag(product.version), axum::Json(Product::clone(&product))))
+}
+
+/// A product that the caller may see.
+async fn visible(api: &Api, caller: Option<&Caller>, id: ProductId) -> Result<Arc<Product>> {
+    let found = api.cache.find(&api.pool, id).await.map_err(Problem::unavailable)?;
+    found
+        .filter(|product| {
+            product.on_sale || caller.is_some_and(|caller| may_write(caller, product))
+        })
+        .ok_or_else(|| Problem::not_found("product"))
 }
 
 /// Whether it is the caller's own product, or the caller runs the shop.

@@ -4,11 +4,14 @@ pub mod cache;
 pub mod category;
 pub mod db;
 pub mod facets;
+mod gallery;
 mod grpc;
 mod http;
+pub mod image;
 pub mod product;
 mod seed;
 pub mod spelling;
+pub mod store;
 
 use kit::config::{Env, FromEnv};
 use kit::kafka::{self, Producer};
@@ -17,7 +20,9 @@ use kit::{App, Common, Service, StartError, postgres, redis};
 use sqlx::migrate::Migrator;
 
 use crate::cache::Cache;
+use crate::gallery::Gallery;
 use crate::http::Api;
+use crate::store::Store;
 
 /// The service.
 #[derive(Debug)]
@@ -29,6 +34,7 @@ pub struct Config {
     database: postgres::Settings,
     redis: redis::Settings,
     kafka: kafka::Settings,
+    store: store::Settings,
 }
 
 impl FromEnv for Config {
@@ -36,7 +42,8 @@ impl FromEnv for Config {
         let database = postgres::Settings::from_env(env);
         let redis = redis::Settings::from_env(env);
         let kafka = kafka::Settings::from_env(env);
-        Some(Self { database: database?, redis: redis?, kafka: kafka? })
+        let store = store::Settings::from_env(env);
+        Some(Self { database: database?, redis: redis?, kafka: kafka?, store: store? })
     }
 }
 
@@ -59,18 +66,23 @@ impl Service for Catalog {
         let outbox = Outbox::default();
         // Not a part of readiness: without its cache the catalog is slower, not out of order.
         let cache = Cache::new(config.redis.connect()?);
+        // Nor is this: without its object store a shop sells, without pictures.
+        let gallery = Gallery::new(Store::new(config.store)?, pool.clone());
         let api = Api {
             pool: pool.clone(),
             cache: cache.clone(),
             outbox: outbox.clone(),
+            gallery: gallery.clone(),
             currency: app.common.currency,
         };
         let settle = cache.clone().settle(app.stop.clone());
         let relay = outbox.relay(pool.clone(), producer, app.stop.clone());
+        let clean = gallery.clean(app.stop.clone());
         Ok(app
             .database(&pool)
             .http(http::router(api))
             .grpc(grpc::routes(pool, cache))
+            .task("images", endless(clean))
             .task("cache", endless(settle))
             .task("outbox", endless(relay)))
     }

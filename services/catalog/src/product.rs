@@ -9,6 +9,7 @@ use kit::problem::{Fields, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::image::Image;
 use crate::spelling::Respelt;
 
 /// Longest name, in characters.
@@ -46,6 +47,9 @@ pub struct Product {
     pub seller_id: UserId,
     /// Whether it can be bought.
     pub on_sale: bool,
+    /// Its images, in their order; the first stands for it in lists.
+    #[serde(default)]
+    pub images: Vec<Image>,
     /// Grows by one with every change; send it as `If-Match`.
     pub version: i64,
     /// When it was put into the catalog.

@@ -38,6 +38,7 @@ fn of(demo: demo::DemoProduct, currency: Currency) -> Result<Product, StartError
         category: demo.category.to_owned(),
         seller_id: demo::seller_id(),
         on_sale: true,
+        images: Vec::new(),
         version: 1,
         created_at: now,
         updated_at: now,

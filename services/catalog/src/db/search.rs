@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::Row;
+use crate::image::Stored;
 use crate::product::{Attributes, Chosen, Filter, Found, Position, Sort, Words};
 use crate::spelling::{self, Respelt};
 
@@ -100,7 +101,7 @@ pub async fn search(
                 Row,
                 r#"SELECT id, sku, name, description, price, currency,
                           attributes AS "attributes: Json<Attributes>", category, seller_id,
-                          on_sale, version, created_at, updated_at, rank AS "rank!"
+                          on_sale, images_of(id) AS "images!: Json<Vec<Stored>>", version, created_at, updated_at, rank AS "rank!"
                    FROM (
                        SELECT products.*, CASE
                            WHEN $1::text IS NULL THEN 0

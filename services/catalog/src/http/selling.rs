@@ -65,6 +65,7 @@ impl NewProduct {
             category: self.category,
             seller_id: seller.user_id,
             on_sale: self.on_sale,
+            images: Vec::new(),
             version: 1,
             created_at: now,
             updated_at: now,

@@ -6,10 +6,12 @@ mod cache;
 mod categories;
 mod facets;
 mod grpc;
+mod images;
 mod search;
 mod seed;
 mod selling;
 mod typos;
+mod uploads;
 
 use catalog::{Catalog, db};
 use contracts::{ProductId, UserId};
