@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Observed, errors::Errors};
-use crate::crd::{CredentialsSecretRef, SecretKeyRef, ShopSpec};
+use crate::crd::{CredentialsSecretRef, ObjectStoreSecretRef, SecretKeyRef, ShopSpec};
 
 /// A reference to keys of a Secret that somebody else keeps.
 struct Reference<'a> {
@@ -64,12 +64,20 @@ fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
         .external
         .as_ref()
         .map(|external| key("spec.mail.external.secretRef", &external.secret_ref));
-    [database, cache, events, mail].into_iter().flatten().collect()
+    let objects =
+        spec.object_store.external.as_ref().map(|external| object_keys(&external.secret_ref));
+    [database, cache, events, mail, objects].into_iter().flatten().collect()
 }
 
 fn credentials<'a>(path: &'static str, secret: &'a CredentialsSecretRef) -> Reference<'a> {
     let keys = vec![("usernameKey", &*secret.username_key), ("passwordKey", &*secret.password_key)];
     Reference { path, name: &secret.name, keys }
+}
+
+fn object_keys(secret: &ObjectStoreSecretRef) -> Reference<'_> {
+    let keys =
+        vec![("accessKeyKey", &*secret.access_key_key), ("secretKeyKey", &*secret.secret_key_key)];
+    Reference { path: "spec.objectStore.external.secretRef", name: &secret.name, keys }
 }
 
 fn key<'a>(path: &'static str, secret: &'a SecretKeyRef) -> Reference<'a> {
