@@ -54,6 +54,25 @@ async fn nothing_is_left_of_an_upload_that_broke_off() {
     assert_eq!(status(&shop, &name).await, 404);
 }
 
+/// A worker that takes an upload for one that has broken off deletes its objects.
+#[tokio::test]
+async fn an_upload_that_took_too_long_is_no_image() {
+    let (shop, seller) = (gallery().await, UserId::new());
+    let product = add(&shop, seller, json!({})).await;
+    sqlx::raw_sql(
+        "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+         CREATE TRIGGER forget BEFORE INSERT ON discarded_images
+             FOR EACH ROW EXECUTE FUNCTION forget()",
+    )
+    .execute(shop.pool())
+    .await
+    .unwrap();
+    assert_eq!(answer(upload(&shop, seller, &product, photograph(8, 8))).await.0, 503);
+    sqlx::raw_sql("DROP TRIGGER forget ON discarded_images").execute(shop.pool()).await.unwrap();
+    assert_eq!(show(&shop, &product).await.1, product, "nothing has changed");
+    assert_eq!(answer(upload(&shop, seller, &product, photograph(8, 8))).await.0, 201);
+}
+
 #[tokio::test]
 async fn files_that_are_no_images_are_refused() {
     let (shop, seller) = (gallery().await, UserId::new());
