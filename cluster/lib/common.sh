@@ -35,7 +35,8 @@ discard() { # DIRECTORY NAME...
   shift
   bin=$(mktemp -d "$from/discarded.XXXXXX")
   for name; do [ ! -e "$from/$name" ] || mv "$from/$name" "$bin/"; done
-  rm -rf "$from"/discarded.*
+  # What a killed engine has started may still write.
+  eventually 15 rm -rf "$from"/discarded.* || die "$from/discarded.* cannot be removed"
 }
 
 # Waits until a command succeeds. Everything that takes time here is awaited this way.
