@@ -2,7 +2,7 @@
 # Builds programs from package registries into a cache outside the clone, each one once: its key is
 # a hash of what it is made from, so a fresh clone elsewhere finds it ready. Sourced.
 
-TOOLS=(kubernetes network-policy coredns metrics-server local-path-provisioner helm kubeconform)
+TOOLS=(kubernetes network-policy coredns metrics-server local-path-provisioner helm kubeconform versitygw)
 
 fresh() { [ -e "$1" ] && [ "$(cat "$1.key" 2>/dev/null)" = "$2" ]; } # FILE KEY
 
@@ -50,6 +50,7 @@ declare -A MODULE=(
   [helm]=helm.sh/helm/v4
   [kubeconform]=github.com/yannh/kubeconform
   [stripe-mock]=github.com/stripe/stripe-mock
+  [versitygw]=github.com/versity/versitygw
 )
 declare -A PACKAGE=(
   [kubernetes]=./kubernetes
@@ -60,6 +61,7 @@ declare -A PACKAGE=(
   [helm]=${MODULE[helm]}/cmd/helm
   [kubeconform]=${MODULE[kubeconform]}/cmd/kubeconform
   [stripe-mock]=${MODULE[stripe-mock]}
+  [versitygw]=.
 )
 
 # The folder of the Go module that a program is built in: its own if it has one, else that of all.
@@ -74,9 +76,10 @@ version_of() { # TOOL
 # A program is made anew when a library changes, or its own main, but not when that of another does. It
 # is also the tag of the program's image, so that what is made anew replaces what runs.
 key_of() { # TOOL
-  local module from
-  module=$(go_module "$1") from=("$module/go.mod" "$module/go.sum")
-  [ "$module" != programs ] || [ ! -d "$HERE/programs/$1" ] || from+=("programs/$1")
+  local module from=()
+  module=$(go_module "$1")
+  [ "$module" != programs ] || from+=(programs/go.mod programs/go.sum)
+  [ ! -d "$HERE/programs/$1" ] || from+=("programs/$1")
   echo "$(version_of "$1")-$(digest "${from[@]}")"
 }
 

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Image archives: made from binaries and Debian's root filesystems, kept in the cache. Sourced.
 
-ENGINES=(postgres redis kafka mail)
-declare -A TAG=([postgres]=15 [redis]=7 [kafka]=4.1 [mail]=2 [busybox]=1)
+ENGINES=(postgres redis kafka mail objects)
+declare -A TAG=([postgres]=15 [redis]=7 [kafka]=4.1 [mail]=2 [objects]=1 [busybox]=1)
 
 # ---- FROM scratch ----
 
@@ -59,6 +59,27 @@ pause_image() { # OUT
   cc -Os -static -s -o "$root/pause" "$HERE/images/pause/pause.c"
   write_archive "$root" localhost/shop-operator/pause:1 '{"User":"65535:65535","Entrypoint":["/pause"]}' "$1"
   rm -rf "$root"
+}
+
+# ---- what shops stand on ----
+
+engine_images() { # NAME...: makes them and prints their archives
+  local name
+  for name; do
+    case $name in
+      objects) objects_image ;;
+      *) debian_images "$name" ;;
+    esac
+  done
+}
+
+# The object store is one static program, and needs nothing of Debian.
+objects_image() {
+  local image=localhost/shop-operator/objects:${TAG[objects]} out=$IMAGES/objects.tar
+  build versitygw
+  packages ca-certificates=/etc/ssl/certs/ca-certificates.crt
+  make_once "$out" "$(cat "$BIN/versitygw.key")-$(digest lib/images.sh)" "image $image" scratch_image "$BIN/versitygw" versitygw "$image" "$out"
+  echo "$out"
 }
 
 # ---- loading ----

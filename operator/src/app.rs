@@ -167,6 +167,7 @@ pub fn configuration(settings: &Settings) -> Config {
             redis: settings.redis_image.clone(),
             kafka: settings.kafka_image.clone(),
             mail: settings.mail_image.clone(),
+            objects: settings.objects_image.clone(),
         },
         operator_namespace: settings.operator_namespace.clone(),
         operator_pod_labels: names::labels([(names::NAME_LABEL, OPERATOR)]),

@@ -4,7 +4,7 @@ use contracts::ports;
 
 use crate::crd::ServiceName;
 
-use Need::{AdminAccount, Cache, Database, Events, Mail, SigningKey};
+use Need::{AdminAccount, Cache, Database, Events, Mail, Objects, SigningKey};
 
 /// What a service cannot run without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Need {
     Events,
     /// The shop's mail server.
     Mail,
+    /// The shop's object store. Alone of all it may be away: what is in it cannot be seen until it is back.
+    Objects,
     /// The private key that access tokens are signed with.
     SigningKey,
     /// The first administrator's e-mail address and password.
@@ -111,7 +113,7 @@ pub static COMPONENTS: [Component; 9] = [
         name: ServiceName::Catalog,
         optional: false,
         grpc: true,
-        needs: &[Database, Cache, Events],
+        needs: &[Database, Cache, Events, Objects],
         http_peers: &[],
         grpc_peers: &[],
         seeds: true,

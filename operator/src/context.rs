@@ -128,6 +128,8 @@ pub enum Engine {
     Cache,
     /// Kafka.
     Events,
+    /// The object store.
+    Objects,
 }
 
 /// What was last found true outside the cluster, so that a reconciliation at rest talks to no

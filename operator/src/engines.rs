@@ -1,4 +1,4 @@
-//! The steps that talk to Postgres, Redis and Kafka.
+//! The steps that talk to Postgres, Redis, Kafka and the object store.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,9 @@ use crate::object::Object;
 use crate::observe::has_ready_pod;
 use crate::status::{Part, Reason};
 use crate::topics::{self, Login};
-use crate::validate::{CacheEngine, DatabaseEngine, EventsEngine, ValidatedShop};
+use crate::validate::{
+    CacheEngine, DatabaseEngine, EventsEngine, ObjectStoreEngine, ValidatedShop,
+};
 
 /// What the steps with engines work with.
 pub struct Engines<'a> {
@@ -86,6 +88,32 @@ impl Engines<'_> {
             return self.remember(Engine::Cache, wish, ready);
         }
         (Part::Waiting(Reason::CacheUnreachable, "Redis does not answer".to_owned()), None)
+    }
+
+    /// Whether the object store answers.
+    pub async fn object_store(&self) -> Step {
+        let (endpoint, bundled) = match &self.valid.object_store {
+            ObjectStoreEngine::Bundled(_) => (None, true),
+            ObjectStoreEngine::External { store, .. } => (Some(&store.endpoint), false),
+        };
+        let wish = self.wish(&endpoint);
+        if let Some(known) = self.known(Engine::Objects, bundled.then_some(names::OBJECTS), &wish) {
+            return (known, None);
+        }
+        let ready = Part::Ready(Reason::ObjectStoreReady, "the object store answers".to_owned());
+        if bundled {
+            return (ready, None);
+        }
+        let address = endpoint
+            .and_then(|endpoint| Url::parse(endpoint).ok())
+            .and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+        if let Some(address) = address
+            && topics::knock(&address).await
+        {
+            return self.remember(Engine::Objects, wish, ready);
+        }
+        let text = "the object store does not answer";
+        (Part::Waiting(Reason::ObjectStoreUnreachable, text.to_owned()), None)
     }
 
     /// Makes the topics, as far as that is safe. Says too in whose Kafka cluster the Shop has them, if

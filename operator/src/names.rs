@@ -51,6 +51,8 @@ pub const REDIS: &str = "redis";
 pub const KAFKA: &str = "kafka";
 /// Component name of the bundled mail server.
 pub const MAIL: &str = "mail";
+/// Component name of the bundled object store.
+pub const OBJECTS: &str = "objects";
 /// Part of the name of the Secret with the first administrator's account.
 pub const ADMIN: &str = "admin";
 /// Part of the name of the Secret with the private signing key.
@@ -125,6 +127,11 @@ pub fn topic_prefix(namespace: &str, shop: &str) -> String {
 /// No part has a full stop or a colon in it, hence no prefix is the beginning of another.
 pub fn key_prefix(namespace: &str, shop: &str) -> String {
     format!("{namespace}.{shop}:")
+}
+
+/// What stands before the names of a shop's objects in a bucket that it may share.
+pub fn object_prefix(namespace: &str, shop: &str) -> String {
+    format!("{namespace}.{shop}/")
 }
 
 /// DNS name of a child Service, as every pod of the cluster can resolve it.

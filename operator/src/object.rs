@@ -76,7 +76,7 @@ pub fn custom_resource((group, version, kind, plural): CustomKind) -> ApiResourc
 pub enum Stage {
     /// Service accounts, network policies, configuration: stands on nothing.
     Foundation,
-    /// The bundled Postgres, Redis, Kafka and mail server.
+    /// The bundled Postgres, Redis, Kafka, object store and mail server.
     Engines,
     /// Jobs that bring each database to the schema of its service's image.
     Migrations,

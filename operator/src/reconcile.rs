@@ -118,9 +118,9 @@ impl<'a> Run<'a> {
             services.migrate(database.0.is_ready()).await;
             database
         };
-        let (database, ((events, kafka_cluster_id), cache)) =
-            join(databases_and_migrations, join(engines.topics(&topic_plan), engines.cache()))
-                .await;
+        let others = join(engines.cache(), engines.object_store());
+        let (database, ((events, kafka_cluster_id), (cache, object_store))) =
+            join(databases_and_migrations, join(engines.topics(&topic_plan), others)).await;
         facts.kafka_cluster_id = kafka_cluster_id;
         services.roll_out(&events.0, &cache.0).await;
         errors.append(&mut services.errors);
@@ -132,9 +132,9 @@ impl<'a> Run<'a> {
         facts.services = services.facts;
         facts.monitoring = monitoring(&valid, &exposed);
         facts.route = route(&valid, &exposed);
-        (facts.database, facts.cache, facts.events) =
-            settle([database, cache, events], &mut errors);
-        let waits = [&facts.database, &facts.cache, &facts.events]
+        [facts.database, facts.cache, facts.events, facts.object_store] =
+            settle([database, cache, events, object_store], &mut errors);
+        let waits = [&facts.database, &facts.cache, &facts.events, &facts.object_store]
             .into_iter()
             .any(|part| matches!(part, Part::Waiting(..)) && !facts.paused);
         // An error that another try may help decides about the next try.
@@ -173,12 +173,11 @@ fn partition(results: Vec<Outcome<'_>>) -> (Vec<Done<'_>>, Vec<Error>) {
     (done, errors)
 }
 
-fn settle(steps: [Step; 3], errors: &mut Vec<Error>) -> (Part, Part, Part) {
-    let [database, cache, events] = steps.map(|(part, error)| {
+fn settle<const N: usize>(steps: [Step; N], errors: &mut Vec<Error>) -> [Part; N] {
+    steps.map(|(part, error)| {
         errors.extend(error);
         part
-    });
-    (database, cache, events)
+    })
 }
 
 fn monitoring(shop: &ValidatedShop, exposed: &[Done<'_>]) -> Part {

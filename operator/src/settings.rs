@@ -58,6 +58,9 @@ pub struct Settings {
     /// Image of the bundled mail catcher.
     #[arg(long, env, default_value = "localhost/shop-operator/mail:2")]
     pub mail_image: String,
+    /// Image of the bundled object store.
+    #[arg(long, env, default_value = "localhost/shop-operator/objects:1")]
+    pub objects_image: String,
     /// Namespace of the operator, where its Lease lives.
     #[arg(long, env, default_value = "shop-operator")]
     pub operator_namespace: String,
@@ -129,6 +132,7 @@ mod tests {
         let engines = json!({
             "postgres": settings.postgres_image, "redis": settings.redis_image,
             "kafka": settings.kafka_image, "mail": settings.mail_image,
+            "objects": settings.objects_image,
         });
         assert_eq!(values["engines"], engines);
     }

@@ -4,6 +4,7 @@
 mod case;
 mod forged;
 mod table;
+mod webhooks;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::world::{SHOP, World};
 
 /// Whatever a request may leave behind.
-const TRACES: [(&str, &str); 16] = [
+const TRACES: [(&str, &str); 18] = [
     ("user", "SELECT count(*) FROM accounts"),
     ("user", "SELECT coalesce(sum(version), 0)::bigint FROM accounts"),
     ("user", "SELECT count(*) FROM addresses"),
@@ -27,10 +28,12 @@ const TRACES: [(&str, &str); 16] = [
     ("catalog", "SELECT count(*) FROM products"),
     ("catalog", "SELECT coalesce(sum(version), 0)::bigint FROM products"),
     ("catalog", "SELECT count(*) FROM categories"),
+    ("catalog", "SELECT count(*) FROM images"),
     ("order", "SELECT count(*) FROM order_events"),
     ("order", "SELECT count(*) FROM idempotency_keys"),
     ("payment", "SELECT count(*) FROM payments"),
     ("payment", "SELECT count(*) FROM refunds"),
+    ("payment", "SELECT count(*) FROM webhook_events"),
     ("inventory", "SELECT count(*) FROM movements"),
     ("inventory", "SELECT coalesce(sum(available), 0)::bigint FROM stock"),
     ("inventory", "SELECT count(*) FROM announcements"),
@@ -115,6 +118,7 @@ async fn at_once(customer: &Shopper, product: &str) -> Result<String> {
 pub(crate) async fn is_refused(world: World) -> Result<()> {
     let setting = Setting::make(&world).await?;
     let databases = Databases::of(&world.kubectl, SHOP).await?;
+    webhooks::genuine(&setting, &databases).await?;
     let before = look(&databases).await?;
     let cases = table::cases(&setting);
     ensure!(cases.len() >= table::LEAST, "only {} rows", cases.len());

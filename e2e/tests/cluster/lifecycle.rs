@@ -6,11 +6,19 @@ use anyhow::{Context, Result, ensure};
 use e2e::eventually;
 use serde_json::{Value, json};
 
-use crate::world::{NAMESPACE, READY_PATIENCE, SERVICES, SHOP, World, condition};
+use crate::world::{NAMESPACE, READY_PATIENCE, SERVICES, SHOP, WEBHOOK_SECRET, World, condition};
 
-/// All scenarios come from one address, and some of them ask a lot.
+/// The Secret with the keys of that provider.
+const STRIPE: &str = "stripe";
+
+/// All scenarios come from one address, and some of them ask a lot. The shop has a second payment provider, which
+/// nobody pays through, to be told webhooks.
 fn spec() -> Value {
-    json!({"demoData": true, "gateway": {"rateLimitPerMinute": 1_000_000}})
+    json!({
+        "demoData": true,
+        "gateway": {"rateLimitPerMinute": 1_000_000},
+        "payments": {"stripe": {"secretRef": {"name": STRIPE}}},
+    })
 }
 
 /// The API server refuses bad specs and says why.
@@ -42,14 +50,18 @@ pub(crate) async fn bad_shops(world: World) -> Result<()> {
     Ok(())
 }
 
-/// The namespace lets only restricted pods in.
+/// The namespace lets only restricted pods in. With what somebody must have put there before the shop.
 async fn make_namespace(world: &World) -> Result<()> {
     let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
     let metadata = json!({"name": NAMESPACE, "labels": labels});
     world
         .kubectl
         .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
-        .await
+        .await?;
+    let keys = json!({"apiKey": "sk_test_e2e", "webhookSecret": WEBHOOK_SECRET});
+    let metadata = json!({"name": STRIPE});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys});
+    world.kubectl.apply(&secret).await
 }
 
 /// Five lines become a store.

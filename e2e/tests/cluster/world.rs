@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 /// Namespace and name of the shop.
 pub(crate) const NAMESPACE: &str = "e2e";
 pub(crate) const SHOP: &str = "store";
+/// What the payment provider that nobody asks signs its webhooks with.
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_e2e";
 /// Services of a shop.
 pub(crate) const SERVICES: [&str; 9] = [
     "gateway",

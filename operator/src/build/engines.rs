@@ -17,7 +17,7 @@ use super::{
     Scope,
     env::SMTP_PORT,
     meta,
-    plans::{KAFKA_PORT, POSTGRES_PORT, REDIS_PORT, SecretKey},
+    plans::{KAFKA_PORT, OBJECTS_PORT, POSTGRES_PORT, REDIS_PORT, SecretKey},
     pod::{self, Mounted, exec_probe, scratch, secret_dir, secret_files, tcp_probe, var},
     services::account,
     volume,
@@ -27,8 +27,8 @@ use crate::{
     names,
     object::Object,
     validate::{
-        BundledServer, CacheEngine, DatabaseEngine, EventsEngine, MailEngine, ValidatedShop,
-        memory_share,
+        BundledServer, CacheEngine, DatabaseEngine, EventsEngine, MailEngine, ObjectStoreEngine,
+        ValidatedShop, memory_share,
     },
 };
 
@@ -40,6 +40,8 @@ const DATA: &str = "/data";
 const GRACE_SECONDS: i64 = 60;
 /// Port of the bundled mail server for its web page.
 const MAIL_WEB_PORT: u16 = 1080;
+/// The one bucket of the bundled object store.
+pub(super) const BUCKET: &str = "shop";
 /// Enough for nine services with a few pods of ten connections each.
 const POSTGRES_CONNECTIONS: &str = "max_connections=300";
 /// Run before Postgres, on a volume that has data already.
@@ -92,6 +94,9 @@ fn engines(shop: &ValidatedShop) -> Vec<Engine<'_>> {
     }
     if let EventsEngine::Bundled(server) = &shop.events {
         engines.push(kafka(shop, server));
+    }
+    if let ObjectStoreEngine::Bundled(server) = &shop.object_store {
+        engines.push(objects_engine(shop, server));
     }
     if let MailEngine::Bundled { image, resources, .. } = &shop.mail {
         engines.push(mail(image, resources));
@@ -150,6 +155,28 @@ fn kafka<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
         ports: &[("kafka", KAFKA_PORT)],
         mounted: vec![scratch("tmp", "/tmp")],
         ready: tcp_probe("kafka"),
+        resources: &server.resources,
+        storage: Some(&server.storage),
+    }
+}
+
+/// It makes its bucket itself, before it opens its port.
+fn objects_engine<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
+    let name = names::OBJECTS;
+    let file = |key: &str| format!("{}/{key}", secret_dir(name));
+    Engine {
+        name,
+        image: &server.image,
+        before: None,
+        args: Vec::new(),
+        env: vec![
+            var("OBJECTS_BUCKET", BUCKET),
+            var("OBJECTS_ACCESS_KEY_FILE", file(SecretKey::ACCESS_KEY)),
+            var("OBJECTS_SECRET_KEY_FILE", file(SecretKey::SECRET_KEY)),
+        ],
+        ports: &[("s3", OBJECTS_PORT)],
+        mounted: vec![password(shop, name)],
+        ready: tcp_probe("s3"),
         resources: &server.resources,
         storage: Some(&server.storage),
     }

@@ -4,14 +4,17 @@ use contracts::{env, ports};
 use k8s_openapi::api::core::v1::EnvVar;
 
 use super::{
-    plans::{SecretKey, topics},
+    engines::BUCKET,
+    plans::{OBJECTS_PORT, SecretKey, topics},
     pod::{Mounted, secret_dir, secret_files, secret_var, var},
 };
 use crate::{
     components::Need,
     crd::{ServiceName, Sms},
     names,
-    validate::{CacheEngine, EventsEngine, MailEngine, ServiceInstance, ValidatedShop},
+    validate::{
+        CacheEngine, EventsEngine, MailEngine, ObjectStoreEngine, ServiceInstance, ValidatedShop,
+    },
 };
 
 /// Port of the bundled mail server for SMTP.
@@ -38,6 +41,9 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
     }
     if component.needs(Need::Mail) {
         vars.extend(mail(shop));
+    }
+    if component.needs(Need::Objects) {
+        vars.extend(objects(shop));
     }
     vars.extend(keys(shop, service));
     if component.name == ServiceName::Gateway {
@@ -126,6 +132,33 @@ fn mail(shop: &ValidatedShop) -> [EnvVar; 2] {
         ],
         MailEngine::External { url, from, .. } => {
             [secret_var(env::SMTP_URL, &url.name, &url.key), var(env::MAIL_FROM, from)]
+        }
+    }
+}
+
+/// A store of the shop's own needs no prefix, and has the region that is the default of all.
+fn objects(shop: &ValidatedShop) -> Vec<EnvVar> {
+    match &shop.object_store {
+        ObjectStoreEngine::Bundled(_) => {
+            let secret = names::child(&shop.name, names::OBJECTS);
+            let host = shop.host_of(names::OBJECTS);
+            vec![
+                var(env::OBJECT_STORE_URL, format!("http://{host}:{OBJECTS_PORT}")),
+                var(env::OBJECT_STORE_BUCKET, BUCKET),
+                secret_var(env::OBJECT_STORE_ACCESS_KEY, &secret, SecretKey::ACCESS_KEY),
+                secret_var(env::OBJECT_STORE_SECRET_KEY, &secret, SecretKey::SECRET_KEY),
+            ]
+        }
+        ObjectStoreEngine::External { store, key_prefix } => {
+            let secret = &store.secret_ref;
+            vec![
+                var(env::OBJECT_STORE_URL, &store.endpoint),
+                var(env::OBJECT_STORE_BUCKET, &store.bucket),
+                var(env::OBJECT_STORE_REGION, &store.region),
+                secret_var(env::OBJECT_STORE_ACCESS_KEY, &secret.name, &secret.access_key_key),
+                secret_var(env::OBJECT_STORE_SECRET_KEY, &secret.name, &secret.secret_key_key),
+                var(env::OBJECT_STORE_KEY_PREFIX, key_prefix),
+            ]
         }
     }
 }

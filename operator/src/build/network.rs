@@ -18,7 +18,7 @@ use k8s_openapi::{
 use super::{
     env::SMTP_PORT,
     meta,
-    plans::{REDIS_PORT, databases, topics},
+    plans::{OBJECTS_PORT, REDIS_PORT, databases, topics},
 };
 use crate::{
     components::Need,
@@ -26,7 +26,8 @@ use crate::{
     names,
     object::Object,
     validate::{
-        CacheEngine, DatabaseEngine, EventsEngine, MailEngine, ServiceInstance, ValidatedShop,
+        CacheEngine, DatabaseEngine, EventsEngine, MailEngine, ObjectStoreEngine, ServiceInstance,
+        ValidatedShop,
     },
 };
 
@@ -52,7 +53,7 @@ struct Backend {
     operated: bool,
 }
 
-fn backends(shop: &ValidatedShop) -> [Backend; 4] {
+fn backends(shop: &ValidatedShop) -> [Backend; 5] {
     let backend = |need, bundled: Option<_>, ports: &[u16], operated| Backend {
         need,
         component: bundled,
@@ -69,6 +70,10 @@ fn backends(shop: &ValidatedShop) -> [Backend; 4] {
         MailEngine::Bundled { .. } => (Some(names::MAIL), SMTP_PORT),
         MailEngine::External { port, .. } => (None, *port),
     };
+    let (objects, objects_port) = match &shop.object_store {
+        ObjectStoreEngine::Bundled(_) => (Some(names::OBJECTS), OBJECTS_PORT),
+        ObjectStoreEngine::External { store, .. } => (None, endpoint_port(&store.endpoint)),
+    };
     let kafka = matches!(shop.events, EventsEngine::Bundled(_)).then_some(names::KAFKA);
     let brokers: Vec<u16> = topics(shop)
         .bootstrap_servers
@@ -80,6 +85,7 @@ fn backends(shop: &ValidatedShop) -> [Backend; 4] {
         backend(Need::Cache, redis, &[redis_port], false),
         backend(Need::Events, kafka, &brokers, true),
         backend(Need::Mail, mail, &[mail_port], false),
+        backend(Need::Objects, objects, &[objects_port], false),
     ]
 }
 

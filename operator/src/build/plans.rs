@@ -9,7 +9,7 @@ use crate::{
     components::Need,
     crd::{CredentialsSecretRef, DeletionPolicy, KafkaSecurity, ServiceName, SslMode},
     names,
-    validate::{CacheEngine, DatabaseEngine, EventsEngine, ValidatedShop},
+    validate::{CacheEngine, DatabaseEngine, EventsEngine, ObjectStoreEngine, ValidatedShop},
 };
 
 /// Port of Postgres.
@@ -18,6 +18,8 @@ pub(crate) const POSTGRES_PORT: u16 = 5432;
 pub(crate) const REDIS_PORT: u16 = 6379;
 /// Port of Kafka for clients.
 pub(crate) const KAFKA_PORT: u16 = 9092;
+/// Port of the object store.
+pub(crate) const OBJECTS_PORT: u16 = 9000;
 
 /// A Secret to ensure: made once, never made again while it has its keys.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +71,11 @@ pub enum CredentialKind {
         /// Name of the Secret with the private key.
         signing_key: String,
     },
+    /// `accessKey` and `secretKey` of an object store.
+    ObjectKeys {
+        /// Id of the key.
+        access_key: String,
+    },
     /// `email` and `password` of the first administrator.
     AdminAccount {
         /// E-mail address.
@@ -93,6 +100,10 @@ impl SecretKey {
     pub const SIGNING_KEY: &str = "key.pem";
     /// A JSON Web Key Set.
     pub const PUBLIC_KEYS: &str = "jwks.json";
+    /// Id of a key of an object store.
+    pub const ACCESS_KEY: &str = "accessKey";
+    /// A key of an object store.
+    pub const SECRET_KEY: &str = "secretKey";
     /// An e-mail address.
     pub const EMAIL: &str = "email";
 }
@@ -166,6 +177,10 @@ pub fn credentials(shop: &ValidatedShop) -> Vec<CredentialSpec> {
     if let CacheEngine::Bundled(_) = shop.cache {
         let kind = CredentialKind::Password { host: shop.host_of(names::REDIS), port: REDIS_PORT };
         secrets.push(secret(names::REDIS, names::REDIS, kind));
+    }
+    if let ObjectStoreEngine::Bundled(_) = shop.object_store {
+        let kind = CredentialKind::ObjectKeys { access_key: shop.name.clone() };
+        secrets.push(secret(names::OBJECTS, names::OBJECTS, kind));
     }
     let plan = databases(shop);
     secrets.extend(plan.databases.into_iter().map(|spec| {

@@ -11,6 +11,7 @@
 mod engines;
 mod events;
 mod gateway;
+mod objects;
 mod payments;
 mod schema;
 mod services;
@@ -23,6 +24,7 @@ pub use engines::{
 };
 pub use events::{Events, ExternalEvents, KafkaSecurity, SaslMechanism, SecurityProtocol, Topics};
 pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType};
+pub use objects::{ExternalObjectStore, ObjectStore, ObjectStoreSecretRef};
 pub use payments::{Payments, Stripe, StripeSecretRef};
 pub use schema::{definition, yaml};
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
@@ -166,6 +168,10 @@ pub struct ShopSpec {
     /// The Kafka cluster of the shop. Exactly one member is set; default: `bundled`.
     #[serde(default)]
     pub events: Events,
+
+    /// The object store of the shop. Exactly one member is set; default: `bundled`.
+    #[serde(default)]
+    pub object_store: ObjectStore,
 
     /// How the shop's Kafka topics are made.
     #[serde(default)]

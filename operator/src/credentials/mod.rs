@@ -178,6 +178,10 @@ fn wanted(spec: &CredentialSpec, old: &Content, others: &Credentials) -> Result<
             let keys = keys::public_keys(key).map_err(|source| Error::Key { secret, source })?;
             vec![(SecretKey::PUBLIC_KEYS, keys)]
         }
+        CredentialKind::ObjectKeys { access_key } => vec![
+            (SecretKey::ACCESS_KEY, access_key.clone()),
+            (SecretKey::SECRET_KEY, kept(SecretKey::SECRET_KEY).unwrap_or_else(keys::password)),
+        ],
         CredentialKind::AdminAccount { email } => vec![
             // Who signed up with it keeps it, whatever the host becomes.
             (SecretKey::EMAIL, kept(SecretKey::EMAIL).unwrap_or_else(|| email.clone())),

@@ -48,6 +48,8 @@ pub(super) fn conditions(
         ("EventsReady", &facts.events),
         ("MigrationsApplied", &migrations),
         ("ServicesReady", &services),
+        // Behind the services, which do not wait for it.
+        ("ObjectStoreReady", &facts.object_store),
         ("MonitoringReady", &facts.monitoring),
         ("RouteAccepted", &facts.route),
         ("DemoDataReady", &demo_data),

@@ -170,6 +170,8 @@ pub struct Facts {
     pub cache: Part,
     /// Kafka and the topics.
     pub events: Part,
+    /// The object store.
+    pub object_store: Part,
     /// Id of the Kafka cluster where the Shop has topics, if that is somebody else's.
     pub kafka_cluster_id: Option<String>,
     /// ServiceMonitors.

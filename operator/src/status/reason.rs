@@ -37,6 +37,10 @@ reasons! {
     CacheReady,
     /// Redis does not answer.
     CacheUnreachable,
+    /// The object store answers.
+    ObjectStoreReady,
+    /// The object store does not answer.
+    ObjectStoreUnreachable,
     /// Every topic is there.
     TopicsReady,
     /// A topic cannot be made what the spec asks for.

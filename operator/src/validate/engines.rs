@@ -8,11 +8,13 @@ use k8s_openapi::{
 
 use super::{
     BundledServer, CacheEngine, DatabaseEngine, EngineImages, EventsEngine, Identity, MailEngine,
-    TopicSettings, errors::Errors, model::mail_domain, quantity::canonical, services,
+    ObjectStoreEngine, TopicSettings, errors::Errors, model::mail_domain, quantity::canonical,
+    services,
 };
 use crate::{
     crd::{
-        BundledEngine, Cache, Database, Events, ExternalEvents, Mail, Resources, Storage, Topics,
+        BundledEngine, Cache, Database, Events, ExternalEvents, Mail, ObjectStore, Resources,
+        Storage, Topics,
     },
     names,
 };
@@ -26,6 +28,7 @@ const REDIS: Defaults = ("20m", "32Mi", "256Mi");
 /// The heap is 256 MiB; the rest is for the JVM itself and the page cache.
 const KAFKA: Defaults = ("100m", "384Mi", "768Mi");
 const MAIL: Defaults = ("5m", "64Mi", "256Mi");
+const OBJECTS: Defaults = ("10m", "32Mi", "256Mi");
 
 pub(super) fn database(
     spec: &Database,
@@ -83,6 +86,28 @@ pub(super) fn events(
             Some(EventsEngine::External {
                 bootstrap_servers: external.bootstrap_servers.clone(),
                 security: external.security.clone(),
+            })
+        }
+    }
+}
+
+pub(super) fn object_store(
+    spec: &ObjectStore,
+    images: &EngineImages,
+    identity: Option<&Identity>,
+    errors: &mut Errors,
+) -> Option<ObjectStoreEngine> {
+    let path = "spec.objectStore";
+    match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
+        Choice::Bundled(bundled) => {
+            let server = server(path, bundled, &images.objects, OBJECTS, errors);
+            Some(ObjectStoreEngine::Bundled(server))
+        }
+        Choice::External(external) => {
+            let prefix = |shop: &Identity| names::object_prefix(&shop.namespace, &shop.name);
+            Some(ObjectStoreEngine::External {
+                store: external.clone(),
+                key_prefix: identity.map(prefix).unwrap_or_default(),
             })
         }
     }

@@ -32,6 +32,8 @@ pub struct EngineImages {
     pub kafka: String,
     /// Mail server for development.
     pub mail: String,
+    /// Object store.
+    pub objects: String,
 }
 
 /// What was read from the cluster before a Shop is judged.

@@ -13,8 +13,8 @@ mod services;
 pub use errors::{FieldError, FieldErrorReason};
 pub use input::{Capabilities, Config, EngineImages, Observed, SecretFacts};
 pub use model::{
-    BundledServer, CacheEngine, DatabaseEngine, EventsEngine, MailEngine, MissingApi, Scaling,
-    ServiceInstance, TopicSettings, ValidatedShop,
+    BundledServer, CacheEngine, DatabaseEngine, EventsEngine, MailEngine, MissingApi,
+    ObjectStoreEngine, Scaling, ServiceInstance, TopicSettings, ValidatedShop,
 };
 pub(crate) use quantity::{is_less, memory_share};
 pub use references::referenced_secrets;
@@ -42,14 +42,21 @@ pub fn validate(
     let database = engines::database(&spec.database, images, &mut errors);
     let cache = engines::cache(&spec.cache, images, identity.as_ref(), &mut errors);
     let events = engines::events(&spec.events, images, &mut errors);
+    let object_store =
+        engines::object_store(&spec.object_store, images, identity.as_ref(), &mut errors);
     check_exposure(spec, &mut errors);
     check_proxies(spec, &mut errors);
     check_payments(spec, &mut errors);
     references::check(spec, observed, &mut errors);
     let version = spec.version.as_ref().unwrap_or(&config.version);
     let services = services::resolve(spec, version, observed, config, &mut errors);
-    let (Some(Identity { name, namespace, owner }), Some(database), Some(cache), Some(events)) =
-        (identity, database, cache, events)
+    let (
+        Some(Identity { name, namespace, owner }),
+        Some(database),
+        Some(cache),
+        Some(events),
+        Some(object_store),
+    ) = (identity, database, cache, events, object_store)
     else {
         return Err(errors.into());
     };
@@ -77,6 +84,7 @@ pub fn validate(
         database,
         cache,
         events,
+        object_store,
         topics,
         mail,
         sms: spec.sms.clone(),

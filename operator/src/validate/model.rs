@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     components::Component,
     crd::{
-        CredentialsSecretRef, DeletionPolicy, Gateway, KafkaSecurity, Payments, PullPolicy,
-        SecretKeyRef, ServiceName, Sms, SslMode, Storage,
+        CredentialsSecretRef, DeletionPolicy, ExternalObjectStore, Gateway, KafkaSecurity, Payments,
+        PullPolicy, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
     },
     names,
 };
@@ -44,6 +44,8 @@ pub struct ValidatedShop {
     pub cache: CacheEngine,
     /// The Kafka cluster.
     pub events: EventsEngine,
+    /// The object store.
+    pub object_store: ObjectStoreEngine,
     /// How topics are made.
     pub topics: TopicSettings,
     /// The mail server.
@@ -196,6 +198,20 @@ pub enum MailEngine {
         port: u16,
         /// Sender of e-mails.
         from: String,
+    },
+}
+
+/// The object store of a shop.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ObjectStoreEngine {
+    /// In the shop's namespace.
+    Bundled(BundledServer),
+    /// Somebody else's.
+    External {
+        /// Where it is.
+        store: ExternalObjectStore,
+        /// What stands before the name of every object.
+        key_prefix: String,
     },
 }
 

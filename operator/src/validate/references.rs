@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Observed, errors::Errors};
-use crate::crd::{CredentialsSecretRef, SecretKeyRef, ShopSpec, StripeSecretRef};
+use crate::crd::{
+    CredentialsSecretRef, ObjectStoreSecretRef, SecretKeyRef, ShopSpec, StripeSecretRef,
+};
 
 /// A reference to keys of a Secret that somebody else keeps.
 struct Reference<'a> {
@@ -64,18 +66,26 @@ fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
         .external
         .as_ref()
         .map(|external| key("spec.mail.external.secretRef", &external.secret_ref));
+    let objects =
+        spec.object_store.external.as_ref().map(|external| object_keys(&external.secret_ref));
     let stripe = spec.payments.stripe.as_ref().map(|stripe| stripes(&stripe.secret_ref));
     let sms = spec.sms.as_ref().map(|sms| Reference {
         path: "spec.sms.tokenSecretRef",
         name: &sms.token_secret_ref.name,
         keys: vec![("key", &*sms.token_secret_ref.key)],
     });
-    [database, cache, events, mail, stripe, sms].into_iter().flatten().collect()
+    [database, cache, events, mail, objects, stripe, sms].into_iter().flatten().collect()
 }
 
 fn credentials<'a>(path: &'static str, secret: &'a CredentialsSecretRef) -> Reference<'a> {
     let keys = vec![("usernameKey", &*secret.username_key), ("passwordKey", &*secret.password_key)];
     Reference { path, name: &secret.name, keys }
+}
+
+fn object_keys(secret: &ObjectStoreSecretRef) -> Reference<'_> {
+    let keys =
+        vec![("accessKeyKey", &*secret.access_key_key), ("secretKeyKey", &*secret.secret_key_key)];
+    Reference { path: "spec.objectStore.external.secretRef", name: &secret.name, keys }
 }
 
 fn stripes(secret: &StripeSecretRef) -> Reference<'_> {

@@ -34,7 +34,8 @@ async fn a_full_shop_comes_to_rest() {
     merge(
         &mut spec,
         json!({ "database": { "bundled": null }, "cache": { "bundled": null },
-                "events": { "bundled": null }, "topics": { "prefix": null, "partitions": 2, "replicationFactor": 1 } }),
+                "events": { "bundled": null }, "objectStore": { "bundled": null },
+                "topics": { "prefix": null, "partitions": 2, "replicationFactor": 1 } }),
     );
     let odd = json!({ "requests": { "cpu": "0.5", "memory": "1024Mi" } });
     spec["services"].as_array_mut().unwrap().push(json!({ "name": "user", "resources": odd }));

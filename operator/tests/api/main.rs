@@ -16,6 +16,7 @@ mod engines;
 mod kubelet;
 mod migrations;
 mod monitoring;
+mod objects;
 mod operator;
 mod routes;
 mod schema;

@@ -50,6 +50,7 @@ impl World {
             )
             .await;
         world.secret("redis", &[("url", &server::variable("TEST_REDIS_URL"))]).await;
+        world.secret("objects", &[("accessKey", "test"), ("secretKey", "test-secret")]).await;
         world
     }
 
@@ -106,6 +107,10 @@ impl World {
             "cache": { "external": { "secretRef": { "name": "redis" }, "port": redis.port() } },
             "events": { "external": {
                 "bootstrapServers": [server::variable("TEST_KAFKA_BROKERS")],
+            } },
+            "objectStore": { "external": {
+                "endpoint": server::variable("TEST_OBJECT_STORE_URL"), "bucket": "test",
+                "secretRef": { "name": "objects" },
             } },
             "topics": { "partitions": 1, "replicationFactor": 1 },
         })

@@ -121,7 +121,7 @@ fn everything_goes_with_the_shop_but_what_is_retained() {
     assert!(unowned("Delete").is_empty());
     let retained = unowned("Retain");
     let claims: Vec<_> = retained.iter().filter(|o| o.starts_with("PersistentVolume")).collect();
-    assert_eq!(claims.len(), 3);
+    assert_eq!(claims.len(), 4);
     assert!(retained.contains("demo-order-database") && retained.contains("demo-signing-key"));
     assert!(!retained.iter().any(|object| object.starts_with("Deployment")));
 }
@@ -163,6 +163,8 @@ fn a_changed_secret_restarts_its_readers_only() {
         restarted("demo-redis"),
         [&["StatefulSet demo-redis".to_owned()], &readers[..]].concat()
     );
+    let readers = ["StatefulSet demo-objects", "Deployment demo-catalog"];
+    assert_eq!(restarted("demo-objects"), readers);
 }
 
 #[test]
@@ -240,11 +242,14 @@ fn engines_admit_their_users_and_the_operator() {
         |engine: &str| sources(engine)[0]["podSelector"]["matchExpressions"][0]["values"].clone();
     assert_eq!(users("demo-redis"), json!(["gateway", "user", "catalog", "cart", "order"]));
     assert_eq!(users("demo-mail"), json!(["notification"]));
+    assert_eq!(users("demo-objects"), json!(["catalog"]));
     for engine in ["demo-postgres", "demo-kafka"] {
         let operator = &sources(engine)[1]["namespaceSelector"]["matchLabels"];
         assert_eq!(operator["kubernetes.io/metadata.name"], "shop-operator");
     }
-    assert!(sources("demo-redis").get(1).is_none());
+    for engine in ["demo-redis", "demo-objects"] {
+        assert!(sources(engine).get(1).is_none(), "{engine}");
+    }
 }
 
 #[test]

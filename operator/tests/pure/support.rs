@@ -68,6 +68,7 @@ pub(crate) fn config() -> Config {
             redis: "localhost/shop-operator/redis:8".into(),
             kafka: "localhost/shop-operator/kafka:4".into(),
             mail: "localhost/shop-operator/mail:1".into(),
+            objects: "localhost/shop-operator/objects:2".into(),
         },
         operator_namespace: "shop-operator".into(),
         operator_pod_labels: names::labels([(names::NAME_LABEL, names::OPERATOR)]),

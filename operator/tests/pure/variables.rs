@@ -6,7 +6,7 @@ use contracts::env;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use serde_json::{Value, json};
-use shop_operator::validate::validate;
+use shop_operator::{names, validate::validate};
 
 use crate::{
     build::{get, objects, templates},
@@ -118,4 +118,40 @@ fn keys_have_a_prefix_in_a_redis_that_others_may_use() {
     assert_eq!(prefix("b", external(json!({}))).as_deref(), Some("b.demo:"));
     assert_eq!(prefix("b", external(json!({ "keyPrefix": "x:" }))).as_deref(), Some("x:"));
     assert_eq!(prefix("b", external(json!({ "keyPrefix": "" }))), None, "it is this shop's alone");
+}
+
+#[test]
+fn only_the_catalog_knows_the_object_store_and_names_its_objects_by_the_shop_in_one_of_others() {
+    let keys = Secret {
+        metadata: ObjectMeta { name: Some("s3".into()), ..ObjectMeta::default() },
+        string_data: Some(BTreeMap::from([
+            ("id".into(), "AKIA".into()),
+            ("secretKey".into(), "secret".into()),
+        ])),
+        ..Secret::default()
+    };
+    let external = json!({ "external": {
+        "endpoint": "https://s3.example.com", "bucket": "images",
+        "secretRef": { "name": "s3", "accessKeyKey": "id" },
+    } });
+    for (store, expected) in [
+        (
+            json!({ "bundled": {} }),
+            ["http://demo-objects.shops.svc.cluster.local:9000", "shop", ""],
+        ),
+        (external, ["https://s3.example.com", "images", "shops.demo/"]),
+    ] {
+        let shop = shop(json!({ "objectStore": store, "demoData": true }));
+        let shop = validate(&shop, &observed(std::slice::from_ref(&keys)), &config()).unwrap();
+        for (owner, template) in templates(&objects(&shop)) {
+            let is_catalog = template["metadata"]["labels"][names::SERVICE_LABEL] == "catalog";
+            assert_eq!(template.to_string().contains("OBJECT_STORE"), is_catalog, "{owner}");
+            if is_catalog {
+                let told =
+                    [env::OBJECT_STORE_URL, env::OBJECT_STORE_BUCKET, env::OBJECT_STORE_KEY_PREFIX];
+                let told = told.map(|name| value(&template, name).unwrap_or_default());
+                assert_eq!(told, expected, "{owner}");
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod categories;
 mod deletions;
 mod facets;
+mod images;
 mod search;
 mod told;
 
@@ -15,6 +16,10 @@ pub use deletions::{
     withdraw_deletion,
 };
 pub use facets::facets;
+pub use images::{
+    Discarded, claim_upload, delete_image, forget_discarded, images, insert_image, lock_discarded,
+    next_version, note_upload, place_images, update_alt,
+};
 pub use search::{respell, search};
 pub use told::{rate, set_stocked};
 
@@ -25,6 +30,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::deletion::Deletion;
+use crate::image::{Image, Stored};
 use crate::product::{Attributes, Found, Product};
 use crate::variant::Variant;
 
@@ -41,6 +47,7 @@ struct Row {
     on_sale: bool,
     variants: Json<Vec<Variant>>,
     deletion: Option<Json<Deletion>>,
+    images: Json<Vec<Stored>>,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -66,6 +73,7 @@ impl TryFrom<Row> for Found {
             on_sale: row.on_sale,
             variants: row.variants.0,
             deletion: row.deletion.map(|deletion| deletion.0),
+            images: row.images.0.into_iter().map(Image::from).collect(),
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -89,6 +97,7 @@ macro_rules! select {
                       (SELECT jsonb_build_object(
                            'state', state, 'reason', reason, 'reserved', reserved)
                        FROM deletions WHERE product_id = id) AS "deletion: Json<Deletion>",
+                      images_of(id) AS "images!: Json<Vec<Stored>>",
                       version, created_at, updated_at, rating, 0::real AS "rank!"
                FROM products "# + $ending
             $(, $argument)*

@@ -1,8 +1,10 @@
 //! The HTTP API: what shoppers look for in [`finding`], what sellers write in [`selling`] and
-//! [`variants`], and the tree of [`categories`].
+//! [`variants`], the [`images`] of products, and the tree of [`categories`].
 
 mod categories;
+mod files;
 mod finding;
+mod images;
 mod selling;
 mod variants;
 
@@ -14,7 +16,7 @@ use kit::auth::{Caller, Role};
 use kit::extract::{Path, etag};
 use kit::openapi;
 use kit::outbox::Outbox;
-use kit::problem::{Body, Problem, Result};
+use kit::problem::{Body, CONFLICT, FORBIDDEN, Problem, Result};
 use sqlx::PgPool;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -22,6 +24,7 @@ use utoipa_axum::routes;
 
 use crate::cache::Cache;
 use crate::deleting::Deleting;
+use crate::gallery::Gallery;
 use crate::product::Product;
 
 /// What handlers need.
@@ -31,6 +34,7 @@ pub(crate) struct Api {
     pub(crate) cache: Cache,
     pub(crate) outbox: Outbox,
     pub(crate) deleting: Deleting,
+    pub(crate) gallery: Gallery,
     pub(crate) currency: Currency,
 }
 
@@ -42,6 +46,9 @@ fn api() -> OpenApiRouter<Api> {
         .routes(routes!(show, selling::change, selling::remove))
         .routes(routes!(variants::add))
         .routes(routes!(variants::change, variants::remove))
+        .routes(routes!(images::list, images::add))
+        .routes(routes!(images::change, images::remove))
+        .routes(routes!(files::show))
         .routes(routes!(categories::list, categories::create))
         .routes(routes!(categories::show, categories::change, categories::remove))
 }
@@ -71,14 +78,36 @@ async fn show(
     caller: Option<Caller>,
     Path(id): Path<ProductId>,
 ) -> Result<impl IntoResponse> {
+    let product = visible(&api, caller.as_ref(), id).await?;
+    Ok((etag(product.version), axum::Json(product)))
+}
+
+/// A product as the caller may see it.
+async fn visible(api: &Api, caller: Option<&Caller>, id: ProductId) -> Result<Product> {
     let found = api.cache.find(&api.pool, id).await.map_err(Problem::unavailable)?;
     let product = found.ok_or_else(|| Problem::not_found("product"))?;
-    let product = match caller {
-        Some(caller) if may_write(&caller, &product) => Product::clone(&product),
-        _ if product.on_sale => product.for_shoppers(),
-        _ => return Err(Problem::not_found("product")),
-    };
-    Ok((etag(product.version), axum::Json(product)))
+    match caller {
+        Some(caller) if may_write(caller, &product) => Ok(Product::clone(&product)),
+        _ if product.on_sale => Ok(product.for_shoppers()),
+        _ => Err(Problem::not_found("product")),
+    }
+}
+
+/// A product that the caller writes.
+fn writable(caller: &Caller, product: Option<Product>) -> Result<Product> {
+    let product = product.ok_or_else(|| Problem::not_found("product"))?;
+    if may_write(caller, &product) {
+        return Ok(product);
+    }
+    Err(Problem::new(FORBIDDEN, "the product belongs to another seller"))
+}
+
+/// A product that is not about to go: its seller has said so, and waits.
+fn lasting(product: Product) -> Result<Product> {
+    if product.is_being_deleted() {
+        return Err(Problem::new(CONFLICT, "the product is being deleted"));
+    }
+    Ok(product)
 }
 
 /// Whether it is the caller's own product, or the caller runs the shop.

@@ -7,11 +7,14 @@ mod deleting;
 pub mod deletion;
 mod events;
 pub mod facets;
+mod gallery;
 mod grpc;
 mod http;
+pub mod image;
 pub mod product;
 mod seed;
 pub mod spelling;
+pub mod store;
 mod sweeper;
 pub mod variant;
 
@@ -24,7 +27,9 @@ use sqlx::migrate::Migrator;
 
 use crate::cache::Cache;
 use crate::deleting::Deleting;
+use crate::gallery::Gallery;
 use crate::http::Api;
+use crate::store::Store;
 
 static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
 
@@ -38,6 +43,7 @@ pub struct Config {
     database: postgres::Settings,
     redis: redis::Settings,
     kafka: kafka::Settings,
+    store: store::Settings,
 }
 
 impl FromEnv for Config {
@@ -45,7 +51,8 @@ impl FromEnv for Config {
         let database = postgres::Settings::from_env(env);
         let redis = redis::Settings::from_env(env);
         let kafka = kafka::Settings::from_env(env);
-        Some(Self { database: database?, redis: redis?, kafka: kafka? })
+        let store = store::Settings::from_env(env);
+        Some(Self { database: database?, redis: redis?, kafka: kafka?, store: store? })
     }
 }
 
@@ -78,21 +85,26 @@ impl Service for Catalog {
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
         let sweeper = sweeper::run(pool.clone(), deleting.clone(), stop);
+        // Nor is this: without its object store a shop sells, without pictures.
+        let gallery = Gallery::new(Store::new(config.store)?, pool.clone());
         let api = Api {
             pool: pool.clone(),
             cache: cache.clone(),
             outbox: outbox.clone(),
             deleting,
+            gallery: gallery.clone(),
             currency: app.common.currency,
         };
         let settle = cache.clone().settle(app.stop.clone());
         let relay = outbox.relay(pool.clone(), producer, app.stop.clone());
+        let clean = gallery.clean(app.stop.clone());
         Ok(app
             .database(&pool)
             .http(http::router(api))
             .grpc(grpc::routes(pool, cache))
             .task("events", subscription.run())
             .task("sweeper", endless(sweeper))
+            .task("images", endless(clean))
             .task("cache", endless(settle))
             .task("outbox", endless(relay)))
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::deletion::{Deletion, State};
+use crate::image::Image;
 use crate::spelling::Respelt;
 use crate::variant::{self, Variant};
 
@@ -54,6 +55,9 @@ pub struct Product {
     /// How its deletion stands, or why the last one came to nothing; only its seller and administrators see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
+    /// Its images, in their order; the first stands for it in lists.
+    #[serde(default)]
+    pub images: Vec<Image>,
     /// Grows by one with every change; send it as `If-Match`.
     pub version: i64,
     /// When it was put into the catalog.

@@ -58,6 +58,7 @@ fn of(demo: demo::DemoProduct, currency: Currency) -> Result<Product, StartError
         on_sale: true,
         variants: demo.variants.iter().map(variant).collect::<Result<_, _>>()?,
         deletion: None,
+        images: Vec::new(),
         version: 1,
         created_at: now,
         updated_at: now,

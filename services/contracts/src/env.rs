@@ -31,6 +31,20 @@ pub const REDIS_URL: &str = "REDIS_URL";
 /// What stands before every key in Redis; absent where the server is the shop's alone.
 pub const REDIS_KEY_PREFIX: &str = "REDIS_KEY_PREFIX";
 
+/// URL of the object store's S3 API, e.g. `http://demo-objects:9000`; absent: the shop has none. `catalog`
+/// alone has these.
+pub const OBJECT_STORE_URL: &str = "OBJECT_STORE_URL";
+/// Bucket that the shop's objects are in; it is there.
+pub const OBJECT_STORE_BUCKET: &str = "OBJECT_STORE_BUCKET";
+/// Region that requests are signed for.
+pub const OBJECT_STORE_REGION: &str = "OBJECT_STORE_REGION";
+/// Id of the key that requests are signed with.
+pub const OBJECT_STORE_ACCESS_KEY: &str = "OBJECT_STORE_ACCESS_KEY";
+/// The key that requests are signed with.
+pub const OBJECT_STORE_SECRET_KEY: &str = "OBJECT_STORE_SECRET_KEY";
+/// What stands before the name of every object; absent where the bucket is the shop's alone.
+pub const OBJECT_STORE_KEY_PREFIX: &str = "OBJECT_STORE_KEY_PREFIX";
+
 /// Comma-separated `host:port` list of Kafka brokers.
 pub const KAFKA_BROKERS: &str = "KAFKA_BROKERS";
 /// First part of every topic's name; see [`crate::topics`].

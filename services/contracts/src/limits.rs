@@ -4,3 +4,5 @@
 pub const MAX_LINES: usize = 100;
 /// Largest quantity of one line; the smallest is 1.
 pub const MAX_QUANTITY: u32 = 10_000;
+/// Largest file of an image, in bytes: what the catalog takes, the gateway lets through.
+pub const MAX_IMAGE_BYTES: usize = 10 << 20;

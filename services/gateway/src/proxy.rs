@@ -23,10 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::client::Client;
 use crate::headers;
 use crate::replay::{Replay, is_too_large};
-use crate::routes::Upstream;
+use crate::routes::{Upstream, body_limit};
 
-/// How large a request's body may be, in bytes.
-pub const BODY_LIMIT: usize = 2 << 20;
 /// How long a service may take to begin its answer: less than what `kit` allows the gateway
 /// itself, so that the answer to a shopper is this one.
 const PATIENCE: Duration = Duration::from_secs(14);
@@ -124,7 +122,8 @@ impl Proxy {
         let base = self.bases.get(&upstream).ok_or_else(|| {
             Problem::new(DISABLED, format!("there is no {} service", upstream.name()))
         })?;
-        refuse_large(&request)?;
+        let limit = body_limit(request.uri().path());
+        refuse_large(&request, limit)?;
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().cloned();
         parts.uri = base.uri(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
@@ -136,7 +135,7 @@ impl Proxy {
         if let Some(protocol) = protocol.filter(|_| waiting.is_some()) {
             headers::set_upgrade(&mut parts.headers, protocol);
         }
-        let answer = self.measured(upstream, &parts, Replay::new(body, BODY_LIMIT)).await?;
+        let answer = self.measured(upstream, &parts, body, limit).await?;
         Ok(self.returned(answer, waiting))
     }
 
@@ -144,9 +143,11 @@ impl Proxy {
         &self,
         upstream: Upstream,
         parts: &Parts,
-        body: Replay,
+        body: Body,
+        limit: usize,
     ) -> Result<http::Response<Incoming>> {
         let begun = Instant::now();
+        let body = Replay::new(body, limit);
         let answer = tokio::time::timeout(PATIENCE, self.send(upstream, parts, body)).await;
         let status = answer.as_ref().ok().and_then(|answer| answer.as_ref().ok());
         let status = status.map_or("0".to_owned(), |answer| answer.status().as_str().to_owned());
@@ -155,7 +156,7 @@ impl Proxy {
             .observe(begun.elapsed().as_secs_f64());
         match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if is_too_large(&error) => Err(too_large()),
+            Ok(Err(error)) if is_too_large(&error) => Err(too_large(limit)),
             Ok(Err(error)) => Err(Problem::unavailable(error)),
             Err(_) => Err(Problem::new(DEADLINE, "please try again later")),
         }
@@ -230,7 +231,7 @@ impl Proxy {
         let uri = base.uri(PathAndQuery::from_static(path));
         let request = http::Request::get(uri).body(()).map_err(Problem::internal)?;
         let (parts, ()) = request.into_parts();
-        let answer = self.measured(upstream, &parts, Replay::new(Body::empty(), 0)).await?;
+        let answer = self.measured(upstream, &parts, Body::empty(), 0).await?;
         if !answer.status().is_success() {
             return Err(Problem::unavailable(format!("{path}: {}", answer.status())));
         }
@@ -258,15 +259,15 @@ async fn tunnel(
     Ok(())
 }
 
-fn too_large() -> Problem {
-    Problem::new(TOO_LARGE, format!("send at most {BODY_LIMIT} bytes"))
+fn too_large(limit: usize) -> Problem {
+    Problem::new(TOO_LARGE, format!("send at most {limit} bytes"))
 }
 
 /// Refuses a body that is announced as too large before any of it is read.
-fn refuse_large(request: &Request) -> Result<()> {
+fn refuse_large(request: &Request, limit: usize) -> Result<()> {
     let announced: Option<&HeaderValue> = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > BODY_LIMIT) { Err(too_large()) } else { Ok(()) }
+    if announced.is_some_and(|length| length > limit) { Err(too_large(limit)) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Which service answers which path.
 
+use contracts::limits::MAX_IMAGE_BYTES;
+
 use Upstream::{Cart, Catalog, Inventory, Notification, Order, Payment, Review, User};
 
 /// A service behind the gateway.
@@ -55,13 +57,14 @@ impl Upstream {
 
 /// The routes: whatever begins with these segments goes to that service; `{}` is any one segment.
 /// The longest match wins.
-const ROUTES: [(&str, Upstream); 17] = [
+const ROUTES: [(&str, Upstream); 18] = [
     ("/.well-known/jwks.json", User),
     ("/api/v1/auth", User),
     ("/api/v1/users", User),
     ("/api/v1/me", User),
     ("/api/v1/products", Catalog),
     ("/api/v1/products/{}/reviews", Review),
+    ("/api/v1/images", Catalog),
     ("/api/v1/categories", Catalog),
     ("/api/v1/reviews", Review),
     ("/api/v1/cart", Cart),
@@ -82,6 +85,20 @@ pub fn find(path: &str) -> Option<(&'static str, Upstream)> {
         .into_iter()
         .filter(|(pattern, _)| begins_with(path, pattern))
         .max_by_key(|(pattern, _)| length(pattern))
+}
+
+/// Paths whose bodies may be larger than others, and how large, in bytes.
+const LARGE: [(&str, usize); 1] = [("/api/v1/products/{}/images", MAX_IMAGE_BYTES)];
+/// How large a body may be that goes to any other path.
+pub const BODY_LIMIT: usize = 2 << 20;
+
+/// How large a body may be that goes to this path.
+pub fn body_limit(path: &str) -> usize {
+    let segments = path.split('/').count();
+    let whole =
+        |pattern: &str| begins_with(path, pattern) && pattern.split('/').count() == segments;
+    let large = LARGE.into_iter().find(|(pattern, _)| whole(pattern));
+    large.map_or(BODY_LIMIT, |(_, limit)| limit)
 }
 
 fn begins_with(path: &str, pattern: &str) -> bool {
@@ -108,6 +125,7 @@ mod tests {
             ("/api/v1/products", Catalog),
             ("/api/v1/products/7", Catalog),
             ("/api/v1/products/7/images/3", Catalog),
+            ("/api/v1/images/7-320.jpg", Catalog),
             ("/api/v1/products/7/reviews", Review),
             ("/api/v1/products/7/reviews/9", Review),
             ("/api/v1/products//reviews", Catalog),
@@ -152,5 +170,15 @@ mod tests {
             assert_eq!(Upstream::parse(upstream.name()), Some(upstream));
         }
         assert_eq!(Upstream::parse("gateway"), None);
+    }
+
+    #[test]
+    fn only_files_of_images_may_be_large() {
+        assert_eq!(body_limit("/api/v1/products/7/images"), MAX_IMAGE_BYTES);
+        for path in
+            ["/api/v1/products/7", "/api/v1/products/7/images/3", "/api/v1/products//images"]
+        {
+            assert_eq!(body_limit(path), BODY_LIMIT, "{path}");
+        }
     }
 }

@@ -1,17 +1,18 @@
 //! The table. "Bad input to try everywhere", and what others have fallen for.
 
 mod forms;
+mod images;
 mod money;
 mod people;
 
 use reqwest::Method;
 use serde_json::Value;
 
-use super::Setting;
+use super::{Setting, webhooks};
 use super::case::{By, Case};
 
 /// There are at least so many rows: a table that has lost its rows proves nothing.
-pub(super) const LEAST: usize = 120;
+pub(super) const LEAST: usize = 140;
 
 const ORDERS: &str = "/api/v1/orders";
 const REGISTER: &str = "/api/v1/auth/register";
@@ -20,10 +21,6 @@ const ME: &str = "/api/v1/me";
 const NOBODY: &str = "01900000-0000-7000-8000-000000000000";
 
 /// All rows.
-///
-/// Those of an image bomb (413 or 422, of the service that keeps images) and of webhooks that are replayed, old or
-/// serialised anew (the signature's 401 or 403, of payment) belong here as soon as a shop has them: one function each,
-/// and a line below.
 pub(super) fn cases(setting: &Setting) -> Vec<Case> {
     [
         money::quantities(setting),
@@ -37,6 +34,8 @@ pub(super) fn cases(setting: &Setting) -> Vec<Case> {
         forms::requests(setting),
         people::staff(setting),
         people::shoppers(setting),
+        images::uploads(setting),
+        webhooks::cases(),
     ]
     .into_iter()
     .flatten()

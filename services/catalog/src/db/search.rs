@@ -6,6 +6,7 @@ use sqlx::types::Json;
 
 use super::Row;
 use crate::deletion::Deletion;
+use crate::image::Stored;
 use crate::product::{Attributes, Chosen, Filter, Found, Position, Sort, Words};
 use crate::spelling::{self, Respelt};
 use crate::variant::Variant;
@@ -103,7 +104,8 @@ pub async fn search(
                 r#"SELECT id, sku, name, description, price, currency,
                           attributes AS "attributes: Json<Attributes>", category, seller_id,
                           on_sale, variants AS "variants: Json<Vec<Variant>>",
-                          NULL::jsonb AS "deletion: Json<Deletion>", version, created_at,
+                          NULL::jsonb AS "deletion: Json<Deletion>",
+                          images_of(id) AS "images!: Json<Vec<Stored>>", version, created_at,
                           updated_at, rating, rank AS "rank!"
                    FROM (
                        SELECT products.*, CASE

@@ -9,7 +9,7 @@ use contracts::{Money, ProductId, Sku};
 use http::{HeaderValue, StatusCode, header};
 use kit::auth::{Caller, Role};
 use kit::extract::{IfMatch, Json, Path, etag, present};
-use kit::problem::{Body, CONFLICT, FORBIDDEN, Kind, Problem, Result, STALE};
+use kit::problem::{Body, CONFLICT, Kind, Problem, Result, STALE};
 use kit::{metric, postgres};
 use prometheus::IntCounter;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::variants::NewVariant;
-use super::{Api, may_write};
+use super::{Api, lasting, writable};
 use crate::db;
 use crate::product::{Attributes, Product};
 use crate::variant::Variant;
@@ -73,6 +73,7 @@ impl NewProduct {
             on_sale: self.on_sale,
             variants: self.variants.into_iter().map(Variant::from).collect(),
             deletion: None,
+            images: Vec::new(),
             version: 1,
             created_at: now,
             updated_at: now,
@@ -223,16 +224,13 @@ pub(super) async fn remove(
 }
 
 /// The product as the caller has read it, kept from changing until the transaction ends.
-async fn current(
+pub(super) async fn current(
     tx: &mut PgConnection,
     caller: &Caller,
     id: ProductId,
     IfMatch(version): IfMatch,
 ) -> Result<Product> {
-    let current = db::lock(tx, id).await?.ok_or_else(|| Problem::not_found("product"))?;
-    if !may_write(caller, &current) {
-        return Err(Problem::new(FORBIDDEN, "the product belongs to another seller"));
-    }
+    let current = writable(caller, db::lock(tx, id).await?)?;
     if version != current.version {
         return Err(Problem::new(STALE, "read the product again"));
     }
@@ -248,10 +246,7 @@ pub(super) async fn store(
     change: impl FnOnce(&Product) -> Result<Product>,
 ) -> Result<Product> {
     let mut tx = api.pool.begin().await?;
-    let current = current(&mut tx, caller, id, version).await?;
-    if current.is_being_deleted() {
-        return Err(Problem::new(CONFLICT, "the product is being deleted"));
-    }
+    let current = lasting(current(&mut tx, caller, id, version).await?)?;
     let changed = change(&current)?;
     if changed == current {
         return Ok(current);

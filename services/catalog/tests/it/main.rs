@@ -7,11 +7,13 @@ mod categories;
 mod deletion;
 mod facets;
 mod grpc;
+mod images;
 mod search;
 mod seed;
 mod selling;
 mod told;
 mod typos;
+mod uploads;
 mod variants;
 
 use catalog::{Catalog, db};

@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use contracts::limits::MAX_IMAGE_BYTES;
 use kit::testing::eventually;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify};
@@ -222,4 +223,17 @@ async fn bodies_have_a_limit() {
     assert_eq!(problem(announced).await, (413, "body-too-large".to_owned()));
     let unannounced = post().body(streamed(LIMIT + 1024)).send().await.unwrap();
     assert_eq!(problem(unannounced).await, (413, "body-too-large".to_owned()));
+}
+
+#[tokio::test]
+async fn files_of_images_may_be_larger_than_other_bodies() {
+    let gateway = gateway(&[("CATALOG_HTTP_URL", echo("catalog").await)]).await;
+    let post = |path: &str, bytes| gateway.request("POST", path).body(vec![0; bytes]);
+    let images = "/api/v1/products/7/images";
+    let fits = post(images, MAX_IMAGE_BYTES).send().await.unwrap();
+    assert_eq!(fits.json::<Echo>().await.unwrap().bytes, MAX_IMAGE_BYTES);
+    for (path, bytes) in [(images, MAX_IMAGE_BYTES + 1), ("/api/v1/products", MAX_IMAGE_BYTES)] {
+        let answer = post(path, bytes).send().await.unwrap();
+        assert_eq!(problem(answer).await, (413, "body-too-large".to_owned()), "{path}");
+    }
 }

@@ -1,0 +1,84 @@
+//! The object store of a shop, where images of products are.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::BundledEngine;
+
+/// The object store of the shop: an S3 API. Images of products are in it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.bundled) != has(self.external)")
+        .message("exactly one of bundled and external must be set"),
+    validation = Rule::new("!(has(self.bundled) && has(oldSelf.external)) && !(has(self.external) && has(oldSelf.bundled))")
+        .message("the kind of object store cannot be changed, because the images would stay behind: create another Shop with the new kind and copy the objects"),
+)]
+pub struct ObjectStore {
+    /// A single server in the shop's namespace: for a laptop, a demo or a small shop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundled: Option<BundledEngine>,
+
+    /// An object store that somebody else runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalObjectStore>,
+}
+
+impl Default for ObjectStore {
+    fn default() -> Self {
+        Self { bundled: Some(BundledEngine::default()), external: None }
+    }
+}
+
+/// An object store that somebody else runs. The shop's objects are under `<namespace>.<name of the shop>/`
+/// in the bucket, so that shops may share one.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalObjectStore {
+    /// URL of its S3 API, e.g. `https://s3.eu-central-1.amazonaws.com`. It takes path-style addresses.
+    #[schemars(length(max = 255), regex(pattern = r"^https?://[A-Za-z0-9][A-Za-z0-9.:-]*$"))]
+    pub endpoint: String,
+
+    /// Name of the bucket, which is there.
+    #[schemars(length(min = 3, max = 63), regex(pattern = r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
+    pub bucket: String,
+
+    /// Region that requests are signed for.
+    #[serde(default = "default_region")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9-]+$"))]
+    pub region: String,
+
+    /// A key that may get, put and delete objects of the bucket.
+    pub secret_ref: ObjectStoreSecretRef,
+}
+
+fn default_region() -> String {
+    "us-east-1".into()
+}
+
+/// A key of an object store, in a Secret in the shop's namespace.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectStoreSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+
+    /// Key, in the Secret, of the access key's id.
+    #[serde(default = "default_access_key_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._A-Za-z0-9]+$"))]
+    pub access_key_key: String,
+
+    /// Key, in the Secret, of the secret access key.
+    #[serde(default = "default_secret_key_key")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._A-Za-z0-9]+$"))]
+    pub secret_key_key: String,
+}
+
+fn default_access_key_key() -> String {
+    "accessKey".into()
+}
+
+fn default_secret_key_key() -> String {
+    "secretKey".into()
+}
