@@ -6,6 +6,7 @@ mod afterwards;
 mod api;
 mod bad_input;
 mod faults;
+mod images;
 mod lifecycle;
 mod purchase;
 mod rest;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         scenario(&runtime, "the_collection_for_postman_buys", api::collection),
         scenario(&runtime, "the_api_does_what_its_document_says", api::document),
         scenario(&runtime, "staff_corrects_the_stock", purchase::restocked),
+        scenario(&runtime, "images_of_products_are_shown", images::are_shown),
         scenario(&runtime, "goods_and_money_go_back", afterwards::go_back),
         scenario(&runtime, "second_steps_and_credit_pay", afterwards::pay_otherwise),
         scenario(&runtime, "a_product_is_deleted_once_nobody_waits_for_it", afterwards::delete),

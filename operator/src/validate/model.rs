@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     components::Component,
     crd::{
-        CredentialsSecretRef, DeletionPolicy, ExternalObjectStore, Gateway, KafkaSecurity, Payments,
-        PullPolicy, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
+        CredentialsSecretRef, DeletionPolicy, ExternalObjectStore, Gateway, KafkaSecurity,
+        Payments, PullPolicy, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
     },
     names,
 };
