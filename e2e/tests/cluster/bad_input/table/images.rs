@@ -44,7 +44,7 @@ pub(super) fn uploads(setting: &Setting) -> Vec<Case> {
             "an image that is not there",
             By::Admin,
             Method::PATCH,
-            format!("{images}/{}", NOBODY),
+            format!("{images}/{NOBODY}"),
         )
         .header("If-Match", "\"999999\"")
         .json(json!({"position": 0}).to_string())
