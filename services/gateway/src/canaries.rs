@@ -76,8 +76,8 @@ impl Canaries {
         if *now == found {
             return;
         }
-        for upstream in Upstream::ALL {
-            let percent = found.get(&upstream).map_or(0, |canary| canary.percent);
+        for upstream in now.keys().chain(found.keys()) {
+            let percent = found.get(upstream).map_or(0, |canary| canary.percent);
             WEIGHT.with_label_values(&[upstream.name()]).set(percent.into());
         }
         tracing::info!(?found, "requests are shared anew");
