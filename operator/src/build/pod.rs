@@ -85,6 +85,17 @@ pub(super) fn template(
     }
 }
 
+/// A template that stays as it is but for Secrets: a new password is for all pods, whatever their version. Of one that
+/// reads what is no longer known nothing changes.
+pub(super) fn kept(scope: &Scope<'_>, kept: &PodTemplateSpec) -> PodTemplateSpec {
+    let spec = kept.spec.clone().unwrap_or_default();
+    if secrets(&spec).iter().any(|name| !scope.hashes.contains_key(*name)) {
+        return kept.clone();
+    }
+    let labels = kept.metadata.as_ref().and_then(|metadata| metadata.labels.clone());
+    template(scope, labels.unwrap_or_default(), spec)
+}
+
 /// Names of the Secrets whose content a pod reads.
 fn secrets(spec: &PodSpec) -> BTreeSet<&str> {
     let env = spec.containers.iter().flat_map(|container| container.env.iter().flatten());

@@ -72,15 +72,8 @@ fn own_deployment(scope: &Scope<'_>, service: &ServiceInstance) -> Deployment {
         Scaling::Fixed(replicas) => Some(replicas),
         Scaling::Auto { .. } => None,
     };
-    let kept = scope.rollouts.get(&service.component.name).and_then(|plan| plan.kept.clone());
-    let template = kept.map_or_else(
-        || template(scope, service),
-        |kept| {
-            // A new password is for all pods, whatever their version.
-            let labels = kept.metadata.and_then(|metadata| metadata.labels);
-            pod::template(scope, labels.unwrap_or_default(), kept.spec.unwrap_or_default())
-        },
-    );
+    let kept = scope.rollouts.get(&service.component.name).and_then(|plan| plan.kept.as_ref());
+    let template = kept.map_or_else(|| template(scope, service), |kept| pod::kept(scope, kept));
     let note = service.recipe.is_some().then(|| rollout::note(&template));
     let component = service.component.name.as_str();
     deployment(scope.shop, component, replicas, template, note)

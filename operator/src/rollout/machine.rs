@@ -276,8 +276,9 @@ impl Machine<'_> {
 
     fn failed(&self, old: &RolloutStatus, reason: Reason, message: String) -> RolloutStatus {
         let (state, since, weight) = (State::Failed, Time(self.now), 0);
-        let message =
-            format!("{message}; the version before it serves; change the spec to try again");
+        let message = format!(
+            "{message}; the version before it serves; another image or configuration is tried again"
+        );
         RolloutStatus { state, reason, since, message, weight, baseline: Vec::new(), ..old.clone() }
     }
 }

@@ -25,11 +25,19 @@ pub fn hash(note: &str) -> String {
     names::short_hash(note)
 }
 
+fn read(note: &str) -> Option<PodTemplateSpec> {
+    serde_json::from_str(note).ok()
+}
+
 /// The template that the operator last gave the pods of a Deployment: as noted there, or, before anything was noted,
 /// what it has set.
 pub(super) fn of_live(live: &DynamicObject, wanted: &PodTemplateSpec) -> Option<PodTemplateSpec> {
     let noted = live.metadata.annotations.as_ref().and_then(|all| all.get(names::TEMPLATE));
-    if let Some(template) = noted.and_then(|note| serde_json::from_str(note).ok()) {
+    if let Some(mut template) = noted.and_then(|note| read(note)) {
+        let path = "/spec/template/metadata/annotations";
+        let hash = live.data.pointer(path).and_then(|all| all[names::SECRETS_HASH].as_str());
+        let hash = hash.map(|hash| (names::SECRETS_HASH.to_owned(), hash.to_owned()));
+        template.metadata.get_or_insert_default().annotations = hash.map(|hash| [hash].into());
         return Some(template);
     }
     let live = serde_json::to_value(live).ok()?;

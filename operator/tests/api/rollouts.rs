@@ -16,13 +16,13 @@ use tokio::time::timeout;
 
 use crate::world::{PATIENCE, World, condition, observed};
 
-const OLD: &str = "example.com/catalog:1";
-const NEW: &str = "example.com/catalog:2";
+pub(crate) const OLD: &str = "example.com/catalog:1";
+pub(crate) const NEW: &str = "example.com/catalog:2";
 const STABLE: &str = "demo-catalog";
 const CANARY: &str = "demo-catalog-canary";
 
 /// A catalog of this image that is rolled out like this.
-fn catalog(image: &str, rollout: &Value) -> Value {
+pub(crate) fn catalog(image: &str, rollout: &Value) -> Value {
     json!({ "services": [{ "name": "catalog", "image": image, "replicas": 2, "rollout": rollout }] })
 }
 
@@ -34,7 +34,7 @@ fn slowly() -> Value {
 }
 
 /// Two short steps.
-fn quickly() -> Value {
+pub(crate) fn quickly() -> Value {
     json!({ "strategy": "Canary", "canary": {
         "steps": [{ "weight": 20, "pauseSeconds": 1 }, { "weight": 40, "pauseSeconds": 1 }],
         "minRequests": 10,
@@ -47,6 +47,12 @@ fn rollout(shop: &Shop) -> Option<&RolloutStatus> {
 
 fn is(shop: &Shop, state: RolloutState, weight: i32) -> bool {
     rollout(shop).is_some_and(|rollout| (rollout.state, rollout.weight) == (state, weight))
+}
+
+/// Whether the new version has taken over, or was taken back.
+pub(crate) fn is_over(shop: &Shop, failing: bool) -> bool {
+    let reason = condition(shop, "RolloutsSettled").1;
+    reason == if failing { "RolloutFailed" } else { "RolloutsSettled" }
 }
 
 async fn image(world: &World, name: &str) -> Option<String> {
@@ -66,7 +72,7 @@ async fn annotate(world: &World, annotation: &str) {
     world.change(json!({ "metadata": { "annotations": { annotation: "catalog" } } })).await;
 }
 
-async fn change(world: &World, image: &str, rollout: &Value) {
+pub(crate) async fn change(world: &World, image: &str, rollout: &Value) {
     world.change(json!({ "spec": catalog(image, rollout) })).await;
 }
 
@@ -288,10 +294,10 @@ async fn a_migration_comes_before_its_canary() {
 }
 
 /// A pod of the new version, as far as the operator asks one: it has an address, and counts more requests each time.
-struct MeasuredPod(tokio::task::JoinHandle<()>);
+pub(crate) struct MeasuredPod(tokio::task::JoinHandle<()>);
 
 impl MeasuredPod {
-    async fn start(world: &World, failing: bool) -> Self {
+    pub(crate) async fn start(world: &World, failing: bool) -> Self {
         // Every test has an address of its own, because the port is always the same.
         let [_, a, b, c] = rand::random::<u32>().to_be_bytes();
         let address = Ipv4Addr::new(127, a, b, c.max(2));

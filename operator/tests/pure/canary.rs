@@ -153,6 +153,20 @@ fn a_new_password_is_for_pods_that_keep_their_template_too() {
 }
 
 #[test]
+fn pods_that_read_what_the_spec_no_longer_names_stay_as_they_are() {
+    let (shop, plans) = under_way();
+    let annotation = |without: Option<&str>| {
+        let mut known = hashes(&shop);
+        known.retain(|name, _| Some(name.as_str()) != without);
+        let desired = shop_operator::build::desired_with(&shop, &known, &plans);
+        let objects: Vec<_> = desired.iter().map(|(_, object)| object.clone()).collect();
+        let deployment = find(&objects, "Deployment", "demo-catalog");
+        deployment["spec"]["template"]["metadata"]["annotations"].clone()
+    };
+    assert_eq!(annotation(None), annotation(Some("demo-redis")));
+}
+
+#[test]
 fn the_address_of_a_new_version_is_there_before_it() {
     let service = get(&shop("1.0.0"), "Service", "demo-catalog-canary");
     assert_eq!(service["spec"]["type"], "ClusterIP");
