@@ -38,6 +38,9 @@ pub enum Error {
     /// The status could not be written.
     #[error("could not write the status")]
     Status(#[source] kube::Error),
+    /// An annotation that asks for something could not be taken away.
+    #[error("could not take an annotation away")]
+    Order(#[source] kube::Error),
 }
 
 impl Error {
@@ -55,6 +58,7 @@ impl Error {
             Self::Topics(error) => error.reason(),
             Self::Finalizer(_) => Reason::FinalizerFailed,
             Self::Status(_) => Reason::StatusFailed,
+            Self::Order(_) => Reason::OrderFailed,
         }
     }
 
@@ -70,7 +74,8 @@ impl Error {
             | Self::Topics(_)
             | Self::Observe { .. }
             | Self::Finalizer(_)
-            | Self::Status(_) => false,
+            | Self::Status(_)
+            | Self::Order(_) => false,
         }
     }
 

@@ -4,9 +4,9 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
 use tracing::warn;
 
-use crate::crd::{Shop, ShopStatus};
+use crate::crd::{RolloutReason, RolloutState, RolloutStatus, Shop, ShopStatus};
 use crate::names::OPERATOR;
-use crate::status::Reason;
+use crate::status::{Reason, describe};
 
 /// Longest note that the API takes.
 const NOTE_LIMIT: usize = 1024;
@@ -20,6 +20,33 @@ impl Events {
     pub fn new(client: Client, pod: String) -> Self {
         let reporter = Reporter { controller: OPERATOR.to_owned(), instance: Some(pod) };
         Self(Recorder::new(client, reporter))
+    }
+
+    /// Records every step of every rollout, and how it ended.
+    pub async fn rollouts(&self, shop: &Shop, new: &ShopStatus) {
+        let old = shop.status.as_ref().map(|status| status.rollouts.as_slice()).unwrap_or_default();
+        for rollout in &new.rollouts {
+            let here = |r: &RolloutStatus| (r.name, r.template.clone(), r.state, r.reason, r.step);
+            if old.iter().any(|old| here(old) == here(rollout)) {
+                continue;
+            }
+            let (sort, reason) = match (rollout.state, rollout.reason) {
+                (RolloutState::Failed, _) => (EventType::Warning, Reason::RolloutFailed),
+                (RolloutState::Paused, RolloutReason::WaitsForPromotion) => {
+                    (EventType::Normal, Reason::RolloutPaused)
+                }
+                (RolloutState::Paused, _) => (EventType::Warning, Reason::RolloutPaused),
+                _ => (EventType::Normal, Reason::RolloutProgressing),
+            };
+            self.record(shop, sort, reason.as_str(), "RollOut", &describe(rollout)).await;
+        }
+        let left = |old: &&RolloutStatus| new.rollouts.iter().all(|new| new.name != old.name);
+        let passed = old.iter().filter(|old| old.state == RolloutState::Promoting).filter(left);
+        for rollout in passed {
+            let note = format!("{}: the new version has taken over", rollout.name);
+            let reason = Reason::RolloutSucceeded.as_str();
+            self.record(shop, EventType::Normal, reason, "RollOut", &note).await;
+        }
     }
 
     /// Records that the Shop became ready, or stopped being so, or waits for something else.

@@ -22,6 +22,7 @@ pub mod names;
 pub mod object;
 pub mod observe;
 pub mod reconcile;
+pub mod rollout;
 pub mod services;
 pub mod settings;
 pub mod status;

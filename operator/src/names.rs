@@ -35,6 +35,13 @@ pub const APP: &str = "shop";
 pub const SECRETS_HASH: &str = "shop-operator.io/secrets-hash";
 /// Image that a Job runs for.
 pub const IMAGE_ANNOTATION: &str = "shop-operator.io/image";
+/// The template of a Deployment's pods, on one whose service is rolled out in steps: it stays what it is until
+/// the new one has passed.
+pub const TEMPLATE: &str = "shop-operator.io/template";
+/// On a Shop: the service whose rollout is to go on. The operator takes it away when it has seen it.
+pub const PROMOTE: &str = "shop-operator.io/promote";
+/// On a Shop: the service whose rollout is to be taken back. The operator takes it away when it has seen it.
+pub const ABORT: &str = "shop-operator.io/abort";
 /// `"true"` on a Shop stops writes.
 pub const PAUSED: &str = "shop-operator.io/paused";
 
@@ -57,6 +64,8 @@ pub const OBJECTS: &str = "objects";
 pub const ADMIN: &str = "admin";
 /// Part of the name of the Secret with the private signing key.
 pub const SIGNING_KEY: &str = "signing-key";
+/// Part of the name of the ConfigMap that shares requests between two versions of a service.
+pub const WEIGHTS: &str = "weights";
 /// Part of the name of the Secret with the public keys.
 pub const PUBLIC_KEYS: &str = "public-keys";
 
@@ -74,6 +83,8 @@ pub fn is_shop_name(name: &str) -> bool {
 pub fn child(shop: &str, component: &str) -> String {
     format!("{shop}-{component}")
 }
+
+const CANARY: &str = "canary";
 
 /// Name of the volume claim of a bundled engine.
 pub fn volume_claim(shop: &str, engine: &str) -> String {
@@ -94,6 +105,17 @@ pub fn admin_secret(shop: &str) -> String {
 /// pod is never taken for one that serves.
 pub fn migrate_component(service: ServiceName) -> String {
     format!("{service}-migrate")
+}
+
+/// Component of a service's new version while that runs beside the old one. It differs from the service's own, so
+/// that only the gateway sends it requests.
+pub fn canary_component(service: ServiceName) -> String {
+    format!("{service}-{CANARY}")
+}
+
+/// Whether a component is a service's new version beside the old one.
+pub fn is_canary(component: &str) -> bool {
+    component.rsplit_once('-').is_some_and(|(_, last)| last == CANARY)
 }
 
 /// Component of a service's demo data Job.

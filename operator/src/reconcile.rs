@@ -24,7 +24,7 @@ use crate::services::Services;
 use crate::status::{self, Facts, Part, Reason};
 use crate::validate::{MissingApi, ValidatedShop, validate};
 use crate::watches::prunable;
-use crate::{cleanup, credentials, names};
+use crate::{cleanup, credentials, names, rollout};
 
 /// Wait while an engine starts, whose readiness no watch can tell.
 const POLL: Duration = Duration::from_millis(1500);
@@ -53,10 +53,14 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> 
         result = Err(error);
     }
     let plan = result?;
+    if written && !facts.paused {
+        take_orders(shop, context).await?;
+    }
     if let Some(error) = plan.later {
         return Err(error);
     }
-    Ok(Action::requeue(if plan.waits || !written { POLL } else { RESYNC }))
+    let wait = if plan.waits || !written { POLL } else { RESYNC };
+    Ok(Action::requeue(plan.tick.map_or(wait, |tick| tick.min(wait))))
 }
 
 /// What is left to do after the steps.
@@ -65,6 +69,8 @@ struct Plan {
     /// Services whose older objects still serve.
     held: BTreeSet<&'static str>,
     waits: bool,
+    /// When time alone may change something.
+    tick: Option<Duration>,
     /// An error that stopped one step and none of the others.
     later: Option<Error>,
 }
@@ -96,7 +102,11 @@ impl<'a> Run<'a> {
         facts.valid = Some(valid.clone());
         cleanup::ensure_finalizer(self.shop, &valid, &self.applier).await?;
         let credentials = credentials::ensure(&self.applier, &build::credentials(&valid)).await?;
-        let desired = build::desired(&valid, &credentials.hashes());
+        let rollouts =
+            rollout::observe(&self.applier, self.shop, &valid, &credentials.hashes()).await?;
+        let desired = build::desired_with(&valid, &credentials.hashes(), &rollouts.plans);
+        let tick = (rollouts.are_under_way() && !facts.paused).then_some(rollout::TICK);
+        facts.rollouts = Some(rollouts.statuses);
 
         let mut errors = self.apply_stage(&desired, Stage::Foundation).await;
         let bundled = self.applier.apply_all(desired.stage(Stage::Engines)).await;
@@ -111,7 +121,8 @@ impl<'a> Run<'a> {
             secrets: &secrets,
             bundled: &bundled,
         };
-        let mut services = Services::new(&self.applier, &valid, &observed, &desired);
+        let mut services =
+            Services::new(&self.applier, &valid, &observed, &desired, &rollouts.plans);
         let (database_plan, topic_plan) = (build::databases(&valid), build::topics(&valid));
         let databases_and_migrations = async {
             let database = engines.databases(&database_plan).await;
@@ -144,7 +155,7 @@ impl<'a> Run<'a> {
         let objects = desired.iter().map(|(_, object)| ChildKey::of(object));
         let secrets =
             build::credentials(&valid).into_iter().map(|spec| ChildKey::secret(&spec.name));
-        Ok(Plan { wanted: objects.chain(secrets).collect(), held, waits, later })
+        Ok(Plan { wanted: objects.chain(secrets).collect(), held, waits, tick, later })
     }
 
     async fn apply_stage(&self, desired: &Desired, stage: Stage) -> Vec<Error> {
@@ -234,11 +245,39 @@ async fn write_status(shop: &Shop, context: &Context, facts: &Facts) -> Result<b
     match api.patch_status(&shop.name_any(), &params(), &patch(shop, &status)).await {
         Ok(_) => {
             context.events.transition(shop, &status).await;
+            context.events.rollouts(shop, &status).await;
             Ok(true)
         }
         // It was changed or deleted; the watch brings the news.
         Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(false),
         Err(error) => Err(Error::Status(error)),
+    }
+}
+
+/// Takes away what somebody has asked for by annotation: it was done, or there was nothing to do it to. What is
+/// asked for meanwhile stays for the next time.
+async fn take_orders(shop: &Shop, context: &Context) -> Result<(), Error> {
+    let orders = |shop: &Shop| {
+        [names::PROMOTE, names::ABORT].map(|order| shop.annotations().get(order).cloned())
+    };
+    let asked = orders(shop);
+    if asked.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let api: Api<Shop> =
+        Api::namespaced(context.client.clone(), &shop.namespace().unwrap_or_default());
+    let now = api.get_opt(&shop.name_any()).await.map_err(Error::Order)?;
+    let Some(now) = now.filter(|now| orders(now) == asked && now.uid() == shop.uid()) else {
+        return Ok(());
+    };
+    let patch = json!({ "metadata": {
+        "resourceVersion": now.metadata.resource_version,
+        "annotations": { names::PROMOTE: null, names::ABORT: null },
+    } });
+    match api.patch(&shop.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
+        Err(error) => Err(Error::Order(error)),
     }
 }
 

@@ -7,11 +7,12 @@ use kube::api::{ListParams, LogParams};
 use kube::{Api, ResourceExt as _};
 
 use crate::apply::{Applier, Done};
+use crate::build::RolloutPlans;
 use crate::cache::ChildKey;
 use crate::components::Need;
 use crate::crd::ServiceName;
 use crate::error::Error;
-use crate::names::{COMPONENT_LABEL, SERVICE_LABEL};
+use crate::names::{self, COMPONENT_LABEL, SERVICE_LABEL};
 use crate::object::{Desired, Object, Stage};
 use crate::observe::job_ended;
 use crate::status::{DemoData, Migration, Part, Reason, Rollout, ServiceFacts};
@@ -22,6 +23,7 @@ pub struct Services<'a> {
     applier: &'a Applier<'a>,
     valid: &'a ValidatedShop,
     desired: &'a Desired,
+    rollouts: &'a RolloutPlans,
     /// State of each enabled service.
     pub facts: Vec<ServiceFacts>,
     /// What went wrong with single objects.
@@ -35,9 +37,10 @@ impl<'a> Services<'a> {
         valid: &'a ValidatedShop,
         observed: &Observed,
         desired: &'a Desired,
+        rollouts: &'a RolloutPlans,
     ) -> Self {
         let facts = valid.services.iter().map(|service| facts(service, observed)).collect();
-        Self { applier, valid, desired, facts, errors: Vec::new() }
+        Self { applier, valid, desired, rollouts, facts, errors: Vec::new() }
     }
 
     /// Runs migrations, and demo data where they are through. Both need databases.
@@ -77,13 +80,15 @@ impl<'a> Services<'a> {
             let hold = self.index(object).filter(|_| object.kind() == "Deployment");
             let reason = hold.and_then(|index| self.hold(index, object, topics, cache));
             match hold.zip(reason) {
+                // The service itself is as it was.
+                Some(_) if is_canary(object) => {}
                 Some((index, reason)) => self.facts[index].held = Some(reason),
                 None => due.push(object),
             }
         }
         for (object, live) in self.apply(due).await {
             let Some(index) = self.index(object) else { continue };
-            if object.kind() == "Deployment" && live.current {
+            if object.kind() == "Deployment" && live.current && !is_canary(object) {
                 let least = self.facts[index].replicas;
                 self.facts[index].rollout = live.seen.map(|seen| Rollout::of(&seen, least));
             }
@@ -104,7 +109,11 @@ impl<'a> Services<'a> {
         cache: &Part,
     ) -> Option<&'static str> {
         let component = self.valid.services[index].component;
-        if self.facts[index].migration.as_ref().is_some_and(|m| *m != Migration::Applied) {
+        let pending =
+            self.facts[index].migration.as_ref().is_some_and(|m| *m != Migration::Applied);
+        // Pods that keep their template need no newer schema.
+        let kept = self.rollouts.get(&component.name).is_some_and(|plan| plan.kept.is_some());
+        if pending && !kept {
             return Some("its migration is applied");
         }
         if component.needs(Need::Events) && topics.reason() == Reason::TopicsTaken {
@@ -186,10 +195,16 @@ fn facts(service: &ServiceInstance, observed: &Observed) -> ServiceFacts {
     }
 }
 
+/// Whether an object belongs to a service's new version beside the old one.
+fn is_canary(object: &Object) -> bool {
+    let labels = object.body.metadata.labels.as_ref();
+    labels.and_then(|labels| labels.get(COMPONENT_LABEL)).is_some_and(|c| names::is_canary(c))
+}
+
 /// The service that an object belongs to, by the labels of the object.
 fn service_of(object: &Object) -> Option<ServiceName> {
     let labels = object.body.metadata.labels.as_ref()?;
     let label = labels.get(SERVICE_LABEL).or_else(|| labels.get(COMPONENT_LABEL))?;
-    // Jobs are called `<service>-migrate` and `<service>-seed`.
+    // Jobs are called `<service>-migrate` and `<service>-seed`, a new version `<service>-canary`.
     ServiceName::parse(label.split('-').next()?)
 }

@@ -10,6 +10,7 @@ mod images;
 mod lifecycle;
 mod purchase;
 mod rest;
+mod rollouts;
 mod rules;
 mod soak;
 mod traces;
@@ -77,6 +78,8 @@ fn main() -> ExitCode {
         scenario(&runtime, "the_operator_may_be_killed", faults::kill_operator),
         scenario(&runtime, "drift_is_repaired", lifecycle::drift),
         scenario(&runtime, "replicas_and_images_change_without_a_gap", lifecycle::roll_out),
+        scenario(&runtime, "a_good_canary_takes_over_and_nobody_notices", rollouts::canary_passes),
+        scenario(&runtime, "a_failing_canary_is_taken_back_by_itself", rollouts::canary_fails),
         scenario(&runtime, "a_bad_image_stops_before_it_harms", lifecycle::bad_image),
         scenario(&runtime, "a_purchase_is_one_trace", traces::traced),
         // Another cluster than that of `cluster/` keeps its audit log to itself.

@@ -8,6 +8,8 @@
 
 use serde_json::{Map, Value};
 
+use super::owned;
+
 /// Whether applying `desired` as `manager` would leave `live` as it is.
 pub fn is_applied(desired: &Value, live: &Value, manager: &str) -> bool {
     let Some(owned) = owned_fields(live, manager, &desired["apiVersion"]) else {
@@ -18,6 +20,22 @@ pub fn is_applied(desired: &Value, live: &Value, manager: &str) -> bool {
     };
     let (desired, live) = (without_identity(desired), without_identity(live));
     object_is_applied(&desired, &live, owned)
+}
+
+/// Whether applying `desired` under this path as `manager` would leave what is there as it is.
+pub fn is_part_applied(desired: &Value, live: &Value, manager: &str, path: &[&str]) -> bool {
+    let owned = owned_fields(live, manager, &live["apiVersion"]).map(|o| Value::Object(o.clone()));
+    let live = path.iter().try_fold(live, |live, field| live.get(field));
+    let owned = owned.as_ref().and_then(|owned| {
+        path.iter().try_fold(owned, |owned, field| owned.get(format!("f:{field}")))
+    });
+    live.zip(owned).is_some_and(|(live, owned)| value_is_applied(desired, live, owned))
+}
+
+/// What `manager` has set under this path.
+pub fn applied_part(live: &Value, manager: &str, path: &[&str]) -> Option<Value> {
+    let owned = Value::Object(owned_fields(live, manager, &live["apiVersion"])?.clone());
+    owned::part(live, &owned, path)
 }
 
 /// What our last apply set, or nothing if there was none in this API version.

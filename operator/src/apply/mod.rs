@@ -6,6 +6,7 @@
 pub mod drift;
 mod error;
 mod handover;
+mod owned;
 mod prune;
 mod volume;
 

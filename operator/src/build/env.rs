@@ -1,12 +1,12 @@
 //! The configuration of a service: its environment variables, and the files they name.
 
-use contracts::{env, ports};
+use contracts::{env, ports, weights};
 use k8s_openapi::api::core::v1::EnvVar;
 
 use super::{
     engines::BUCKET,
     plans::{OBJECTS_PORT, SecretKey, topics},
-    pod::{Mounted, secret_dir, secret_files, secret_var, var},
+    pod::{Mounted, config_files, secret_dir, secret_files, secret_var, var},
 };
 use crate::{
     components::Need,
@@ -59,12 +59,15 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
     vars
 }
 
-/// The files of a service: public keys for all, the private key for `user` alone.
+/// The files of a service: public keys for all, the private key for `user` alone, weights for the gateway.
 pub(super) fn files(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<Mounted> {
     let secret = |name: &str| secret_files(name, names::child(&shop.name, name));
     let mut files = vec![secret(names::PUBLIC_KEYS)];
     if service.component.needs(Need::SigningKey) {
         files.push(secret(names::SIGNING_KEY));
+    }
+    if service.component.name == ServiceName::Gateway && shop.rolls_out_in_steps() {
+        files.push(config_files(names::WEIGHTS, names::child(&shop.name, names::WEIGHTS)));
     }
     files
 }
@@ -192,6 +195,10 @@ fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
     }
     if !gateway.cors_allowed_origins.is_empty() {
         vars.push(var(env::CORS_ALLOWED_ORIGINS, gateway.cors_allowed_origins.join(",")));
+    }
+    if shop.rolls_out_in_steps() {
+        let file = format!("{}/{}", secret_dir(names::WEIGHTS), weights::FILE);
+        vars.push(var(env::WEIGHTS_FILE, file));
     }
     vars
 }

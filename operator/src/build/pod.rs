@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction,
-        HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-        SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, TCPSocketAction,
-        Volume, VolumeMount,
+        Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource,
+        ExecAction, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec,
+        PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector, SecretVolumeSource,
+        SecurityContext, TCPSocketAction, Volume, VolumeMount,
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
@@ -16,7 +16,7 @@ use k8s_openapi::{
 use super::Scope;
 use crate::{crd::PullPolicy, names, validate::ValidatedShop};
 
-/// Where Secrets are mounted, each in a directory of its name.
+/// Where Secrets and ConfigMaps are mounted, each in a directory of its name.
 const SECRETS: &str = "/etc/shop";
 
 /// A pod of a shop. `user` is the numeric user and group of its processes and files.
@@ -85,6 +85,17 @@ pub(super) fn template(
     }
 }
 
+/// A template that stays as it is but for Secrets: a new password is for all pods, whatever their version. Of one that
+/// reads what is no longer known nothing changes.
+pub(super) fn kept(scope: &Scope<'_>, kept: &PodTemplateSpec) -> PodTemplateSpec {
+    let spec = kept.spec.clone().unwrap_or_default();
+    if secrets(&spec).iter().any(|name| !scope.hashes.contains_key(*name)) {
+        return kept.clone();
+    }
+    let labels = kept.metadata.as_ref().and_then(|metadata| metadata.labels.clone());
+    template(scope, labels.unwrap_or_default(), spec)
+}
+
 /// Names of the Secrets whose content a pod reads.
 fn secrets(spec: &PodSpec) -> BTreeSet<&str> {
     let env = spec.containers.iter().flat_map(|container| container.env.iter().flatten());
@@ -137,7 +148,20 @@ pub(super) fn secret_files(volume: &str, secret: String) -> Mounted {
     (volume_source, mount)
 }
 
-/// Directory of [`secret_files`].
+/// A ConfigMap as files, which change with it. A pod starts without it, too.
+pub(super) fn config_files(volume: &str, config_map: String) -> Mounted {
+    let source = ConfigMapVolumeSource {
+        name: config_map,
+        optional: Some(true),
+        ..ConfigMapVolumeSource::default()
+    };
+    let volume_source =
+        Volume { name: volume.to_owned(), config_map: Some(source), ..Volume::default() };
+    let mount = VolumeMount { read_only: Some(true), ..mount(volume, &secret_dir(volume)) };
+    (volume_source, mount)
+}
+
+/// Directory of [`secret_files`] and [`config_files`].
 pub(super) fn secret_dir(volume: &str) -> String {
     format!("{SECRETS}/{volume}")
 }

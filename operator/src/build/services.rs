@@ -1,5 +1,7 @@
 //! The services: Deployments, Services, autoscalers and disruption budgets.
 
+use std::collections::BTreeMap;
+
 use contracts::ports;
 use k8s_openapi::{
     api::{
@@ -9,8 +11,8 @@ use k8s_openapi::{
             MetricSpec, MetricTarget, ResourceMetricSource,
         },
         core::v1::{
-            Container, ContainerPort, PodSpec, Service, ServiceAccount, ServicePort, ServiceSpec,
-            TopologySpreadConstraint,
+            Container, ContainerPort, PodSpec, PodTemplateSpec, Service, ServiceAccount,
+            ServicePort, ServiceSpec, TopologySpreadConstraint,
         },
         policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
     },
@@ -22,6 +24,7 @@ use crate::{
     crd::{ServiceName, ServiceType},
     names,
     object::Object,
+    rollout,
     validate::{Scaling, ServiceInstance, ValidatedShop},
 };
 
@@ -50,33 +53,85 @@ pub(super) fn account(shop: &ValidatedShop, component: &str) -> Object {
 pub(super) fn objects(scope: &Scope<'_>) -> Vec<Object> {
     let shop = scope.shop;
     let objects = |service| {
+        let [canary_service, canary] = canary(scope, service);
         [
             Some(Object::new(&network_service(shop, service))),
-            Some(Object::new(&deployment(scope, service))),
+            Some(Object::new(&own_deployment(scope, service))),
             autoscaler(shop, service).as_ref().map(Object::new),
             disruption_budget(shop, service).as_ref().map(Object::new),
+            canary_service,
+            canary,
         ]
     };
     shop.services.iter().flat_map(objects).flatten().collect()
 }
 
-fn deployment(scope: &Scope<'_>, service: &ServiceInstance) -> Deployment {
-    let shop = scope.shop;
-    let name = service.component.name;
-    let selector = names::selector(&shop.name, name.as_str());
-    let mut labels = names::service_selector(&shop.name, name);
-    labels.extend(selector.clone());
-    labels.extend(names::labels([(names::METRICS_LABEL, "true")]));
+/// The service's own pods, as the spec wants them or as they are until the wanted ones have passed.
+fn own_deployment(scope: &Scope<'_>, service: &ServiceInstance) -> Deployment {
     let replicas = match service.scaling {
         Scaling::Fixed(replicas) => Some(replicas),
         Scaling::Auto { .. } => None,
     };
+    let kept = scope.rollouts.get(&service.component.name).and_then(|plan| plan.kept.as_ref());
+    let template = kept.map_or_else(|| template(scope, service), |kept| pod::kept(scope, kept));
+    let note = service.recipe.is_some().then(|| rollout::note(&template));
+    let component = service.component.name.as_str();
+    deployment(scope.shop, component, replicas, template, note)
+}
+
+/// The address of a service's new version, where it may have one beside the old, and its pods, while it has.
+fn canary(scope: &Scope<'_>, service: &ServiceInstance) -> [Option<Object>; 2] {
+    if service.recipe.is_none() {
+        return [None, None];
+    }
+    let shop = scope.shop;
+    let name = service.component.name;
+    let component = names::canary_component(name);
+    let mut address = network_service(shop, service);
+    address.metadata = meta::child(shop, &component);
+    if let Some(spec) = &mut address.spec {
+        spec.selector = Some(names::selector(&shop.name, &component));
+    }
+    let plan = scope.rollouts.get(&name);
+    let pods = plan.and_then(|plan| plan.canary).map(|pods| {
+        let note = rollout::note(&template(scope, service));
+        let template = template_of(scope, service, &component);
+        Object::new(&deployment(shop, &component, Some(pods), template, Some(note)))
+    });
+    [Some(Object::new(&address)), pods]
+}
+
+/// The template of a service's own pods, as the spec wants them.
+pub(super) fn template(scope: &Scope<'_>, service: &ServiceInstance) -> PodTemplateSpec {
+    template_of(scope, service, service.component.name.as_str())
+}
+
+fn template_of(scope: &Scope<'_>, service: &ServiceInstance, component: &str) -> PodTemplateSpec {
+    let shop = scope.shop;
+    let mut labels = names::service_selector(&shop.name, service.component.name);
+    labels.extend(names::selector(&shop.name, component));
+    labels.extend(names::labels([(names::METRICS_LABEL, "true")]));
+    pod::template(scope, labels, serving(shop, service, component))
+}
+
+/// Pods that serve. The note says what they are, where that must outlive the operator.
+fn deployment(
+    shop: &ValidatedShop,
+    component: &str,
+    replicas: Option<i32>,
+    template: PodTemplateSpec,
+    note: Option<String>,
+) -> Deployment {
+    let containers = template.spec.as_ref().map(|spec| spec.containers.as_slice());
+    let image = containers.and_then(|containers| containers.first()?.image.clone());
+    let mut metadata = meta::versioned(meta::child(shop, component), &image.unwrap_or_default());
+    metadata.annotations = note.map(|note| BTreeMap::from([(names::TEMPLATE.to_owned(), note)]));
     Deployment {
-        metadata: meta::versioned(meta::child(shop, name.as_str()), &service.image),
+        metadata,
         spec: Some(DeploymentSpec {
             replicas,
             revision_history_limit: Some(3),
-            selector: names::label_selector(selector),
+            selector: names::label_selector(names::selector(&shop.name, component)),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".into()),
                 rolling_update: Some(RollingUpdateDeployment {
@@ -84,7 +139,7 @@ fn deployment(scope: &Scope<'_>, service: &ServiceInstance) -> Deployment {
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
-            template: pod::template(scope, labels, serving(shop, service)),
+            template,
             ..DeploymentSpec::default()
         }),
         status: None,
@@ -92,10 +147,10 @@ fn deployment(scope: &Scope<'_>, service: &ServiceInstance) -> Deployment {
 }
 
 /// A pod that serves.
-fn serving(shop: &ValidatedShop, service: &ServiceInstance) -> PodSpec {
+fn serving(shop: &ValidatedShop, service: &ServiceInstance, component: &str) -> PodSpec {
     let mut spec = running(shop, service, "serve");
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
-    spec.topology_spread_constraints = Some(vec![spread(shop, service.component.name)]);
+    spec.topology_spread_constraints = Some(vec![spread(shop, component)]);
     let ports = service.component.ports().map(|(name, port)| ContainerPort {
         name: Some(name.into()),
         container_port: port.into(),
@@ -132,12 +187,12 @@ pub(super) fn running(shop: &ValidatedShop, service: &ServiceInstance, command: 
 }
 
 /// Pods of one revision keep apart from each other where the nodes allow it.
-fn spread(shop: &ValidatedShop, name: ServiceName) -> TopologySpreadConstraint {
+fn spread(shop: &ValidatedShop, component: &str) -> TopologySpreadConstraint {
     TopologySpreadConstraint {
         max_skew: 1,
         topology_key: "kubernetes.io/hostname".into(),
         when_unsatisfiable: "ScheduleAnyway".into(),
-        label_selector: Some(names::label_selector(names::selector(&shop.name, name.as_str()))),
+        label_selector: Some(names::label_selector(names::selector(&shop.name, component))),
         match_label_keys: Some(vec!["pod-template-hash".into()]),
         ..TopologySpreadConstraint::default()
     }

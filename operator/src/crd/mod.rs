@@ -13,6 +13,7 @@ mod events;
 mod gateway;
 mod objects;
 mod payments;
+mod rollout;
 mod schema;
 mod services;
 mod sms;
@@ -26,6 +27,10 @@ pub use events::{Events, ExternalEvents, KafkaSecurity, SaslMechanism, SecurityP
 pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType};
 pub use objects::{ExternalObjectStore, ObjectStore, ObjectStoreSecretRef};
 pub use payments::{Payments, Stripe, StripeSecretRef};
+pub use rollout::{
+    BlueGreenSettings, CanarySettings, CanaryStep, PodCounters, Rollout, RolloutReason,
+    RolloutState, RolloutStatus, RolloutStrategy,
+};
 pub use schema::{definition, yaml};
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
 pub use sms::{Sms, TokenSecretRef};

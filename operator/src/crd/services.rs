@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{schema, yes};
+use super::{Rollout, schema, yes};
 
 /// Name of a service.
 #[derive(
@@ -84,6 +84,9 @@ impl fmt::Display for ServiceName {
         .message("only review and notification can be disabled: a shop cannot sell without the others"),
     validation = Rule::new("!(has(self.replicas) && has(self.autoscaling))")
         .message("replicas and autoscaling exclude each other"),
+    validation = Rule::new("self.name != 'gateway' || !has(self.rollout) || self.rollout.strategy == 'RollingUpdate'")
+        .message("the gateway itself can only be rolled out by RollingUpdate: it is what weighs requests, and nothing in front of it does")
+        .field_path(".rollout"),
 )]
 pub struct ServiceSpec {
     /// Name of the service.
@@ -130,6 +133,10 @@ pub struct ServiceSpec {
     /// How many pods may be evicted at once, while there are two or more.
     #[serde(default)]
     pub disruption_budget: DisruptionBudget,
+
+    /// How a new version takes over from the old one. Default: pod by pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
 }
 
 impl ServiceSpec {
@@ -146,6 +153,7 @@ impl ServiceSpec {
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
             disruption_budget: DisruptionBudget::default(),
+            rollout: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ServiceName;
+use super::{RolloutStatus, ServiceName};
 
 /// What the operator has seen and done.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,6 +52,13 @@ pub struct ShopStatus {
     #[schemars(length(max = 9))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub services: Vec<ServiceStatus>,
+
+    /// New versions of services that have not taken over yet, or were taken back, of services with the strategy
+    /// Canary or BlueGreen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 9))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub rollouts: Vec<RolloutStatus>,
 
     /// What holds of the shop. `Ready` sums up: it is true exactly when a shopper can buy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::facts::{DemoData, Facts, Migration, Part, ServiceFacts};
 use super::reason::Reason;
+use super::rollouts;
 
 /// Most characters that the API takes in a condition's message.
 const MESSAGE_LIMIT: usize = 32_768;
@@ -42,6 +43,7 @@ pub(super) fn conditions(
     let migrations = migrations(&facts.services);
     let services = services(&facts.services);
     let demo_data = demo_data(&facts.services);
+    let rollouts = rollouts::part(facts);
     let parts = [
         ("DatabaseReady", &facts.database),
         ("CacheReady", &facts.cache),
@@ -53,6 +55,7 @@ pub(super) fn conditions(
         ("MonitoringReady", &facts.monitoring),
         ("RouteAccepted", &facts.route),
         ("DemoDataReady", &demo_data),
+        ("RolloutsSettled", &rollouts),
     ];
     let mut verdicts = vec![ready(facts, &services, &parts)];
     verdicts.push(progressing(&parts));

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::reason::Reason;
 use crate::cache::Seen;
-use crate::crd::ServiceName;
+use crate::crd::{RolloutStatus, ServiceName};
 use crate::validate::ValidatedShop;
 
 /// State of a part of the shop.
@@ -180,6 +180,8 @@ pub struct Facts {
     pub route: Part,
     /// The services.
     pub services: Vec<ServiceFacts>,
+    /// Services that are being rolled out in steps; nothing if that was not looked at.
+    pub rollouts: Option<Vec<RolloutStatus>>,
     /// The first error: its reason and message.
     pub error: Option<(Reason, String)>,
 }

@@ -3,10 +3,12 @@
 mod conditions;
 mod facts;
 mod reason;
+mod rollouts;
 mod route;
 
 pub use facts::{DemoData, Facts, Migration, Part, Rollout, ServiceFacts};
 pub use reason::Reason;
+pub use rollouts::describe;
 pub use route::route;
 
 use crate::crd::{ServiceStatus, Shop, ShopStatus};
@@ -35,6 +37,7 @@ pub fn status(shop: &Shop, facts: &Facts, now: Timestamp) -> ShopStatus {
         kafka_cluster_id: facts.kafka_cluster_id.clone(),
         migrations: Some(migrations(&facts.services)),
         services: facts.services.iter().map(service_status).collect(),
+        rollouts: facts.rollouts.clone().unwrap_or(old.rollouts),
         conditions,
     }
 }

@@ -55,6 +55,16 @@ reasons! {
     MigrationsRunning,
     /// A migration has failed.
     MigrationFailed,
+    /// A new version of a service takes over in steps.
+    RolloutProgressing,
+    /// A new version of a service waits.
+    RolloutPaused,
+    /// A new version of a service was taken back.
+    RolloutFailed,
+    /// A new version of a service has taken over.
+    RolloutSucceeded,
+    /// Every service that is rolled out in steps has the wanted version.
+    RolloutsSettled,
     /// Demo data is being written.
     DemoDataDue,
     /// Demo data was written.
@@ -123,6 +133,8 @@ reasons! {
     TopicFailed,
     /// The finalizer could not be changed.
     FinalizerFailed,
+    /// An annotation that asks for something could not be taken away.
+    OrderFailed,
     /// The status could not be written.
     StatusFailed,
     /// Data in external engines could not be dropped with its Shop.

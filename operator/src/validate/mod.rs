@@ -8,6 +8,7 @@ mod input;
 mod model;
 mod quantity;
 mod references;
+mod rollout;
 mod services;
 
 pub use errors::{FieldError, FieldErrorReason};
@@ -18,6 +19,7 @@ pub use model::{
 };
 pub(crate) use quantity::{is_less, memory_share};
 pub use references::referenced_secrets;
+pub use rollout::{Recipe, Step, Thresholds};
 
 use contracts::Network;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;

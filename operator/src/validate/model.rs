@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Recipe;
 use crate::{
     components::Component,
     crd::{
@@ -82,6 +83,11 @@ impl ValidatedShop {
     /// The enabled service of that name.
     pub fn service(&self, name: ServiceName) -> Option<&ServiceInstance> {
         self.services.iter().find(|service| service.component.name == name)
+    }
+
+    /// Whether some service is rolled out in steps, beside its old version.
+    pub fn rolls_out_in_steps(&self) -> bool {
+        self.services.iter().any(|service| service.recipe.is_some())
     }
 
     /// DNS name of the Service of one of the shop's components.
@@ -247,6 +253,8 @@ pub struct ServiceInstance {
     pub tolerations: Vec<Toleration>,
     /// Pods that may be evicted at once.
     pub max_unavailable: i32,
+    /// How a new version takes over beside the old one; nothing if pods are replaced one by one.
+    pub recipe: Option<Recipe>,
     /// Whether a migration Job is due: the service has a database without this image's schema.
     pub migration_due: bool,
     /// Whether a demo data Job is due.

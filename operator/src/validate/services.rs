@@ -9,6 +9,7 @@ use super::{
     engines::quantities,
     errors::Errors,
     quantity::{canonical_map, milli},
+    rollout,
 };
 use crate::{
     components::{COMPONENTS, Component, LIMITS, Need, REPLICAS, REQUESTS},
@@ -43,9 +44,11 @@ pub(super) fn resolve(
             .unwrap_or_else(|| format!("{repository}/{}:{version}", component.name));
         let migrated = observed.migrated.get(&component.name) == Some(&image);
         let seeded = observed.seeded.contains(&component.name);
+        let scaling = scaling(&path, settings, errors);
         services.push(ServiceInstance {
             component,
-            scaling: scaling(&path, settings, errors),
+            scaling,
+            recipe: rollout::resolve(&path, settings, scaling, errors),
             resources: resources(&path, settings.resources.as_ref(), &REQUESTS, &LIMITS, errors),
             log_level: settings
                 .log_level

@@ -11,11 +11,13 @@ use http::{Method, Request};
 use kube::Client;
 use kube::client::{Body, ClientBuilder};
 use serde_json::{Value, json};
+use shop_operator::crd::Shop;
 use shop_operator::metrics::Metrics;
 use shop_operator::validate::Capabilities;
 use tokio::sync::{Notify, watch};
 use tower::{BoxError, Layer, Service};
 
+use crate::rollouts::{MeasuredPod, NEW, OLD, catalog, change, is_over, quickly};
 use crate::server;
 use crate::world::{World, condition, observed};
 
@@ -92,6 +94,54 @@ async fn state(world: &World) -> BTreeMap<(String, String), Value> {
     state
 }
 
+/// Every operator may write once, until one has nothing left to write.
+async fn crash_until(world: &World, holds: impl Fn(&Shop) -> bool) -> usize {
+    let mut crashes = 0;
+    loop {
+        let (client, budget) = budgeted(1).await;
+        let (found, _) = watch::channel(Capabilities::default());
+        let metrics = Metrics::new().unwrap();
+        let doomed = world.operator_with(client, metrics, found).await;
+        tokio::select! {
+            () = budget.spent.notified() => crashes += 1,
+            _ = world.until("there", &holds) => return crashes,
+        }
+        drop(doomed);
+        assert!(crashes < 1000, "it never converges");
+    }
+}
+
+/// A canary that is to take over, and one that is to be taken back.
+#[tokio::test]
+async fn a_crash_after_each_write_of_a_rollout_ends_where_no_crash_does() {
+    for failing in [false, true] {
+        let (reference, world) = (World::new().await, World::new().await);
+        for world in [&reference, &world] {
+            world.create(catalog(OLD, &quickly())).await;
+            let operator = world.operator().await;
+            world.until_ready().await;
+            operator.settle(world).await;
+            operator.stop().await;
+        }
+        let over =
+            |shop: &Shop| observed(shop) == shop.metadata.generation && is_over(shop, failing);
+        let _pod = MeasuredPod::start(&reference, failing).await;
+        change(&reference, NEW, &quickly()).await;
+        let operator = reference.operator().await;
+        reference.until("over", over).await;
+        operator.settle(&reference).await;
+
+        let _pod = MeasuredPod::start(&world, failing).await;
+        change(&world, NEW, &quickly()).await;
+        let crashes = crash_until(&world, over).await;
+        assert!(crashes > 3, "only {crashes} crashes");
+        let survivor = world.operator().await;
+        world.until("over", over).await;
+        survivor.settle(&world).await;
+        assert_eq!(state(&world).await, state(&reference).await);
+    }
+}
+
 #[tokio::test]
 async fn a_crash_after_each_write_ends_where_no_crash_does() {
     let reference = World::new().await;
@@ -102,22 +152,10 @@ async fn a_crash_after_each_write_ends_where_no_crash_does() {
 
     let world = World::new().await;
     world.create(json!({})).await;
-    let mut crashes = 0;
-    loop {
-        let (client, budget) = budgeted(1).await;
-        let (found, _) = watch::channel(Capabilities::default());
-        let metrics = Metrics::new().unwrap();
-        let doomed = world.operator_with(client, metrics, found).await;
-        let ready = world.until("ready", |shop| {
-            condition(shop, "Ready").0 == "True" && observed(shop) == shop.metadata.generation
-        });
-        tokio::select! {
-            () = budget.spent.notified() => crashes += 1,
-            _ = ready => break,
-        }
-        drop(doomed);
-        assert!(crashes < 1000, "it never converges");
-    }
+    let crashes = crash_until(&world, |shop| {
+        condition(shop, "Ready").0 == "True" && observed(shop) == shop.metadata.generation
+    })
+    .await;
     assert!(crashes > 50, "only {crashes} crashes");
     let survivor = world.operator().await;
     world.until_ready().await;

@@ -18,6 +18,7 @@ mod migrations;
 mod monitoring;
 mod objects;
 mod operator;
+mod rollouts;
 mod routes;
 mod schema;
 mod secrets;

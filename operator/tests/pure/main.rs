@@ -1,10 +1,12 @@
 //! Tests of everything that needs no cluster.
 
 mod build;
+mod canary;
 mod cel;
 mod crd;
 mod manifests;
 mod names;
+mod rollout;
 mod support;
 mod validate;
 mod variables;

@@ -6,9 +6,10 @@ use k8s_openapi::api::core::v1::Secret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shop_operator::{
-    build::{SecretHashes, credentials},
+    build::{RolloutPlans, SecretHashes, credentials, desired_with},
     crd::{Shop, ShopSpec},
     names,
+    object::Object,
     validate::{
         Capabilities, Config, EngineImages, FieldError, Observed, SecretFacts, ValidatedShop,
         validate,
@@ -99,6 +100,11 @@ pub(crate) fn validated(spec: Value) -> ValidatedShop {
 /// A Shop with this spec, judged in a cluster that has every API and no Secret.
 pub(crate) fn judged(spec: Value) -> Result<ValidatedShop, Vec<FieldError>> {
     validate(&shop(spec), &observed(&[]), &config())
+}
+
+/// The objects of a shop that is rolling out something.
+pub(crate) fn objects_with(shop: &ValidatedShop, rollouts: &RolloutPlans) -> Vec<Object> {
+    desired_with(shop, &hashes(shop), rollouts).iter().map(|(_, object)| object.clone()).collect()
 }
 
 /// Hashes of the Secrets that the operator makes for a shop.

@@ -61,6 +61,16 @@ fn errors_name_the_field() {
             "spec.services[1].resources.requests.memory",
         ),
         (
+            services(json!({ "name": "order", "rollout": { "strategy": "Canary", "canary": {
+                "steps": [{ "weight": 10 }, { "weight": 50 }, { "weight": 40 }],
+            } } })),
+            "spec.services[1].rollout.canary.steps[2].weight",
+        ),
+        (
+            services(json!({ "name": "gateway", "rollout": { "strategy": "BlueGreen" } })),
+            "spec.services[1].rollout.strategy",
+        ),
+        (
             json!({ "cache": { "bundled": { "resources": {
                 "requests": { "cpu": 2 }, "limits": { "cpu": "1500m" },
             } } } }),

@@ -83,6 +83,9 @@ pub const SMS_TOKEN: &str = "SMS_TOKEN";
 pub const PUBLIC_URL: &str = "PUBLIC_URL";
 /// Comma-separated origins that browsers may call the gateway from; `*` for any.
 pub const CORS_ALLOWED_ORIGINS: &str = "CORS_ALLOWED_ORIGINS";
+/// Path of the file that says how requests are shared between two versions of a service
+/// ([`crate::weights`]); absent: there is one of each. `gateway` alone has it.
+pub const WEIGHTS_FILE: &str = "WEIGHTS_FILE";
 /// Requests a minute that one client may send through the gateway.
 pub const RATE_LIMIT_PER_MINUTE: &str = "RATE_LIMIT_PER_MINUTE";
 

@@ -7,11 +7,13 @@ pub mod env;
 pub mod events;
 pub mod id;
 pub mod limits;
+pub mod metrics;
 pub mod money;
 pub mod network;
 pub mod ports;
 pub mod sku;
 pub mod topics;
+pub mod weights;
 
 pub use email_token::EmailToken;
 pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, StockId, UserId};

@@ -2,6 +2,7 @@
 //! It keeps nothing but counters in Redis.
 
 pub mod access;
+pub mod canaries;
 pub mod client;
 pub mod documents;
 pub mod edge;
@@ -19,6 +20,7 @@ pub mod routes;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -28,6 +30,7 @@ use kit::grpc::Peer;
 use kit::{App, Service, StartError};
 use utoipa::openapi::OpenApi;
 
+use crate::canaries::Canaries;
 use crate::client::TrustedProxies;
 use crate::documents::Library;
 use crate::limit::{Limit, Limiter};
@@ -48,6 +51,7 @@ pub struct Config {
     rate_limit: NonZeroU32,
     origins: AllowedOrigins,
     trusted_proxies: TrustedProxies,
+    weights: Option<PathBuf>,
     bases: HashMap<Upstream, Base>,
     peers: Peers,
 }
@@ -91,6 +95,7 @@ impl FromEnv for Config {
         let rate_limit = env.or(env::RATE_LIMIT_PER_MINUTE, RATE_LIMIT);
         let origins = env.or(env::CORS_ALLOWED_ORIGINS, AllowedOrigins::None);
         let trusted_proxies = env.or(env::TRUSTED_PROXIES, TrustedProxies::default());
+        let weights = env.optional(env::WEIGHTS_FILE);
         let bases = bases(env);
         let peers = Peers::from_env(env);
         Some(Self {
@@ -98,6 +103,7 @@ impl FromEnv for Config {
             rate_limit: rate_limit?,
             origins: origins?,
             trusted_proxies: trusted_proxies?,
+            weights: weights?,
             bases: bases?,
             peers: peers?,
         })
@@ -128,11 +134,12 @@ impl Service for Gateway {
     }
 
     async fn build(config: Config, app: App) -> Result<App, StartError> {
-        let Config { redis, rate_limit, origins, trusted_proxies, bases, peers } = config;
+        let Config { redis, rate_limit, origins, trusted_proxies, weights, bases, peers } = config;
         let shop = app.common.shop.clone();
         let [limit, auth_limit, webhook_limit] = edge::limits(rate_limit.get());
+        let canaries = Arc::<Canaries>::default();
         let edge = Edge {
-            proxy: Proxy::new(bases, app.stop.clone()),
+            proxy: Proxy::new(bases, Arc::clone(&canaries), app.stop.clone()),
             sources: Sources::new(
                 &peers.catalog,
                 &peers.user,
@@ -149,6 +156,11 @@ impl Service for Gateway {
             draining: app.draining(),
             shop,
         };
-        Ok(app.without_docs().http(http::routes(Arc::new(edge))))
+        let app = app.without_docs().http(http::routes(Arc::new(edge)));
+        let Some(file) = weights else { return Ok(app) };
+        // The very first request is to be shared too.
+        canaries.read(&file).await;
+        let stop = app.stop.clone();
+        Ok(app.task("weights", canaries.follow(file, stop)))
     }
 }

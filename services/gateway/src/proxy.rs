@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -20,6 +20,7 @@ use kit::problem::{DEADLINE, Kind, Problem, Result, TOO_LARGE};
 use prometheus::{HistogramVec, IntCounterVec};
 use tokio_util::sync::CancellationToken;
 
+use crate::canaries::Canaries;
 use crate::client::Client;
 use crate::headers;
 use crate::replay::{Replay, is_too_large};
@@ -50,6 +51,13 @@ static RETRIED: LazyLock<IntCounterVec> = metric!(
     counter,
     "gateway_upstream_retries_total",
     "Requests that were sent again because a connection failed, by service.",
+    &["upstream"]
+);
+
+static UNREACHABLE: LazyLock<IntCounterVec> = metric!(
+    counter,
+    "gateway_canary_unreachable_total",
+    "Requests that went to the old version of a service because the new one failed to answer, by service.",
     &["upstream"]
 );
 
@@ -91,12 +99,17 @@ impl Base {
 pub struct Proxy {
     client: legacy::Client<HttpConnector, Replay>,
     bases: HashMap<Upstream, Base>,
+    canaries: Arc<Canaries>,
     stop: CancellationToken,
 }
 
 impl Proxy {
-    /// Passes requests on to these services; tunnels end with `stop`.
-    pub fn new(bases: HashMap<Upstream, Base>, stop: CancellationToken) -> Self {
+    /// Passes requests on to these services, or to their new versions; tunnels end with `stop`.
+    pub fn new(
+        bases: HashMap<Upstream, Base>,
+        canaries: Arc<Canaries>,
+        stop: CancellationToken,
+    ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
@@ -104,7 +117,7 @@ impl Proxy {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        Self { client, bases, stop }
+        Self { client, bases, canaries, stop }
     }
 
     /// Whether the shop has this service.
@@ -126,7 +139,9 @@ impl Proxy {
         refuse_large(&request, limit)?;
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().cloned();
-        parts.uri = base.uri(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let canary = self.canaries.pick(upstream).map(|canary| canary.uri(path.clone()));
+        parts.uri = base.uri(path);
         // Clients may speak HTTP/2 to us; services speak HTTP/1.1.
         parts.version = Version::HTTP_11;
         let protocol = headers::websocket(&parts.headers);
@@ -135,7 +150,7 @@ impl Proxy {
         if let Some(protocol) = protocol.filter(|_| waiting.is_some()) {
             headers::set_upgrade(&mut parts.headers, protocol);
         }
-        let answer = self.measured(upstream, &parts, body, limit).await?;
+        let answer = self.measured(upstream, &parts, canary, body, limit).await?;
         Ok(self.returned(answer, waiting))
     }
 
@@ -143,12 +158,14 @@ impl Proxy {
         &self,
         upstream: Upstream,
         parts: &Parts,
+        canary: Option<Uri>,
         body: Body,
         limit: usize,
     ) -> Result<http::Response<Incoming>> {
         let begun = Instant::now();
         let body = Replay::new(body, limit);
-        let answer = tokio::time::timeout(PATIENCE, self.send(upstream, parts, body)).await;
+        let sent = self.send(upstream, parts, canary, body);
+        let answer = tokio::time::timeout(PATIENCE, sent).await;
         let status = answer.as_ref().ok().and_then(|answer| answer.as_ref().ok());
         let status = status.map_or("0".to_owned(), |answer| answer.status().as_str().to_owned());
         ANSWERED
@@ -167,20 +184,29 @@ impl Proxy {
         &self,
         upstream: Upstream,
         parts: &Parts,
+        mut canary: Option<Uri>,
         body: Replay,
     ) -> Result<http::Response<Incoming>, legacy::Error> {
         let mut pauses = PAUSES.into_iter();
         loop {
-            let attempt = async { self.client.request(build(parts, body.clone())).await };
+            let trial = canary.take();
+            let uri = trial.as_ref().unwrap_or(&parts.uri);
+            let attempt = async { self.client.request(build(parts, uri, body.clone())).await };
             let status = http::Response::status;
-            let error = match kit::http::call(&parts.method, &parts.uri, status, attempt).await {
+            let error = match kit::http::call(&parts.method, uri, status, attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             // Without a connection nothing was sent. With one, the service may have acted before
             // the connection broke, which a repeated idempotent request does not make worse.
             let harmless = error.is_connect() || parts.method.is_idempotent();
-            let pause = pauses.next().filter(|_| harmless && body.is_whole());
+            let again = harmless && body.is_whole();
+            if trial.is_some() && again {
+                // The old version is there, so there is nothing to wait for.
+                UNREACHABLE.with_label_values(&[upstream.name()]).inc();
+                continue;
+            }
+            let pause = pauses.next().filter(|_| again);
             let Some(pause) = pause else { return Err(error) };
             RETRIED.with_label_values(&[upstream.name()]).inc();
             tracing::debug!(upstream = upstream.name(), %error, "sending again");
@@ -231,7 +257,7 @@ impl Proxy {
         let uri = base.uri(PathAndQuery::from_static(path));
         let request = http::Request::get(uri).body(()).map_err(Problem::internal)?;
         let (parts, ()) = request.into_parts();
-        let answer = self.measured(upstream, &parts, Body::empty(), 0).await?;
+        let answer = self.measured(upstream, &parts, None, Body::empty(), 0).await?;
         if !answer.status().is_success() {
             return Err(Problem::unavailable(format!("{path}: {}", answer.status())));
         }
@@ -241,10 +267,10 @@ impl Proxy {
 }
 
 /// A request of the current span.
-fn build(parts: &Parts, body: Replay) -> http::Request<Replay> {
+fn build(parts: &Parts, uri: &Uri, body: Replay) -> http::Request<Replay> {
     let mut request = http::Request::new(body);
     request.method_mut().clone_from(&parts.method);
-    request.uri_mut().clone_from(&parts.uri);
+    request.uri_mut().clone_from(uri);
     request.headers_mut().clone_from(&parts.headers);
     kit::http::propagate_trace(request.headers_mut());
     request

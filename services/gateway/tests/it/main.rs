@@ -9,3 +9,4 @@ mod proxying;
 mod retrying;
 mod support;
 mod tunnels;
+mod weights;

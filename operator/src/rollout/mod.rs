@@ -1,0 +1,190 @@
+//! Rollouts in steps: what runs is looked at, what comes next is decided, and what that means for the objects.
+//!
+//! The decision is [`machine`]'s, which does no I/O. A service whose pods are replaced one by one costs nothing here.
+
+mod judge;
+mod machine;
+mod scrape;
+mod template;
+
+pub use judge::{Verdict, judge};
+pub use machine::{Canary, Decision, Order, Sight, Stable, advance, at_rest};
+pub use template::{hash, note};
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use kube::ResourceExt as _;
+use kube::core::{ApiResource, DynamicObject};
+
+use crate::apply::Applier;
+use crate::build::{self, RolloutPlan, RolloutPlans, SecretHashes};
+use crate::cache::Seen;
+use crate::components::Need;
+use crate::crd::{PodCounters, RolloutState, RolloutStatus, ServiceName, Shop};
+use crate::error::Error;
+use crate::names;
+use crate::status::Rollout;
+use crate::validate::{Recipe, Scaling, ServiceInstance, ValidatedShop};
+
+/// How often a rollout is looked at: what pods measure, no watch tells.
+pub const TICK: Duration = Duration::from_secs(5);
+
+/// Every rollout of a Shop, and what it means for the objects.
+#[derive(Debug, Default)]
+pub struct Rollouts {
+    /// The states to remember.
+    pub statuses: Vec<RolloutStatus>,
+    /// What stands beside or instead of the wanted versions.
+    pub plans: RolloutPlans,
+}
+
+impl Rollouts {
+    /// Whether time alone may change something.
+    pub fn are_under_way(&self) -> bool {
+        self.statuses.iter().any(|rollout| rollout.state != RolloutState::Failed)
+    }
+}
+
+/// What somebody asks for by an annotation of the Shop; taking back goes first.
+pub fn order(shop: &Shop, service: ServiceName) -> Option<Order> {
+    let names = |annotation: &str| {
+        let value = shop.annotations().get(annotation).map_or("", String::as_str);
+        value.split(',').any(|name| name.trim() == service.as_str())
+    };
+    if names(names::ABORT) {
+        return Some(Order::Abort);
+    }
+    names(names::PROMOTE).then_some(Order::Promote)
+}
+
+/// Looks at every service that is rolled out in steps, and decides what comes next.
+pub async fn observe(
+    applier: &Applier<'_>,
+    shop: &Shop,
+    valid: &ValidatedShop,
+    secrets: &SecretHashes,
+) -> Result<Rollouts, Error> {
+    let mut rollouts = Rollouts::default();
+    for service in &valid.services {
+        let Some(recipe) = &service.recipe else { continue };
+        let name = service.component.name;
+        let Some(wanted) = build::template(valid, secrets, name) else { continue };
+        let known = shop.status.iter().flat_map(|status| &status.rollouts);
+        let old = known.into_iter().find(|rollout| rollout.name == name);
+        let look = Look { applier, valid, service, recipe, old };
+        let (decision, plan) = look.decide(&wanted, order(shop, name)).await?;
+        rollouts.statuses.extend(decision.status);
+        rollouts.plans.insert(name, plan);
+    }
+    Ok(rollouts)
+}
+
+/// One service, looked at.
+struct Look<'a> {
+    applier: &'a Applier<'a>,
+    valid: &'a ValidatedShop,
+    service: &'a ServiceInstance,
+    recipe: &'a Recipe,
+    old: Option<&'a RolloutStatus>,
+}
+
+impl Look<'_> {
+    async fn decide(
+        &self,
+        wanted: &PodTemplateSpec,
+        order: Option<Order>,
+    ) -> Result<(Decision, RolloutPlan), Error> {
+        let name = self.service.component.name;
+        let hash = template::hash(&template::note(wanted));
+        let live = self.deployment(name.as_str()).await?;
+        let kept = live.as_ref().and_then(|live| template::of_live(live, wanted));
+        let pods = self.recipe.pods(self.pods(live.as_ref()));
+        let stable = live.as_ref().zip(kept.as_ref()).map(|(live, kept)| Stable {
+            template: template::hash(&template::note(kept)),
+            complete: is_complete(live, self.service.scaling.min()),
+        });
+        let is_new = stable.as_ref().is_some_and(|stable| stable.template != hash);
+        let canary = match &stable {
+            Some(_) if is_new => self.canary(&hash, pods).await?,
+            _ => Canary::Starting,
+        };
+        let measures = is_new && self.old.is_some() && !self.applier.paused;
+        let seen = Sight {
+            stable,
+            canary,
+            counters: if measures { self.counters().await } else { None },
+            may_start: !(self.service.component.needs(Need::Database)
+                && self.service.migration_due),
+            order,
+            wanted: hash,
+        };
+        let decision = if self.applier.paused {
+            at_rest(self.old, &seen)
+        } else {
+            advance(name, self.old, self.recipe, &seen, Timestamp::now())
+        };
+        let plan = RolloutPlan {
+            kept: kept.filter(|_| decision.keep_stable),
+            canary: decision.canary.then_some(pods),
+            weight: decision.weight(),
+        };
+        Ok((decision, plan))
+    }
+
+    /// A Deployment of the Shop's own, as it is now.
+    async fn deployment(&self, component: &str) -> Result<Option<DynamicObject>, Error> {
+        let kind = ApiResource::erase::<Deployment>(&());
+        let live = self.applier.get(&kind, &names::child(&self.valid.name, component)).await?;
+        // What belongs to somebody else is the next step's to complain of.
+        Ok(live.filter(|live| self.applier.check_ownership(live, &kind).is_ok()))
+    }
+
+    /// Pods that the service's own Deployment has, or should have.
+    fn pods(&self, live: Option<&DynamicObject>) -> i32 {
+        let least = self.service.scaling.min();
+        match self.service.scaling {
+            Scaling::Fixed(_) => least,
+            // The autoscaler says how many are needed now.
+            Scaling::Auto { .. } => live.map_or(least, |live| {
+                let pods = live.data["status"]["replicas"].as_i64().unwrap_or(0);
+                least.max(i32::try_from(pods).unwrap_or(i32::MAX))
+            }),
+        }
+    }
+
+    async fn canary(&self, wanted: &str, pods: i32) -> Result<Canary, Error> {
+        let component = names::canary_component(self.service.component.name);
+        let Some(live) = self.deployment(&component).await? else { return Ok(Canary::Starting) };
+        let noted = live.metadata.annotations.as_ref().and_then(|all| all.get(names::TEMPLATE));
+        if noted.is_none_or(|note| template::hash(note) != wanted) || !is_observed(&live) {
+            return Ok(Canary::Starting);
+        }
+        Ok(match Rollout::of(&Seen::of(&live), pods) {
+            Rollout { stuck: true, .. } => Canary::Stuck,
+            Rollout { complete: true, ready, desired, .. } if ready >= desired => Canary::Ready,
+            _ => Canary::Starting,
+        })
+    }
+
+    async fn counters(&self) -> Option<Vec<PodCounters>> {
+        let limit = self.recipe.thresholds.as_ref()?.latency_milliseconds;
+        let component = names::canary_component(self.service.component.name);
+        let labels = names::selector(&self.valid.name, &component);
+        scrape::counters(self.applier.client, &self.valid.namespace, &labels, limit).await
+    }
+}
+
+/// Whether a Deployment has all of its pods, and every one is of its newest template and ready.
+fn is_complete(live: &DynamicObject, least: i32) -> bool {
+    let rollout = Rollout::of(&Seen::of(live), least);
+    is_observed(live) && rollout.complete && rollout.ready >= rollout.desired
+}
+
+/// Whether the status of a Deployment speaks of its newest template.
+fn is_observed(live: &DynamicObject) -> bool {
+    let observed = live.data["status"]["observedGeneration"].as_i64();
+    observed.unwrap_or(0) >= live.metadata.generation.unwrap_or_default()
+}
