@@ -60,7 +60,8 @@ async fn make_namespace(world: &World) -> Result<()> {
         .await?;
     let keys = json!({"apiKey": "sk_test_e2e", "webhookSecret": WEBHOOK_SECRET});
     let metadata = json!({"name": STRIPE});
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys});
+    let secret =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys});
     world.kubectl.apply(&secret).await
 }
 

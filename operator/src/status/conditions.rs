@@ -46,6 +46,7 @@ pub(super) fn conditions(
         ("DatabaseReady", &facts.database),
         ("CacheReady", &facts.cache),
         ("EventsReady", &facts.events),
+        ("Restored", &facts.restore),
         ("MigrationsApplied", &migrations),
         ("ServicesReady", &services),
         // Behind the services, which do not wait for it.
@@ -53,6 +54,7 @@ pub(super) fn conditions(
         ("MonitoringReady", &facts.monitoring),
         ("RouteAccepted", &facts.route),
         ("DemoDataReady", &demo_data),
+        ("BackupsReady", &facts.backups),
     ];
     let mut verdicts = vec![ready(facts, &services, &parts)];
     verdicts.push(progressing(&parts));

@@ -8,8 +8,8 @@ mod people;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{Setting, webhooks};
 use super::case::{By, Case};
+use super::{Setting, webhooks};
 
 /// There are at least so many rows: a table that has lost its rows proves nothing.
 pub(super) const LEAST: usize = 140;

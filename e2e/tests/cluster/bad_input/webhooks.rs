@@ -14,7 +14,8 @@ use crate::world::WEBHOOK_SECRET;
 
 const STRIPE: &str = "/api/v1/webhooks/payments/stripe";
 /// An event that means nothing to a shop, which notes that it was told.
-const EVENT: &str = r#"{"id": "evt_bad_input", "type": "customer.created", "data": {"object": {}}}"#;
+const EVENT: &str =
+    r#"{"id": "evt_bad_input", "type": "customer.created", "data": {"object": {}}}"#;
 /// The header of the signature.
 const HEADER: &str = "Stripe-Signature";
 /// Seconds after which a signature is too old, and some more.

@@ -29,9 +29,13 @@ pub(super) fn uploads(setting: &Setting) -> Vec<Case> {
             .body(BOMB)
             .is(403, "forbidden"),
         upload("a guest's image", By::Guest).body(BOMB).is(401, "unauthenticated"),
-        post("words of an image that are too long", By::Admin, format!("{images}?alt={}", "a".repeat(501)))
-            .body(BOMB)
-            .is(400, "malformed-request"),
+        post(
+            "words of an image that are too long",
+            By::Admin,
+            format!("{images}?alt={}", "a".repeat(501)),
+        )
+        .body(BOMB)
+        .is(400, "malformed-request"),
         get("an image that is a path", By::Guest, "/api/v1/images/..%2f..%2fetc%2fpasswd")
             .is(404, "not-found"),
         get("a size that there is not", By::Guest, "/api/v1/images/1-9999999.jpeg")
