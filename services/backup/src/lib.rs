@@ -87,6 +87,8 @@ pub enum Error {
 
 /// The store of these settings.
 pub fn store(settings: objects::Settings) -> Result<Store, Error> {
+    // Two crates bring a TLS provider each; say which. It fails where that is said already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let store = Store::new(settings, PATIENCE)?;
     if store.is_there() { Ok(store) } else { Err(Error::NoStore) }
 }

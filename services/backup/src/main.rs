@@ -49,8 +49,6 @@ async fn program(command: Command) -> Result<(), StartError> {
         std::fs::copy(std::env::current_exe()?, folder.join("backup"))?;
         return Ok(());
     }
-    // Two crates bring a TLS provider each; say which.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let config: Config = Env::of_process().parse()?;
     let telemetry = Telemetry::start(&telemetry::Settings {
         service: "backup",
