@@ -11,6 +11,9 @@ use prometheus::{
 use crate::crd::{BackupStatus, Shop};
 use crate::validate::Backups;
 
+/// Labels of what is told of one Shop. `namespace` is the operator's own where Prometheus asks.
+const SHOP: [&str; 2] = ["shop_namespace", "shop"];
+
 /// The operator's metrics and the registry that prints them.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -70,17 +73,23 @@ impl Metrics {
                 Opts::new("shop_operator_writes_total", "Mutating requests to the API server."),
                 &["verb", "resource"],
             )?,
-            backup_last_success: of_shops(
-                "shop_operator_backup_last_success_timestamp_seconds",
-                "When the newest backup of a shop was complete.",
+            backup_last_success: IntGaugeVec::new(
+                Opts::new(
+                    "shop_operator_backup_last_success_timestamp_seconds",
+                    "When the newest backup of a shop was complete.",
+                ),
+                &SHOP,
             )?,
-            backup_interval: of_shops(
-                "shop_operator_backup_interval_seconds",
-                "The longest time between two backups of a shop by its schedule.",
+            backup_interval: IntGaugeVec::new(
+                Opts::new(
+                    "shop_operator_backup_interval_seconds",
+                    "The longest time between two backups of a shop by its schedule.",
+                ),
+                &SHOP,
             )?,
-            backup_failed: of_shops(
-                "shop_operator_backup_failed",
-                "1 if the last backup of a shop failed.",
+            backup_failed: IntGaugeVec::new(
+                Opts::new("shop_operator_backup_failed", "1 if the last backup of a shop failed."),
+                &SHOP,
             )?,
             leader: IntGauge::new("shop_operator_leader", "1 while this replica leads.")?,
             registry,
@@ -155,10 +164,6 @@ impl Metrics {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         of_shops.map(|metric| metric.get_counter().get_value() as u64).sum()
     }
-}
-
-fn of_shops(name: &str, help: &str) -> prometheus::Result<IntGaugeVec> {
-    IntGaugeVec::new(Opts::new(name, help), &["shop_namespace", "shop"])
 }
 
 /// The plural in `/api/v1/namespaces/n/<plural>/…` or `/apis/<group>/<version>/…`.

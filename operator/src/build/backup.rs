@@ -118,9 +118,10 @@ fn template(
     scope: &Scope<'_>,
     component: &str,
     command: &str,
-    variables: Vec<EnvVar>,
+    mut variables: Vec<EnvVar>,
 ) -> PodTemplateSpec {
     let shop = scope.shop;
+    variables.push(pod::var("SSL_CERT_FILE", format!("{PROGRAM}/authorities.pem")));
     let images = &shop.backup_images;
     let (volume, mount) = pod::scratch("program", PROGRAM);
     let resources = ResourceRequirements {

@@ -1,6 +1,6 @@
 //! The program: `backup install FOLDER | create | restore`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use backup::config::Config;
@@ -10,6 +10,9 @@ use clap::{Parser, Subcommand};
 use kit::StartError;
 use kit::config::Env;
 use kit::telemetry::{self, Telemetry, chain};
+
+/// Where images have the certificates of the authorities that they trust.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 #[derive(Parser)]
 #[command(version, about = "Backups of a shop's databases. Configured by environment variables.")]
@@ -44,10 +47,19 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Puts this program, and the authorities that it believes, into a folder: the image beside which it is to run
+/// need not have any.
+fn install(folder: &Path) -> std::io::Result<()> {
+    std::fs::copy(std::env::current_exe()?, folder.join("backup"))?;
+    if Path::new(AUTHORITIES).exists() {
+        std::fs::copy(AUTHORITIES, folder.join("authorities.pem"))?;
+    }
+    Ok(())
+}
+
 async fn program(command: Command) -> Result<(), StartError> {
     if let Command::Install { folder } = &command {
-        std::fs::copy(std::env::current_exe()?, folder.join("backup"))?;
-        return Ok(());
+        return Ok(install(folder)?);
     }
     let config: Config = Env::of_process().parse()?;
     let telemetry = Telemetry::start(&telemetry::Settings {
