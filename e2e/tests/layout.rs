@@ -46,6 +46,7 @@ fn crates_know_only_whom_they_may_know() {
             "contracts" | "telemetry" | "e2e" => &[],
             "bench" => &["e2e"],
             "kit" | "operator" => &["contracts", "telemetry"],
+            "backup" => &["contracts", "kit"],
             service if SERVICES.contains(&service) => &["contracts", "kit"],
             other => panic!("{other} has no place in docs/architecture.md"),
         };

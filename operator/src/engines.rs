@@ -94,7 +94,7 @@ impl Engines<'_> {
     pub async fn object_store(&self) -> Step {
         let (endpoint, bundled) = match &self.valid.object_store {
             ObjectStoreEngine::Bundled(_) => (None, true),
-            ObjectStoreEngine::External { store, .. } => (Some(&store.endpoint), false),
+            ObjectStoreEngine::External(store) => (Some(&store.endpoint), false),
         };
         let wish = self.wish(&endpoint);
         if let Some(known) = self.known(Engine::Objects, bundled.then_some(names::OBJECTS), &wish) {

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod app;
 pub mod apply;
+pub mod backups;
 pub mod build;
 pub mod cache;
 pub mod check;

@@ -1,11 +1,18 @@
 //! What the operator measures of itself. Every metric name stands here.
 
 use http::{Method, Request};
+use kube::ResourceExt as _;
 use kube::client::Body;
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder, process_collector::ProcessCollector,
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, process_collector::ProcessCollector,
 };
+
+use crate::crd::{BackupStatus, Shop};
+use crate::validate::Backups;
+
+/// Labels of what is told of one Shop. `namespace` is the operator's own where Prometheus asks.
+const SHOP: [&str; 2] = ["shop_namespace", "shop"];
 
 /// The operator's metrics and the registry that prints them.
 #[derive(Clone, Debug)]
@@ -21,6 +28,14 @@ pub struct Metrics {
     pub retry_queue: IntGauge,
     /// `shop_operator_writes_total{verb,resource}`: mutating requests to the API server.
     pub writes: IntCounterVec,
+    /// `shop_operator_backup_last_success_timestamp_seconds{shop_namespace,shop}`: when the newest backup was
+    /// complete.
+    pub backup_last_success: IntGaugeVec,
+    /// `shop_operator_backup_interval_seconds{shop_namespace,shop}`: the longest time between two backups by
+    /// the schedule; nothing while it is suspended.
+    pub backup_interval: IntGaugeVec,
+    /// `shop_operator_backup_failed{shop_namespace,shop}`: 1 if the last backup failed.
+    pub backup_failed: IntGaugeVec,
     /// `shop_operator_leader`: 1 while this replica leads.
     pub leader: IntGauge,
 }
@@ -58,6 +73,24 @@ impl Metrics {
                 Opts::new("shop_operator_writes_total", "Mutating requests to the API server."),
                 &["verb", "resource"],
             )?,
+            backup_last_success: IntGaugeVec::new(
+                Opts::new(
+                    "shop_operator_backup_last_success_timestamp_seconds",
+                    "When the newest backup of a shop was complete.",
+                ),
+                &SHOP,
+            )?,
+            backup_interval: IntGaugeVec::new(
+                Opts::new(
+                    "shop_operator_backup_interval_seconds",
+                    "The longest time between two backups of a shop by its schedule.",
+                ),
+                &SHOP,
+            )?,
+            backup_failed: IntGaugeVec::new(
+                Opts::new("shop_operator_backup_failed", "1 if the last backup of a shop failed."),
+                &SHOP,
+            )?,
             leader: IntGauge::new("shop_operator_leader", "1 while this replica leads.")?,
             registry,
         };
@@ -67,9 +100,34 @@ impl Metrics {
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.retry_queue.clone()))?;
         registry.register(Box::new(metrics.writes.clone()))?;
+        registry.register(Box::new(metrics.backup_last_success.clone()))?;
+        registry.register(Box::new(metrics.backup_interval.clone()))?;
+        registry.register(Box::new(metrics.backup_failed.clone()))?;
         registry.register(Box::new(metrics.leader.clone()))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(metrics)
+    }
+
+    /// Tells how the backups of a shop are, or forgets them where there are to be none.
+    pub fn tell_backups(
+        &self,
+        shop: &Shop,
+        wanted: Option<&Backups>,
+        known: Option<&BackupStatus>,
+    ) {
+        let labels = [&*shop.namespace().unwrap_or_default(), &*shop.name_any()];
+        let tell = |gauge: &IntGaugeVec, value: Option<i64>| match value {
+            Some(value) => gauge.with_label_values(&labels).set(value),
+            // It fails for what was never told.
+            None => drop(gauge.remove_label_values(&labels)),
+        };
+        let known = known.filter(|_| wanted.is_some());
+        let succeeded = known.and_then(|known| Some(&known.last_successful.as_ref()?.time.0));
+        let failed = known.and_then(|known| Some(&known.last_failure.as_ref()?.time.0));
+        tell(&self.backup_last_success, succeeded.map(|time| time.as_second()));
+        let interval = wanted.filter(|wanted| !wanted.suspended).map(|wanted| wanted.longest_gap);
+        tell(&self.backup_interval, interval.and_then(|gap| i64::try_from(gap.as_secs()).ok()));
+        tell(&self.backup_failed, wanted.map(|_| (failed > succeeded).into()));
     }
 
     /// The text format of Prometheus.

@@ -42,6 +42,10 @@ pub const TEMPLATE: &str = "shop-operator.io/template";
 pub const PROMOTE: &str = "shop-operator.io/promote";
 /// On a Shop: the service whose rollout is to be taken back. The operator takes it away when it has seen it.
 pub const ABORT: &str = "shop-operator.io/abort";
+/// Any new value on a Shop makes one backup now.
+pub const BACKUP_REQUEST: &str = "shop-operator.io/backup";
+/// On a pod that restores: the shop whose bundled object store it reads.
+pub const RESTORES_FROM: &str = "shop-operator.io/restores-from";
 /// `"true"` on a Shop stops writes.
 pub const PAUSED: &str = "shop-operator.io/paused";
 
@@ -60,6 +64,12 @@ pub const KAFKA: &str = "kafka";
 pub const MAIL: &str = "mail";
 /// Component name of the bundled object store.
 pub const OBJECTS: &str = "objects";
+/// Component name of what makes backups, and of the image of their program.
+pub const BACKUP: &str = "backup";
+/// Part of the name of the Job of a backup that was asked for.
+pub const BACKUP_NOW: &str = "backup-now";
+/// Component name of what fills empty databases from a backup.
+pub const RESTORE: &str = "restore";
 /// Part of the name of the Secret with the first administrator's account.
 pub const ADMIN: &str = "admin";
 /// Part of the name of the Secret with the private signing key.

@@ -78,6 +78,8 @@ pub enum Stage {
     Foundation,
     /// The bundled Postgres, Redis, Kafka, object store and mail server.
     Engines,
+    /// The Job that fills empty databases from a backup.
+    Restore,
     /// Jobs that bring each database to the schema of its service's image.
     Migrations,
     /// Jobs that write demo data, once the schemas are there.
@@ -86,17 +88,21 @@ pub enum Stage {
     Workloads,
     /// What leads to the services from outside: Ingress, HTTPRoute, ServiceMonitors.
     Exposure,
+    /// What makes backups.
+    Backups,
 }
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Foundation,
         Self::Engines,
+        Self::Restore,
         Self::Migrations,
         Self::Seeds,
         Self::Workloads,
         Self::Exposure,
+        Self::Backups,
     ];
 }
 

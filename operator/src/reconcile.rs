@@ -12,6 +12,7 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use crate::apply::{Applier, Done, Outcome};
+use crate::backups::Backups;
 use crate::build;
 use crate::cache::{ChildKey, Seen};
 use crate::context::{Context, RESYNC};
@@ -38,11 +39,16 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> 
     let mut facts = Facts {
         paused: run.applier.paused,
         kafka_cluster_id: shop.status.as_ref().and_then(|status| status.kafka_cluster_id.clone()),
+        backup: shop.status.as_ref().and_then(|status| status.backup.clone()),
+        restored: shop.status.as_ref().and_then(|status| status.restored.clone()),
         ..Facts::default()
     };
     let mut result = run.steps(&mut facts).await;
     if let Err(error) = &result {
         facts.error = Some((error.reason(), error.message()));
+    }
+    if let Some(valid) = &facts.valid {
+        context.metrics.tell_backups(shop, valid.backups.as_ref(), facts.backup.as_ref());
     }
     let written = write_status(shop, context, &facts).await?;
     // What a Job has done must stand in the status before the Job is pruned.
@@ -121,22 +127,34 @@ impl<'a> Run<'a> {
             secrets: &secrets,
             bundled: &bundled,
         };
+        let backups =
+            Backups { applier: &self.applier, shop: self.shop, valid: &valid, desired: &desired };
         let mut services =
             Services::new(&self.applier, &valid, &observed, &desired, &rollouts.plans);
         let (database_plan, topic_plan) = (build::databases(&valid), build::topics(&valid));
         let databases_and_migrations = async {
             let database = engines.databases(&database_plan).await;
-            services.migrate(database.0.is_ready()).await;
-            database
+            let (restore, restored, failed) = backups.restore(database.0.is_ready()).await;
+            let filled = restore.is_ready() || restore.reason() == Reason::NotWanted;
+            services.migrate(database.0.is_ready() && filled).await;
+            (database, restore, restored, failed)
         };
         let others = join(engines.cache(), engines.object_store());
-        let (database, ((events, kafka_cluster_id), (cache, object_store))) =
-            join(databases_and_migrations, join(engines.topics(&topic_plan), others)).await;
+        let (
+            (database, restore, restored, failed),
+            ((events, kafka_cluster_id), (cache, object_store)),
+        ) = join(databases_and_migrations, join(engines.topics(&topic_plan), others)).await;
+        (facts.restore, facts.restored) = (restore, restored);
+        errors.extend(failed);
         facts.kafka_cluster_id = kafka_cluster_id;
         services.roll_out(&events.0, &cache.0).await;
         errors.append(&mut services.errors);
         let exposed = self.applier.apply_all(desired.stage(Stage::Exposure)).await;
         let (exposed, failed) = partition(exposed);
+        errors.extend(failed);
+
+        let (kept, failed) = backups.keep(database.0.is_ready()).await;
+        (facts.backup, facts.backups) = (kept.status, kept.part);
         errors.extend(failed);
 
         let held = services.held();

@@ -4,6 +4,7 @@
 
 mod afterwards;
 mod api;
+mod backups;
 mod bad_input;
 mod faults;
 mod images;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         ),
         scenario(&runtime, "events_that_come_again_have_no_effect", faults::events_come_again),
         scenario(&runtime, "a_thousand_buyers_of_ten_units_pay_for_ten", soak::ten_units),
+        scenario(&runtime, "a_second_shop_begins_with_a_backup", backups::are_restored),
         scenario(&runtime, "every_engine_may_lose_its_pod", faults::delete_engines),
         scenario(&runtime, "lost_secrets_are_made_anew", faults::lose_secrets),
         scenario(&runtime, "the_operator_may_be_killed", faults::kill_operator),

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// User of the engines' images.
-const USER: i64 = 999;
+pub(super) const USER: i64 = 999;
 /// Where the volume is mounted.
 const DATA: &str = "/data";
 /// A server flushes what it holds in memory within this time.

@@ -139,12 +139,27 @@ fn mail(shop: &ValidatedShop) -> [EnvVar; 2] {
     }
 }
 
+/// Who the shop is, for Jobs that are no service's.
+pub(super) fn common_of_jobs(shop: &ValidatedShop) -> Vec<EnvVar> {
+    vec![
+        var(env::SHOP_NAME, &shop.name),
+        var(env::SHOP_NAMESPACE, &shop.namespace),
+        var(env::SHOP_VERSION, &shop.version),
+    ]
+}
+
 /// A store of the shop's own needs no prefix, and has the region that is the default of all.
-fn objects(shop: &ValidatedShop) -> Vec<EnvVar> {
+pub(super) fn objects(shop: &ValidatedShop) -> Vec<EnvVar> {
+    objects_of(shop, &shop.namespace, &shop.name)
+}
+
+/// The objects of any shop, as one that has the same kind of store reaches them: a store that is bundled in this
+/// namespace, or the bucket that both share.
+pub(super) fn objects_of(shop: &ValidatedShop, namespace: &str, owner: &str) -> Vec<EnvVar> {
     match &shop.object_store {
         ObjectStoreEngine::Bundled(_) => {
-            let secret = names::child(&shop.name, names::OBJECTS);
-            let host = shop.host_of(names::OBJECTS);
+            let secret = names::child(owner, names::OBJECTS);
+            let host = names::host(owner, names::OBJECTS, namespace, &shop.cluster_domain);
             vec![
                 var(env::OBJECT_STORE_URL, format!("http://{host}:{OBJECTS_PORT}")),
                 var(env::OBJECT_STORE_BUCKET, BUCKET),
@@ -152,7 +167,7 @@ fn objects(shop: &ValidatedShop) -> Vec<EnvVar> {
                 secret_var(env::OBJECT_STORE_SECRET_KEY, &secret, SecretKey::SECRET_KEY),
             ]
         }
-        ObjectStoreEngine::External { store, key_prefix } => {
+        ObjectStoreEngine::External(store) => {
             let secret = &store.secret_ref;
             vec![
                 var(env::OBJECT_STORE_URL, &store.endpoint),
@@ -160,7 +175,7 @@ fn objects(shop: &ValidatedShop) -> Vec<EnvVar> {
                 var(env::OBJECT_STORE_REGION, &store.region),
                 secret_var(env::OBJECT_STORE_ACCESS_KEY, &secret.name, &secret.access_key_key),
                 secret_var(env::OBJECT_STORE_SECRET_KEY, &secret.name, &secret.secret_key_key),
-                var(env::OBJECT_STORE_KEY_PREFIX, key_prefix),
+                var(env::OBJECT_STORE_KEY_PREFIX, names::object_prefix(namespace, owner)),
             ]
         }
     }

@@ -1,6 +1,7 @@
 //! [`ValidatedShop`] → everything that should stand in the cluster. Pure functions, one file per
 //! kind of object.
 
+mod backup;
 mod engines;
 mod env;
 mod exposure;
@@ -72,13 +73,16 @@ pub fn desired_with(
     let mut desired = Desired::default();
     desired.add(Stage::Foundation, services::accounts(shop));
     desired.add(Stage::Foundation, engines::accounts(shop));
+    desired.add(Stage::Foundation, backup::accounts(shop));
     desired.add(Stage::Foundation, network::policies(shop));
     desired.add(Stage::Foundation, weights::config_map(&scope));
     desired.add(Stage::Engines, engines::objects(&scope));
+    desired.add(Stage::Restore, backup::restoration(&scope));
     desired.add(Stage::Migrations, jobs::migrations(&scope));
     desired.add(Stage::Seeds, jobs::seeds(&scope));
     desired.add(Stage::Workloads, services::objects(&scope));
     desired.add(Stage::Exposure, exposure::objects(shop));
+    desired.add(Stage::Backups, backup::backups(&scope));
     desired
 }
 

@@ -16,6 +16,7 @@ use k8s_openapi::{
 };
 
 use super::{
+    backup,
     env::SMTP_PORT,
     meta,
     plans::{OBJECTS_PORT, REDIS_PORT, databases, topics},
@@ -40,7 +41,14 @@ pub(super) fn policies(shop: &ValidatedShop) -> Vec<Object> {
     }
     let services = shop.services.iter().map(|service| service_policy(shop, service));
     let engines = backends(shop).into_iter().filter_map(|backend| engine_policy(shop, &backend));
-    [base(shop)].into_iter().chain(services).chain(engines).map(|p| Object::new(&p)).collect()
+    let jobs = jobs(shop).map(|component| job_policy(shop, component));
+    [base(shop)]
+        .into_iter()
+        .chain(services)
+        .chain(jobs)
+        .chain(engines)
+        .map(|p| Object::new(&p))
+        .collect()
 }
 
 /// An engine, as its users see it.
@@ -72,7 +80,7 @@ fn backends(shop: &ValidatedShop) -> [Backend; 5] {
     };
     let (objects, objects_port) = match &shop.object_store {
         ObjectStoreEngine::Bundled(_) => (Some(names::OBJECTS), OBJECTS_PORT),
-        ObjectStoreEngine::External { store, .. } => (None, endpoint_port(&store.endpoint)),
+        ObjectStoreEngine::External(store) => (None, endpoint_port(&store.endpoint)),
     };
     let kafka = matches!(shop.events, EventsEngine::Bundled(_)).then_some(names::KAFKA);
     let brokers: Vec<u16> = topics(shop)
@@ -166,14 +174,57 @@ fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyE
         .collect()
 }
 
+/// Components whose Jobs work on all databases and in the object store.
+fn jobs(shop: &ValidatedShop) -> impl Iterator<Item = &'static str> {
+    let backup = shop.backups.as_ref().map(|_| names::BACKUP);
+    backup.into_iter().chain(backup::due(shop).map(|_| names::RESTORE))
+}
+
+/// Whether those Jobs use an engine.
+fn serves_jobs(backend: &Backend) -> bool {
+    matches!(backend.need, Need::Database | Need::Objects)
+}
+
+/// What such a Job may call. Nobody calls it.
+fn job_policy(shop: &ValidatedShop, component: &str) -> NetworkPolicy {
+    let source = backup::due(shop).filter(|_| component == names::RESTORE);
+    let egress = backends(shop).into_iter().filter(serves_jobs).map(|backend| {
+        let owner = source.filter(|_| backend.need == Need::Objects).map(|from| &from.shop);
+        let owner = owner.unwrap_or(&shop.name);
+        NetworkPolicyEgressRule {
+            to: backend.component.map(|engine| vec![pods(names::selector(owner, engine))]),
+            ports: Some(tcp(backend.ports)),
+        }
+    });
+    let selector = names::selector(&shop.name, component);
+    policy(shop, component, selector, Vec::new(), egress.collect())
+}
+
+/// The Jobs among the callers of a bundled engine: the shop's own, and those of shops that begin with one
+/// of its backups.
+fn calling_jobs(shop: &ValidatedShop, backend: &Backend) -> Vec<NetworkPolicyPeer> {
+    let of_ours = |component| pods(names::selector(&shop.name, component));
+    let mut peers: Vec<_> =
+        if serves_jobs(backend) { jobs(shop).map(of_ours).collect() } else { Vec::new() };
+    if backend.need == Need::Objects && shop.backups.is_some() {
+        let labels = [(names::NAME_LABEL, names::APP), (names::RESTORES_FROM, shop.name.as_str())];
+        peers.push(pods(names::labels(labels)));
+    }
+    peers
+}
+
 /// What a bundled engine may be called by: its users, and the operator where it works on it.
 fn engine_policy(shop: &ValidatedShop, backend: &Backend) -> Option<NetworkPolicy> {
     let engine = backend.component?;
     let users = shop.services.iter().filter(|service| service.component.needs(backend.need));
     let users: Vec<_> = users.map(|service| service.component.name).collect();
     let operator = backend.operated.then(|| operator_pods(shop));
-    let from: Vec<_> =
-        (!users.is_empty()).then(|| pods_of(shop, &users)).into_iter().chain(operator).collect();
+    let from: Vec<_> = (!users.is_empty())
+        .then(|| pods_of(shop, &users))
+        .into_iter()
+        .chain(operator)
+        .chain(calling_jobs(shop, backend))
+        .collect();
     let rule = NetworkPolicyIngressRule {
         from: Some(from),
         ports: Some(tcp(backend.ports.iter().copied())),

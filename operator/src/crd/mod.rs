@@ -8,6 +8,7 @@
     reason = "KubeSchema copies each struct, `pub` and all, into a function"
 )]
 
+mod backup;
 mod engines;
 mod events;
 mod gateway;
@@ -19,6 +20,7 @@ mod services;
 mod sms;
 mod status;
 
+pub use backup::{Backup, BackupStatus, FailedBackup, RestoreFrom, Restored, SuccessfulBackup};
 pub use engines::{
     BundledEngine, BundledMail, Cache, CredentialsSecretRef, Database, ExternalCache,
     ExternalDatabase, ExternalMail, Mail, SecretKeyRef, SslMode, Storage,
@@ -127,6 +129,8 @@ fn yes() -> bool {
 #[x_kube(
     validation = Rule::new("has(self.host) || !has(self.gateway) || !(has(self.gateway.ingress) || has(self.gateway.httpRoute))")
         .message("host is required when gateway.ingress or gateway.httpRoute is set").field_path(".host"),
+    validation = Rule::new("has(self.restoreFrom) == has(oldSelf.restoreFrom) && (!has(self.restoreFrom) || self.restoreFrom == oldSelf.restoreFrom)")
+        .message("restoreFrom cannot be changed, because a shop is filled once, when it is new: create another Shop from the backup"),
 )]
 pub struct ShopSpec {
     /// Version of the services: the tag of their images. Default: the operator's own version.
@@ -177,6 +181,14 @@ pub struct ShopSpec {
     /// The object store of the shop. Exactly one member is set; default: `bundled`.
     #[serde(default)]
     pub object_store: ObjectStore,
+
+    /// Backups of the shop's databases in its object store. Absent: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+
+    /// The backup that the shop begins with. Its databases must be empty: nothing is ever overwritten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_from: Option<RestoreFrom>,
 
     /// How the shop's Kafka topics are made.
     #[serde(default)]

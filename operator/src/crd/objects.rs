@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BundledEngine;
 
-/// The object store of the shop: an S3 API. Images of products are in it.
+/// The object store of the shop: an S3 API. Images of products and backups are in it.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -48,7 +48,7 @@ pub struct ExternalObjectStore {
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9-]+$"))]
     pub region: String,
 
-    /// A key that may get, put and delete objects of the bucket.
+    /// A key that may get, put and delete objects of the bucket, and list them where there are backups.
     pub secret_ref: ObjectStoreSecretRef,
 }
 

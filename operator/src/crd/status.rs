@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{RolloutStatus, ServiceName};
+use super::{BackupStatus, Restored, RolloutStatus, ServiceName};
 
 /// What the operator has seen and done.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,14 @@ pub struct ShopStatus {
     /// Services whose database has the schema of their image, of those with a database, e.g. `7/7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<String>,
+
+    /// What became of backups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
+
+    /// What the databases were filled from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Restored>,
 
     /// State of each service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

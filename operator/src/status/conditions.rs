@@ -48,6 +48,7 @@ pub(super) fn conditions(
         ("DatabaseReady", &facts.database),
         ("CacheReady", &facts.cache),
         ("EventsReady", &facts.events),
+        ("Restored", &facts.restore),
         ("MigrationsApplied", &migrations),
         ("ServicesReady", &services),
         // Behind the services, which do not wait for it.
@@ -56,6 +57,7 @@ pub(super) fn conditions(
         ("RouteAccepted", &facts.route),
         ("DemoDataReady", &demo_data),
         ("RolloutsSettled", &rollouts),
+        ("BackupsReady", &facts.backups),
     ];
     let mut verdicts = vec![ready(facts, &services, &parts)];
     verdicts.push(progressing(&parts));

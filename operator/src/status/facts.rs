@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::reason::Reason;
 use crate::cache::Seen;
-use crate::crd::{RolloutStatus, ServiceName};
+use crate::crd::{BackupStatus, Restored, RolloutStatus, ServiceName};
 use crate::validate::ValidatedShop;
 
 /// State of a part of the shop.
@@ -178,6 +178,14 @@ pub struct Facts {
     pub monitoring: Part,
     /// The HTTPRoute.
     pub route: Part,
+    /// Whether the databases were filled from a backup.
+    pub restore: Part,
+    /// What they were filled from.
+    pub restored: Option<Restored>,
+    /// Backups.
+    pub backups: Part,
+    /// What became of them.
+    pub backup: Option<BackupStatus>,
     /// The services.
     pub services: Vec<ServiceFacts>,
     /// Services that are being rolled out in steps; nothing if that was not looked at.

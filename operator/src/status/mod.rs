@@ -35,6 +35,8 @@ pub fn status(shop: &Shop, facts: &Facts, now: Timestamp) -> ShopStatus {
         database: Some(format!("{} {}", database_kind(valid), facts.database.reason().as_str())),
         events: Some(format!("{} {}", events_kind(valid), facts.events.reason().as_str())),
         kafka_cluster_id: facts.kafka_cluster_id.clone(),
+        backup: facts.backup.clone(),
+        restored: facts.restored.clone(),
         migrations: Some(migrations(&facts.services)),
         services: facts.services.iter().map(service_status).collect(),
         rollouts: facts.rollouts.clone().unwrap_or(old.rollouts),

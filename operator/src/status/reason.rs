@@ -71,6 +71,20 @@ reasons! {
     DemoDataWritten,
     /// A Job for demo data has failed.
     DemoDataFailed,
+    /// The databases were filled from a backup.
+    Restored,
+    /// The databases are being filled from a backup.
+    RestoreRunning,
+    /// The databases could not be filled from a backup.
+    RestoreFailed,
+    /// There is a backup.
+    BackedUp,
+    /// The first backup is still to come.
+    NoBackupYet,
+    /// The schedule of backups is stopped.
+    BackupsSuspended,
+    /// The last backup has failed.
+    BackupFailed,
     /// ServiceMonitors are applied.
     ServiceMonitorsApplied,
     /// Every Gateway has taken the HTTPRoute.

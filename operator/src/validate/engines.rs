@@ -94,7 +94,6 @@ pub(super) fn events(
 pub(super) fn object_store(
     spec: &ObjectStore,
     images: &EngineImages,
-    identity: Option<&Identity>,
     errors: &mut Errors,
 ) -> Option<ObjectStoreEngine> {
     let path = "spec.objectStore";
@@ -103,13 +102,7 @@ pub(super) fn object_store(
             let server = server(path, bundled, &images.objects, OBJECTS, errors);
             Some(ObjectStoreEngine::Bundled(server))
         }
-        Choice::External(external) => {
-            let prefix = |shop: &Identity| names::object_prefix(&shop.namespace, &shop.name);
-            Some(ObjectStoreEngine::External {
-                store: external.clone(),
-                key_prefix: identity.map(prefix).unwrap_or_default(),
-            })
-        }
+        Choice::External(external) => Some(ObjectStoreEngine::External(external.clone())),
     }
 }
 
@@ -207,7 +200,7 @@ fn resources(
 }
 
 /// A map of quantities from pairs.
-pub(super) fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+pub(crate) fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
     pairs.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).into()))).collect()
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A validated shop carries everything resolved once: what comes after it asks no question again.
 
+mod backup;
 mod engines;
 mod errors;
 mod input;
@@ -9,8 +10,11 @@ mod model;
 mod quantity;
 mod references;
 mod rollout;
+mod schedule;
 mod services;
 
+pub use backup::{BackupImages, Backups, Restoration};
+pub(crate) use engines::quantities;
 pub use errors::{FieldError, FieldErrorReason};
 pub use input::{Capabilities, Config, EngineImages, Observed, SecretFacts};
 pub use model::{
@@ -44,8 +48,9 @@ pub fn validate(
     let database = engines::database(&spec.database, images, &mut errors);
     let cache = engines::cache(&spec.cache, images, identity.as_ref(), &mut errors);
     let events = engines::events(&spec.events, images, &mut errors);
-    let object_store =
-        engines::object_store(&spec.object_store, images, identity.as_ref(), &mut errors);
+    let object_store = engines::object_store(&spec.object_store, images, &mut errors);
+    let backups = backup::backups(shop, &mut errors);
+    let restoration = backup::restoration(shop, identity.as_ref(), &mut errors);
     check_exposure(spec, &mut errors);
     check_proxies(spec, &mut errors);
     check_payments(spec, &mut errors);
@@ -87,6 +92,9 @@ pub fn validate(
         cache,
         events,
         object_store,
+        backups,
+        restoration,
+        backup_images: backup::images(spec, version, config),
         topics,
         mail,
         sms: spec.sms.clone(),

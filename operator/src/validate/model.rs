@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Recipe;
+use super::{BackupImages, Backups, Recipe, Restoration};
 use crate::{
     components::Component,
     crd::{
@@ -47,6 +47,12 @@ pub struct ValidatedShop {
     pub events: EventsEngine,
     /// The object store.
     pub object_store: ObjectStoreEngine,
+    /// How backups are made, if they are.
+    pub backups: Option<Backups>,
+    /// What the databases are filled from, if they are.
+    pub restoration: Option<Restoration>,
+    /// Images of the Jobs of both.
+    pub backup_images: BackupImages,
     /// How topics are made.
     pub topics: TopicSettings,
     /// The mail server.
@@ -213,12 +219,7 @@ pub enum ObjectStoreEngine {
     /// In the shop's namespace.
     Bundled(BundledServer),
     /// Somebody else's.
-    External {
-        /// Where it is.
-        store: ExternalObjectStore,
-        /// What stands before the name of every object.
-        key_prefix: String,
-    },
+    External(ExternalObjectStore),
 }
 
 /// How topics are made.

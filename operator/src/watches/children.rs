@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount,
 };
@@ -37,13 +37,14 @@ pub fn workloads() -> [ApiResource; 3] {
 }
 
 /// Kinds of which the metadata is enough.
-pub(super) fn others() -> [ApiResource; 8] {
+pub(super) fn others() -> [ApiResource; 9] {
     [
         ApiResource::erase::<ConfigMap>(&()),
         ApiResource::erase::<Secret>(&()),
         ApiResource::erase::<Service>(&()),
         ApiResource::erase::<ServiceAccount>(&()),
         ApiResource::erase::<HorizontalPodAutoscaler>(&()),
+        ApiResource::erase::<CronJob>(&()),
         ApiResource::erase::<Ingress>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
         ApiResource::erase::<PodDisruptionBudget>(&()),

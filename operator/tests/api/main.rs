@@ -8,6 +8,7 @@
 
 mod adoption;
 mod apply;
+mod backups;
 mod crash;
 mod definitions;
 mod deletion;

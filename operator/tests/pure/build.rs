@@ -32,7 +32,8 @@ pub(crate) fn get(shop: &ValidatedShop, kind: &str, name: &str) -> Value {
 /// The pod templates among objects, with the name of each owner.
 pub(crate) fn templates(objects: &[Object]) -> Vec<(String, Value)> {
     let template = |object: &Object| {
-        let template = object.body.data.pointer("/spec/template")?.clone();
+        let scheduled = || object.body.data.pointer("/spec/jobTemplate/spec/template");
+        let template = object.body.data.pointer("/spec/template").or_else(scheduled)?.clone();
         Some((format!("{} {}", object.kind(), object.name()), template))
     };
     objects.iter().filter_map(template).collect()
@@ -40,7 +41,9 @@ pub(crate) fn templates(objects: &[Object]) -> Vec<(String, Value)> {
 
 #[test]
 fn every_pod_passes_the_restricted_standard() {
-    for (owner, template) in templates(&objects(&validated(json!({ "demoData": true })))) {
+    for (owner, template) in
+        templates(&objects(&validated(json!({ "demoData": true, "backup": {} }))))
+    {
         let pod = &template["spec"];
         assert_eq!(pod["automountServiceAccountToken"], false, "{owner}");
         assert_eq!(pod["enableServiceLinks"], false, "{owner}");
@@ -80,7 +83,7 @@ fn selectors_have_no_version() {
 
 #[test]
 fn selectors_find_their_own_pods_only() {
-    let objects = objects(&validated(json!({ "demoData": true })));
+    let objects = objects(&validated(json!({ "demoData": true, "backup": {} })));
     let templates = templates(&objects);
     for object in objects.iter().filter(|object| object.kind() == "Deployment") {
         let wanted = object.body.data["spec"]["selector"]["matchLabels"].as_object().unwrap();
@@ -96,7 +99,7 @@ fn selectors_find_their_own_pods_only() {
 
 #[test]
 fn every_object_has_the_standard_labels() {
-    let shop = validated(json!({ "demoData": true }));
+    let shop = validated(json!({ "demoData": true, "backup": {} }));
     for object in objects(&shop) {
         let labels = object.body.metadata.labels.clone().unwrap_or_default();
         let component = labels.get(names::COMPONENT_LABEL).expect("every object has a component");
@@ -128,7 +131,7 @@ fn everything_goes_with_the_shop_but_what_is_retained() {
 
 #[test]
 fn only_user_has_the_private_key() {
-    let objects = objects(&validated(json!({ "demoData": true })));
+    let objects = objects(&validated(json!({ "demoData": true, "backup": {} })));
     for (owner, template) in templates(&objects) {
         let text = template.to_string();
         let is_user = template["metadata"]["labels"][names::SERVICE_LABEL] == "user";

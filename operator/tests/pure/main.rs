@@ -1,5 +1,6 @@
 //! Tests of everything that needs no cluster.
 
+mod backup;
 mod build;
 mod canary;
 mod cel;

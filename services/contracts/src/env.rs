@@ -32,7 +32,7 @@ pub const REDIS_URL: &str = "REDIS_URL";
 pub const REDIS_KEY_PREFIX: &str = "REDIS_KEY_PREFIX";
 
 /// URL of the object store's S3 API, e.g. `http://demo-objects:9000`; absent: the shop has none. `catalog`
-/// alone has these.
+/// and backups alone have these.
 pub const OBJECT_STORE_URL: &str = "OBJECT_STORE_URL";
 /// Bucket that the shop's objects are in; it is there.
 pub const OBJECT_STORE_BUCKET: &str = "OBJECT_STORE_BUCKET";
@@ -108,6 +108,20 @@ pub const STRIPE_API_KEY: &str = "STRIPE_API_KEY";
 pub const STRIPE_WEBHOOK_SECRETS: &str = "STRIPE_WEBHOOK_SECRETS";
 /// Where Stripe's API is, without a slash at its end.
 pub const STRIPE_API_URL: &str = "STRIPE_API_URL";
+
+/// Version of the shop's services; backups alone have it.
+pub const SHOP_VERSION: &str = "SHOP_VERSION";
+/// Comma-separated services whose databases are backed up or restored; backups alone have it.
+pub const BACKUP_SERVICES: &str = "BACKUP_SERVICES";
+/// How many backups are kept.
+pub const BACKUP_KEEP: &str = "BACKUP_KEEP";
+/// Name of the backup that empty databases are filled from.
+pub const BACKUP_NAME: &str = "BACKUP_NAME";
+
+/// Postgres URL of a service's database, as backups have it, e.g. `ORDER_DATABASE_URL`.
+pub fn database_url(service: &str) -> String {
+    format!("{}_DATABASE_URL", service.to_uppercase())
+}
 
 /// URL of another service's HTTP port, e.g. `USER_HTTP_URL`.
 pub fn http_url(service: &str) -> String {

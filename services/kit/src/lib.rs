@@ -13,6 +13,8 @@ pub mod idempotency;
 pub mod inbox;
 pub mod kafka;
 pub mod metrics;
+#[cfg(feature = "objects")]
+pub mod objects;
 pub mod openapi;
 pub mod outbox;
 pub mod page;
