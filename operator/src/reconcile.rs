@@ -40,7 +40,7 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> 
         kafka_cluster_id: shop.status.as_ref().and_then(|status| status.kafka_cluster_id.clone()),
         ..Facts::default()
     };
-    let mut result = run.steps(&mut facts).await;
+    let mut result = Box::pin(run.steps(&mut facts)).await;
     if let Err(error) = &result {
         facts.error = Some((error.reason(), error.message()));
     }
