@@ -28,14 +28,14 @@ fn object(live: &Map<String, Value>, owned: &Map<String, Value>) -> Value {
 
 /// A list that is a map (`k:{"name":"app"}`) or a set (`v:"a"`), in the order of the live one.
 fn list(live: &[Value], owned: &Map<String, Value>) -> Value {
-    let owner = |element: &Value| {
+    let of = |element: &Value| {
         owned.iter().find_map(|(path, owned)| {
             let (_, key) = path.split_once(':')?;
             let key: Value = serde_json::from_str(key).ok()?;
             is_at(element, &key).then_some(owned)
         })
     };
-    live.iter().filter_map(|element| Some(value(element, owner(element)?))).collect()
+    live.iter().filter_map(|element| Some(value(element, of(element)?))).collect()
 }
 
 fn is_at(element: &Value, key: &Value) -> bool {

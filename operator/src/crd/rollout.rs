@@ -22,11 +22,11 @@ pub struct Rollout {
     #[serde(default)]
     pub strategy: RolloutStrategy,
 
-    /// Settings of the strategy Canary.
+    /// Settings of the strategy `Canary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanarySettings>,
 
-    /// Settings of the strategy BlueGreen.
+    /// Settings of the strategy `BlueGreen`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blue_green: Option<BlueGreenSettings>,
 }

@@ -62,7 +62,7 @@ pub struct ShopStatus {
     pub services: Vec<ServiceStatus>,
 
     /// New versions of services that have not taken over yet, or were taken back, of services with the strategy
-    /// Canary or BlueGreen.
+    /// `Canary` or `BlueGreen`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 9))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]

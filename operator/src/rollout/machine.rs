@@ -170,10 +170,10 @@ impl Machine<'_> {
 
     fn follow(&self, old: &RolloutStatus) -> RolloutStatus {
         if self.seen.order == Some(Order::Abort) {
-            return self.failed(old, Reason::Aborted, "aborted by annotation".to_owned());
+            return self.failed(old, Reason::Aborted, "aborted by annotation");
         }
         if self.seen.canary == Canary::Stuck {
-            let message = "its pods have not become ready in time".to_owned();
+            let message = "its pods have not become ready in time";
             return self.failed(old, Reason::NotReady, message);
         }
         match old.state {
@@ -232,7 +232,7 @@ impl Machine<'_> {
         }
         let verdict = self.verdict(&here);
         if let Verdict::Bad(reason, message) = verdict {
-            return self.failed(&here, reason, message);
+            return self.failed(&here, reason, &message);
         }
         let over = self.now.duration_since(here.since.0).as_secs() >= i64::from(step.seconds);
         let asked_for = here.promoted && index < last;
@@ -274,7 +274,7 @@ impl Machine<'_> {
         RolloutStatus { state, reason, since, message, baseline: Vec::new(), ..old.clone() }
     }
 
-    fn failed(&self, old: &RolloutStatus, reason: Reason, message: String) -> RolloutStatus {
+    fn failed(&self, old: &RolloutStatus, reason: Reason, message: &str) -> RolloutStatus {
         let (state, since, weight) = (State::Failed, Time(self.now), 0);
         let message = format!(
             "{message}; the version before it serves; another image or configuration is tried again"

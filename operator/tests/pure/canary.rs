@@ -40,7 +40,8 @@ fn find(objects: &[Object], kind: &str, name: &str) -> Value {
 
 fn weights(objects: &[Object]) -> Weights {
     let map = find(objects, "ConfigMap", "demo-weights");
-    serde_json::from_str(map["data"]["weights.json"].as_str().unwrap()).unwrap()
+    let text = map["data"]["weights.json"].as_str().expect("it is a file");
+    serde_json::from_str(text).expect("it says weights")
 }
 
 const IMAGE: &str = "/spec/template/spec/containers/0/image";

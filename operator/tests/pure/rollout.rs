@@ -12,20 +12,21 @@ use shop_operator::{
 use crate::support::validated;
 
 /// The steps of a service with these settings.
-fn recipe(rollout: Value) -> Recipe {
+fn recipe(rollout: &Value) -> Recipe {
     let shop = validated(json!({ "services": [{ "name": "catalog", "rollout": rollout }] }));
-    shop.service(ServiceName::Catalog).unwrap().recipe.clone().unwrap()
+    let catalog = shop.service(ServiceName::Catalog).expect("every shop has a catalog");
+    catalog.recipe.clone().expect("it is rolled out in steps")
 }
 
 fn canary() -> Recipe {
-    recipe(json!({ "strategy": "Canary", "canary": {
+    recipe(&json!({ "strategy": "Canary", "canary": {
         "steps": [{ "weight": 10, "pauseSeconds": 60 }, { "weight": 50, "pauseSeconds": 60 }],
         "minRequests": 20,
     } }))
 }
 
 fn blue_green(auto: bool) -> Recipe {
-    recipe(json!({ "strategy": "BlueGreen", "blueGreen": {
+    recipe(&json!({ "strategy": "BlueGreen", "blueGreen": {
         "previewSeconds": 60, "autoPromote": auto, "retainSeconds": 60,
     } }))
 }
@@ -42,8 +43,8 @@ fn begun() -> Sight {
     }
 }
 
-fn counted(requests: i64, failures: i64, slow: i64) -> Option<Vec<PodCounters>> {
-    Some(vec![PodCounters { pod: "p".into(), requests, failures, slow }])
+fn counted(requests: i64, failures: i64, slow: i64) -> Vec<PodCounters> {
+    vec![PodCounters { pod: "p".into(), requests, failures, slow }]
 }
 
 /// A rollout over time, as the operator goes through it.
@@ -62,7 +63,8 @@ impl Walk {
 
     /// Looks at it so many seconds later.
     fn after(&mut self, seconds: i64, change: impl FnOnce(&mut Sight)) -> Decision {
-        self.now = self.now.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+        let later = self.now.checked_add(SignedDuration::from_secs(seconds));
+        self.now = later.expect("no test takes as long as that");
         change(&mut self.sight);
         let old = self.status.as_ref();
         let decision = advance(ServiceName::Catalog, old, &self.recipe, &self.sight, self.now);
@@ -87,13 +89,13 @@ fn a_canary_that_does_well_takes_over_step_by_step() {
         first.keep_stable && first.canary && first.weight() == 0,
         "no request before its pods are ready"
     );
-    walk.after(5, |sight| (sight.canary, sight.counters) = (Canary::Ready, counted(0, 0, 0)));
+    walk.after(5, |sight| (sight.canary, sight.counters) = (Canary::Ready, Some(counted(0, 0, 0))));
     assert_eq!(walk.state(), Some((State::Progressing, Reason::StepLasts, 10)));
-    walk.after(59, |sight| sight.counters = counted(100, 1, 1));
+    walk.after(59, |sight| sight.counters = Some(counted(100, 1, 1)));
     assert_eq!(walk.state(), Some((State::Progressing, Reason::StepLasts, 10)));
     walk.after(1, |_| {});
     assert_eq!(walk.state(), Some((State::Progressing, Reason::StepLasts, 50)));
-    let last = walk.after(60, |sight| sight.counters = counted(200, 2, 2));
+    let last = walk.after(60, |sight| sight.counters = Some(counted(200, 2, 2)));
     assert_eq!(walk.state(), Some((State::Promoting, Reason::StepsPassed, 50)));
     assert!(
         !last.keep_stable && last.canary,
@@ -112,10 +114,12 @@ fn a_canary_that_does_well_takes_over_step_by_step() {
 #[test]
 fn each_step_is_judged_by_its_own_figures() {
     let mut walk = Walk::new(canary());
-    walk.after(0, |sight| (sight.canary, sight.counters) = (Canary::Ready, counted(1000, 0, 0)));
-    walk.after(1, |sight| sight.counters = counted(1019, 1, 0));
+    walk.after(0, |sight| {
+        (sight.canary, sight.counters) = (Canary::Ready, Some(counted(1000, 0, 0)));
+    });
+    walk.after(1, |sight| sight.counters = Some(counted(1019, 1, 0)));
     assert_eq!(walk.state(), Some((State::Progressing, Reason::StepLasts, 10)), "too few to judge");
-    walk.after(1, |sight| sight.counters = counted(1020, 1, 0));
+    walk.after(1, |sight| sight.counters = Some(counted(1020, 1, 0)));
     assert_eq!(walk.state(), Some((State::Failed, Reason::TooManyFailures, 0)));
     let message = &walk.status.as_ref().unwrap().message;
     assert!(message.starts_with("1 of 20 requests failed, 99 percent must not"), "{message}");
@@ -124,20 +128,20 @@ fn each_step_is_judged_by_its_own_figures() {
 #[test]
 fn too_slow_is_too_bad() {
     let mut walk = Walk::new(canary());
-    walk.after(0, |sight| (sight.canary, sight.counters) = (Canary::Ready, counted(0, 0, 0)));
-    walk.after(1, |sight| sight.counters = counted(100, 0, 2));
+    walk.after(0, |sight| (sight.canary, sight.counters) = (Canary::Ready, Some(counted(0, 0, 0))));
+    walk.after(1, |sight| sight.counters = Some(counted(100, 0, 2)));
     assert_eq!(walk.state(), Some((State::Failed, Reason::TooSlow, 0)));
 }
 
 #[test]
 fn without_figures_it_waits_and_goes_on_when_they_come() {
     let mut walk = Walk::new(canary());
-    walk.after(0, |sight| (sight.canary, sight.counters) = (Canary::Ready, counted(0, 0, 0)));
+    walk.after(0, |sight| (sight.canary, sight.counters) = (Canary::Ready, Some(counted(0, 0, 0))));
     walk.after(1000, |sight| sight.counters = None);
     assert_eq!(walk.state(), Some((State::Paused, Reason::NoData, 10)));
-    walk.after(1000, |sight| sight.counters = counted(19, 0, 0));
+    walk.after(1000, |sight| sight.counters = Some(counted(19, 0, 0)));
     assert_eq!(walk.state(), Some((State::Paused, Reason::NoData, 10)));
-    walk.after(1, |sight| sight.counters = counted(20, 0, 0));
+    walk.after(1, |sight| sight.counters = Some(counted(20, 0, 0)));
     assert_eq!(walk.state(), Some((State::Progressing, Reason::StepLasts, 50)));
     walk.after(1, |sight| sight.order = Some(Order::Promote));
     assert_eq!(walk.state(), Some((State::Promoting, Reason::Promoted, 50)));
@@ -200,10 +204,10 @@ fn the_first_version_and_a_migration_have_their_time() {
 #[test]
 fn a_counter_that_begins_anew_counts_from_there() {
     let thresholds = canary().thresholds.unwrap();
-    let before = counted(500, 9, 0).unwrap();
-    let restarted = counted(30, 0, 0).unwrap();
+    let before = counted(500, 9, 0);
+    let restarted = counted(30, 0, 0);
     assert_eq!(judge(&thresholds, &before, &restarted), Verdict::Good);
-    let restarted = counted(30, 3, 0).unwrap();
+    let restarted = counted(30, 3, 0);
     assert!(matches!(judge(&thresholds, &before, &restarted), Verdict::Bad(..)));
     assert_eq!(judge(&thresholds, &before, &[]), Verdict::Open);
 }
@@ -215,9 +219,11 @@ fn pods_of_a_new_version_are_as_many_as_its_largest_share_needs() {
     assert_eq!(blue_green(true).pods(3), 3);
 }
 
+/// So many seconds later: the pods, what they have counted since, what somebody asks for, whether it may start.
+type Look = (i64, Canary, Option<(i64, i64, i64)>, Option<Order>, bool);
+
 /// Anything that may be seen at some time.
-fn anything() -> impl Strategy<Value = (i64, Canary, Option<(i64, i64, i64)>, Option<Order>, bool)>
-{
+fn anything() -> impl Strategy<Value = Look> {
     let canary = prop_oneof![Just(Canary::Starting), Just(Canary::Ready), Just(Canary::Stuck)];
     let ready = prop_oneof![6 => Just(Canary::Ready), 1 => canary];
     let figures = proptest::option::of((0..60_i64, 0..3_i64, 0..3_i64));
@@ -246,7 +252,7 @@ proptest! {
             }
             let decision = walk.after(seconds, |sight| {
                 sight.canary = pods;
-                sight.counters = figures.and_then(|_| counted(requests, failures, slow));
+                sight.counters = figures.map(|_| counted(requests, failures, slow));
                 sight.order = order;
                 sight.may_start = may_start;
             });
@@ -294,7 +300,7 @@ proptest! {
             }
             let decision = walk.after(seconds, |sight| {
                 sight.canary = pods;
-                sight.counters = figures.and_then(|(requests, ..)| counted(requests.min(19), 0, 0));
+                sight.counters = figures.map(|(requests, ..)| counted(requests.min(19), 0, 0));
                 sight.may_start = may_start;
             });
             // Too little was measured at all times, so the old version is there at all times.

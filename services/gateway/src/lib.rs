@@ -160,7 +160,7 @@ impl Service for Gateway {
         let Some(file) = weights else { return Ok(app) };
         // The very first request is to be shared too.
         canaries.read(&file).await;
-        let stop = app.stop.clone();
-        Ok(app.task("weights", canaries.follow(file, stop)))
+        let following = canaries.follow(file, app.stop.clone());
+        Ok(app.task("weights", following))
     }
 }
