@@ -69,7 +69,7 @@ archive_classes() { # ROOT
   # Ports below those that the kernel gives to whoever calls somebody.
   port_free 28092
   chroot "$root" /bin/sh -c 'exec env KAFKA_DATA=/tmp/data KAFKA_BIND=127.0.0.1 KAFKA_ADVERTISED_HOST=127.0.0.1 LISTEN_PORT=28092 \
-    LISTEN_CONTROLLER_PORT=28093 KAFKA_WRITE_CLASSES=/opt/kafka/classes.jsa /entrypoint.sh' &
+    LISTEN_CONTROLLER_PORT=28093 LISTEN_TOOLS_PORT=28094 KAFKA_WRITE_CLASSES=/opt/kafka/classes.jsa /entrypoint.sh' &
   pid=$!
   await 120 "Kafka does not start" port_open 28092
   kill $pid

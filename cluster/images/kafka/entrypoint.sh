@@ -10,6 +10,7 @@ heap=${KAFKA_HEAP:-256m}
 # Not KAFKA_PORT: Kubernetes sets that one in every pod next to a Service named kafka.
 port=${LISTEN_PORT:-9092}
 controller_port=${LISTEN_CONTROLLER_PORT:-9093}
+tools_port=${LISTEN_TOOLS_PORT:-9094}
 : "${KAFKA_ADVERTISED_HOST:?is the name by which clients reach this broker}"
 
 mkdir -p "$data/log"
@@ -20,9 +21,10 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller_port
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLIENTS
-listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
-listeners=CLIENTS://${KAFKA_BIND:-}:$port,CONTROLLER://127.0.0.1:$controller_port
-advertised.listeners=CLIENTS://$KAFKA_ADVERTISED_HOST:$port
+listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT,TOOLS:PLAINTEXT
+# The last is for developers' tools: from inside, or through a port that is forwarded under its own number.
+listeners=CLIENTS://${KAFKA_BIND:-}:$port,CONTROLLER://127.0.0.1:$controller_port,TOOLS://127.0.0.1:$tools_port
+advertised.listeners=CLIENTS://$KAFKA_ADVERTISED_HOST:$port,TOOLS://127.0.0.1:$tools_port
 log.dirs=$data/log
 # Topics are made on purpose, with the partitions somebody chose.
 auto.create.topics.enable=false

@@ -184,9 +184,14 @@ pub(crate) async fn delete(world: World) -> Result<()> {
         // It was taken off sale meanwhile.
         ensure!(product["version"].as_i64() > Some(version + 1), "{product}");
         ensure!(product["on_sale"] == true, "{product}");
+        ensure!(product.get("deletion").is_none(), "that is not for shoppers: {product}");
         Ok(())
     })
     .await?;
+    // Whoever asked for it reads why it is still there.
+    let seen = admin.get(&path).await?.ok()?;
+    let why = json!({"state": "withdrawn", "reason": "in_use", "reserved": 2});
+    ensure!(seen["deletion"] == why, "{seen}");
 
     shopper.post(&format!("/orders/{order}/cancel"), &json!({})).await?.ok()?;
     comes_to(&shopper, sku, 2).await?;

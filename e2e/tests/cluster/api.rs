@@ -16,7 +16,7 @@ const SHOWN: usize = 8_000;
 /// Whoever takes the collection for Postman can buy with it.
 pub(crate) async fn collection(world: World) -> Result<()> {
     let at = world.gateway().await?;
-    run("newman", &[&at.url], &[]).await
+    run("newman", &[&at.url], &[]).await.map(drop)
 }
 
 /// Requests that were made up from the document are answered as the document says, and never by a failure of ours; and
@@ -57,8 +57,12 @@ async fn clerk(world: &World) -> Result<String> {
     Ok(clerk.access_token().to_owned())
 }
 
-/// Runs one of the project's scripts; fails with the end of what it says.
-async fn run(script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Result<()> {
+/// Runs one of the project's scripts and returns what it prints; fails with the end of what it complains about.
+pub(crate) async fn run(
+    script: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(script);
     let mut command = Command::new(path);
     command.args(arguments).envs(variables.iter().copied()).kill_on_drop(true);
@@ -67,5 +71,5 @@ async fn run(script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Re
     let skipped = said.chars().count().saturating_sub(SHOWN);
     let said: String = said.chars().skip(skipped).collect();
     ensure!(output.status.success(), "scripts/{script}: {}\n{said}", output.status);
-    Ok(())
+    Ok(String::from_utf8(output.stdout)?)
 }

@@ -6,6 +6,7 @@ mod afterwards;
 mod api;
 mod backups;
 mod bad_input;
+mod developers;
 mod faults;
 mod images;
 mod lifecycle;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         scenario(&runtime, "goods_and_money_go_back", afterwards::go_back),
         scenario(&runtime, "second_steps_and_credit_pay", afterwards::pay_otherwise),
         scenario(&runtime, "a_product_is_deleted_once_nobody_waits_for_it", afterwards::delete),
+        scenario(&runtime, "developers_look_into_topics", developers::topics),
         scenario(&runtime, "what_must_hold_is_checked", rules::are_checked),
         scenario(&runtime, "every_service_may_be_killed_during_a_purchase", faults::kill_services),
         scenario(&runtime, "two_services_may_be_killed_at_once", faults::kill_pairs),

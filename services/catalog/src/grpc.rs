@@ -1,10 +1,13 @@
 //! Products as other services may see them.
 
+use std::sync::Arc;
+
 use contracts::ProductId;
 use contracts::proto::catalog::catalog_server::{Catalog, CatalogServer};
 use contracts::proto::catalog::{
     GetProductRequest, GetProductsRequest, GetProductsResponse, Money, Product, Variant,
 };
+use kit::auth::Verifier;
 use kit::telemetry::chain;
 use sqlx::PgPool;
 use tonic::service::Routes;
@@ -18,26 +21,30 @@ use crate::{db, product, variant};
 const MAX_IDS: usize = 500;
 
 /// The gRPC API.
-pub(crate) fn routes(pool: PgPool, cache: Cache) -> Routes {
-    Routes::new(CatalogServer::new(Server { pool, cache }))
+pub(crate) fn routes(pool: PgPool, cache: Cache, verifier: Arc<Verifier>) -> Routes {
+    Routes::new(CatalogServer::new(Server { pool, cache, verifier }))
 }
 
 struct Server {
     pool: PgPool,
     cache: Cache,
+    verifier: Arc<Verifier>,
 }
 
 #[tonic::async_trait]
 impl Catalog for Server {
-    /// For the product page, hence from the cache.
+    /// For the product page, hence from the cache, and shown as HTTP would show it.
     async fn get_product(
         &self,
         request: Request<GetProductRequest>,
     ) -> Result<Response<Product>, Status> {
+        let caller = self.verifier.caller(request.metadata().as_ref());
+        let caller =
+            caller.map_err(|_| Status::unauthenticated("the access token is not valid"))?;
         let id = ProductId::from(parse(&request.into_inner().id)?);
         let found = self.cache.find(&self.pool, id).await.map_err(|error| unavailable(&error))?;
-        let product = found.filter(|product| product.on_sale);
-        let product = product.ok_or_else(|| Status::not_found("there is no such product"))?;
+        let seen = found.and_then(|product| product.seen_by(caller.as_ref()));
+        let product = seen.ok_or_else(|| Status::not_found("there is no such product"))?;
         Ok(Response::new(message(&product)))
     }
 
@@ -53,7 +60,7 @@ impl Catalog for Server {
         let ids = ids.iter().map(|id| parse(id)).collect::<Result<Vec<_>, _>>()?;
         let found = async { db::find_all(&mut *self.pool.acquire().await?, &ids).await };
         let found = found.await.map_err(|error| unavailable(&error))?;
-        let products = found.iter().map(message).collect();
+        let products = found.iter().map(|product| message(&product.for_shoppers())).collect();
         Ok(Response::new(GetProductsResponse { products }))
     }
 }
@@ -78,8 +85,7 @@ fn message(product: &product::Product) -> Product {
         category: product.category.clone(),
         on_sale: product.on_sale,
         variants: product.variants.iter().map(variant).collect(),
-        document: serde_json::to_string(&product.for_shoppers())
-            .expect("products are plain values"),
+        document: serde_json::to_string(product).expect("products are plain values"),
     }
 }
 

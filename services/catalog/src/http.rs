@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use contracts::{Currency, ProductId};
-use kit::auth::{Caller, Role};
+use kit::auth::Caller;
 use kit::extract::{Path, etag};
 use kit::openapi;
 use kit::outbox::Outbox;
@@ -78,25 +78,25 @@ async fn show(
     caller: Option<Caller>,
     Path(id): Path<ProductId>,
 ) -> Result<impl IntoResponse> {
-    let product = visible(&api, caller.as_ref(), id).await?;
-    Ok((etag(product.version), axum::Json(product)))
+    visible(&api, caller.as_ref(), id).await.map(shown)
+}
+
+/// A product, with its version for whoever wants to change it.
+fn shown(product: Product) -> impl IntoResponse {
+    (etag(product.version), axum::Json(product))
 }
 
 /// A product as the caller may see it.
 async fn visible(api: &Api, caller: Option<&Caller>, id: ProductId) -> Result<Product> {
     let found = api.cache.find(&api.pool, id).await.map_err(Problem::unavailable)?;
-    let product = found.ok_or_else(|| Problem::not_found("product"))?;
-    match caller {
-        Some(caller) if may_write(caller, &product) => Ok(Product::clone(&product)),
-        _ if product.on_sale => Ok(product.for_shoppers()),
-        _ => Err(Problem::not_found("product")),
-    }
+    let seen = found.and_then(|product| product.seen_by(caller));
+    seen.ok_or_else(|| Problem::not_found("product"))
 }
 
 /// A product that the caller writes.
 fn writable(caller: &Caller, product: Option<Product>) -> Result<Product> {
     let product = product.ok_or_else(|| Problem::not_found("product"))?;
-    if may_write(caller, &product) {
+    if product.may_be_written_by(caller) {
         return Ok(product);
     }
     Err(Problem::new(FORBIDDEN, "the product belongs to another seller"))
@@ -108,10 +108,4 @@ fn lasting(product: Product) -> Result<Product> {
         return Err(Problem::new(CONFLICT, "the product is being deleted"));
     }
     Ok(product)
-}
-
-/// Whether it is the caller's own product, or the caller runs the shop.
-fn may_write(caller: &Caller, product: &Product) -> bool {
-    let own = caller.has(Role::Seller) && product.seller_id == caller.user_id;
-    own || caller.has(Role::Admin)
 }

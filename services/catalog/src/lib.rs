@@ -97,11 +97,12 @@ impl Service for Catalog {
         };
         let settle = cache.clone().settle(app.stop.clone());
         let relay = outbox.relay(pool.clone(), producer, app.stop.clone());
+        let verifier = app.verifier();
         let clean = gallery.clean(app.stop.clone());
         Ok(app
             .database(&pool)
             .http(http::router(api))
-            .grpc(grpc::routes(pool, cache))
+            .grpc(grpc::routes(pool, cache, verifier))
             .task("events", subscription.run())
             .task("sweeper", endless(sweeper))
             .task("images", endless(clean))

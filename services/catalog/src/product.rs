@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use contracts::events::{ProductCreated, ProductUpdated};
 use contracts::{Currency, Money, ProductId, Sku, UserId};
+use kit::auth::{Caller, Role};
 use kit::problem::{Fields, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -87,6 +88,20 @@ impl Product {
     /// Whether it is to be gone soon: nobody changes it meanwhile.
     pub fn is_being_deleted(&self) -> bool {
         self.deletion.as_ref().is_some_and(|deletion| deletion.state == State::Deleting)
+    }
+
+    /// Whether it is the caller's own product, or the caller runs the shop.
+    pub fn may_be_written_by(&self, caller: &Caller) -> bool {
+        let own = caller.has(Role::Seller) && self.seller_id == caller.user_id;
+        own || caller.has(Role::Admin)
+    }
+
+    /// What whoever asks may see of it; what is not on sale is for those who write it.
+    pub fn seen_by(&self, caller: Option<&Caller>) -> Option<Self> {
+        match caller {
+            Some(caller) if self.may_be_written_by(caller) => Some(self.clone()),
+            _ => self.on_sale.then(|| self.for_shoppers()),
+        }
     }
 
     /// What everybody may see of it.

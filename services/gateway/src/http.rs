@@ -129,7 +129,7 @@ async fn health(State(edge): State<Arc<Edge>>) -> Result<Json<Health>> {
 
 /// A product with its seller, its stock and its rating.
 ///
-/// What cannot be told right now is null.
+/// What cannot be told right now is null. What is not on sale, and `deletion`, only its seller and administrators see.
 #[utoipa::path(
     get,
     path = "/api/v1/products/{id}",
@@ -148,18 +148,13 @@ async fn product_page(
     Extension(client): Extension<Client>,
     request: Request,
 ) -> Result<Response> {
-    let page = match id.parse::<ProductId>() {
-        Ok(id) => edge.sources.page(&id.to_string()).await?,
+    let Ok(id) = id.parse::<ProductId>() else {
         // The catalog has words of its own at this place.
-        Err(_) => return edge.proxy.forward(Upstream::Catalog, request, &client).await,
+        return edge.proxy.forward(Upstream::Catalog, request, &client).await;
     };
-    let Some(page) = page else {
-        // Who sells a product sees it also while it is not on sale; the catalog knows who that is.
-        if request.headers().contains_key(header::AUTHORIZATION) {
-            return edge.proxy.forward(Upstream::Catalog, request, &client).await;
-        }
-        return Err(Problem::not_found("product"));
-    };
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let page = edge.sources.page(&id.to_string(), authorization).await?;
+    let page = page.ok_or_else(|| Problem::not_found("product"))?;
     let tag = page.product.get("version").and_then(Value::as_i64).map(etag);
     Ok(match tag {
         Some(tag) => (tag, Json(page)).into_response(),

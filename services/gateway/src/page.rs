@@ -6,13 +6,15 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use contracts::proto::{catalog, inventory, review, user};
+use http::{HeaderValue, header};
+use kit::auth::refused;
 use kit::grpc::{Client, Peer};
 use kit::metric;
 use kit::problem::{Problem, Result};
 use prometheus::IntCounterVec;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tonic::{Code, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use catalog::catalog_client::CatalogClient;
 use inventory::inventory_client::InventoryClient;
@@ -102,16 +104,24 @@ impl Sources {
         }
     }
 
-    /// The page of a product; `None` if shoppers cannot see such a product.
-    pub async fn page(&self, id: &str) -> Result<Option<ProductPage>> {
+    /// The page of a product; `None` if there is none that may be seen by the sender of this `Authorization`.
+    pub async fn page(
+        &self,
+        id: &str,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Option<ProductPage>> {
         let asked = call(|| {
             let mut client = self.catalog.clone();
-            let request = catalog::GetProductRequest { id: id.to_owned() };
+            let mut request = Request::new(catalog::GetProductRequest { id: id.to_owned() });
+            // The catalog sees for itself who that is: its seller sees more of a product than others.
+            let value = authorization.cloned().map(|value| (header::AUTHORIZATION, value));
+            request.metadata_mut().as_mut().extend(value);
             async move { client.get_product(request).await }
         });
         let product = match asked.await {
             Ok(product) => product,
             Err(status) if status.code() == Code::NotFound => return Ok(None),
+            Err(status) if status.code() == Code::Unauthenticated => return Err(refused()),
             Err(status) => return Err(Problem::unavailable(status)),
         };
         let (seller, stock, rating) = tokio::join!(

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use contracts::{UserId, env};
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, Serialize};
@@ -117,12 +117,6 @@ impl Verifier {
 
     /// The claims of a valid access token.
     pub fn verify(&self, token: &str) -> Result<Claims, Problem> {
-        // Which check failed helps an attacker more than a client.
-        let refused = || {
-            let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-            Problem::new(UNAUTHENTICATED, "the access token is not valid")
-                .header(header::WWW_AUTHENTICATE, challenge)
-        };
         let head = jsonwebtoken::decode_header(token).map_err(|_| refused())?;
         let kid = head.kid.ok_or_else(refused)?;
         let keys = self.keys_with(&kid);
@@ -135,6 +129,21 @@ impl Verifier {
             })?
             .claims;
         if claims.typ == ACCESS { Ok(claims) } else { Err(refused()) }
+    }
+
+    /// Whoever sends these headers, or metadata of gRPC; `None` without a token. Refuses a token that is not valid.
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return Ok(None);
+        };
+        let unusable =
+            || Problem::new(UNAUTHENTICATED, "send Authorization: Bearer <access token>");
+        let (scheme, token) =
+            value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(unusable)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(unusable());
+        }
+        self.verify(token.trim()).map(|claims| Some(claims.into()))
     }
 
     /// The key set, read anew when it lacks this key: the operator rotates keys by adding one.
@@ -150,6 +159,13 @@ impl Verifier {
         }
         Arc::clone(keys)
     }
+}
+
+/// The answer to a token that is not valid. Which check failed helps an attacker more than a client.
+pub fn refused() -> Problem {
+    let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+    Problem::new(UNAUTHENTICATED, "the access token is not valid")
+        .header(header::WWW_AUTHENTICATE, challenge)
 }
 
 fn read(settings: &Settings) -> Result<JwkSet, KeyError> {
@@ -193,20 +209,13 @@ impl From<Claims> for Caller {
 }
 
 fn caller(parts: &Parts) -> Result<Option<Caller>, Problem> {
-    let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
+    if !parts.headers.contains_key(header::AUTHORIZATION) {
         return Ok(None);
-    };
-    let verifier = parts
-        .extensions
-        .get::<Arc<Verifier>>()
-        .ok_or_else(|| Problem::internal("the service has no token verifier"))?;
-    let unusable = || Problem::new(UNAUTHENTICATED, "send Authorization: Bearer <access token>");
-    let (scheme, token) =
-        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(unusable)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(unusable());
     }
-    verifier.verify(token.trim()).map(|claims| Some(claims.into()))
+    let verifier = parts.extensions.get::<Arc<Verifier>>();
+    let verifier =
+        verifier.ok_or_else(|| Problem::internal("the service has no token verifier"))?;
+    verifier.caller(&parts.headers)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -81,8 +81,7 @@ pub async fn replay(
     let mut letters = Letters::open(settings, consumer, process)?;
     let mut replayed = Replayed::default();
     while !letters.ends.is_empty() {
-        let next = tokio::time::timeout(PATIENCE, letters.consumer.recv()).await;
-        let message = next.map_err(|_| "Kafka sends no letters")??.detach();
+        let message = letters.next().await?;
         if header(&message, CONSUMER) == Some(consumer) {
             match attempt(process, &message).await? {
                 Ok(()) => replayed.done += 1,
@@ -161,6 +160,23 @@ impl Letters {
         }
         stream.assign(&begin)?;
         Ok(Self { consumer: stream, ends })
+    }
+
+    /// The letter that comes next.
+    async fn next(&self) -> Result<OwnedMessage, StartError> {
+        let next = async {
+            loop {
+                match self.consumer.recv().await {
+                    Ok(message) => return message.detach(),
+                    // librdkafka reconnects by itself; this says only that it had to.
+                    Err(error) => {
+                        tracing::warn!(error = chain(&error), "the consumer was disturbed");
+                    }
+                }
+            }
+        };
+        let next = tokio::time::timeout(PATIENCE, next).await;
+        next.map_err(|_| "Kafka sends no letters".into())
     }
 
     /// This letter is done with: the next replay begins behind it.

@@ -10,6 +10,9 @@ use contracts::{FORWARDED_FOR, client_network};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ObjectBuilder, Required, Type};
 
 use crate::problem::{
     FieldError, INVALID, MALFORMED, MEDIA_TYPE, Problem, STALE, TOO_LARGE, VERSION_REQUIRED,
@@ -166,6 +169,18 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             .and_then(|value| value.trim_matches('"').parse().ok())
             .map(Self)
             .ok_or_else(|| Problem::new(STALE, "the ETag is not one of ours"))
+    }
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let version = ParameterBuilder::new()
+            .name("If-Match")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::True)
+            .description(Some("The ETag that was read"))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        vec![version.build()]
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
-use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref,
     RefOr, Response, ResponseBuilder, Schema,
 };
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::problem::{
     self, Body, CONFLICT, FORBIDDEN, FieldError, INVALID, KEY_IN_FLIGHT, KEY_MISSING, KEY_REUSED,
@@ -39,6 +39,16 @@ pub fn document(title: &str, description: &str) -> OpenApi {
             ComponentsBuilder::new().security_scheme(BEARER, SecurityScheme::Http(bearer)).build(),
         ))
         .build()
+}
+
+/// What a handler may refuse beside what follows from its parameters, for `responses(…, Refused)`.
+#[derive(Debug)]
+pub struct Refused;
+
+impl IntoResponses for Refused {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        BTreeMap::from([("4XX".to_owned(), problem("Refused").into())])
+    }
 }
 
 /// Adds the schema of a type that nothing but parameters refers to: those of bodies come by themselves.
@@ -214,11 +224,12 @@ mod tests {
     use utoipa::OpenApi as _;
 
     use super::*;
+    use crate::extract::IfMatch;
 
     #[utoipa::path(
         put,
         path = "/things/{id}",
-        params(("id" = String, Path), ("If-Match" = String, Header)),
+        params(("id" = String, Path), IfMatch),
         request_body = FieldError,
         responses(
             (status = OK, body = FieldError),

@@ -33,8 +33,8 @@ use crate::kafka::{Producer, Record, Settings};
 use crate::postgres;
 use crate::service::{Common, Service, StartError};
 
-/// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything may take that a test waits for, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A variable that `cluster/engines env` prints.
 pub fn engine(name: &str) -> String {
@@ -277,6 +277,17 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
         assert!(tokio::time::Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Waits until so many sessions of a database wait for a lock.
+pub async fn waiting(pool: &PgPool, sessions: i64) {
+    eventually("they wait for a lock", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.ok()?;
+        (waiting >= sessions).then_some(())
+    })
+    .await;
 }
 
 /// Compares the service's OpenAPI document with `openapi.json` in its folder.

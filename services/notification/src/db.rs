@@ -38,12 +38,12 @@ pub async fn put_contact(tx: &mut PgConnection, user: &UserRegistered) -> Result
     Ok(())
 }
 
-/// Queues a mail, once for each event and recipient, unless it is one that the recipient need not get and does
-/// not want.
+/// Queues a message for a channel, once for each event and recipient, unless it is one that the recipient need not
+/// get and does not want.
 pub async fn enqueue(
     tx: &mut PgConnection,
-    event: EventId,
-    recipient: UserId,
+    channel: &str,
+    (event, recipient): (EventId, UserId),
     letter: &Letter,
 ) -> Result<()> {
     sqlx::query!(
@@ -53,7 +53,7 @@ pub async fn enqueue(
          ON CONFLICT ON CONSTRAINT messages_once DO NOTHING",
         Uuid::now_v7(),
         event.uuid(),
-        EMAIL,
+        channel,
         recipient.uuid(),
         serde_json::to_value(letter).map_err(|error| sqlx::Error::Encode(error.into()))?,
         letter.is_about_the_account(),

@@ -8,7 +8,7 @@ use chrono::Utc;
 use contracts::{Money, ProductId, Sku};
 use http::{HeaderValue, StatusCode, header};
 use kit::auth::{Caller, Role};
-use kit::extract::{IfMatch, Json, Path, etag, present};
+use kit::extract::{IfMatch, Json, Path, present};
 use kit::problem::{Body, CONFLICT, Kind, Problem, Result, STALE};
 use kit::{metric, postgres};
 use prometheus::IntCounter;
@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::variants::NewVariant;
-use super::{Api, lasting, writable};
+use super::{Api, lasting, shown, writable};
 use crate::db;
 use crate::product::{Attributes, Product};
 use crate::variant::Variant;
@@ -131,9 +131,8 @@ impl Change {
     post, path = "/api/v1/products", tag = "products", request_body = NewProduct,
     responses(
         (status = 201, body = Product, headers(("ETag" = String, description = "Its version"), ("Location" = String))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -155,23 +154,18 @@ pub(super) async fn create(
     CREATED.inc();
     let location = format!("/api/v1/products/{}", product.id);
     let location = HeaderValue::try_from(location).map_err(Problem::internal)?;
-    let headers = [(header::LOCATION, location)];
-    Ok((StatusCode::CREATED, etag(product.version), headers, axum::Json(product)))
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], shown(product)))
 }
 
 /// Changes a product.
 #[utoipa::path(
     patch, path = "/api/v1/products/{id}", tag = "products",
-    params(("id" = ProductId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
+    params(("id" = ProductId, Path), IfMatch),
     request_body = Change,
     responses(
         (status = 200, body = Product, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -182,8 +176,7 @@ pub(super) async fn change(
     version: IfMatch,
     Json(body): Json<Change>,
 ) -> Result<impl IntoResponse> {
-    let product = store(&api, &caller, id, version, |product| Ok(body.of(product))).await?;
-    Ok((etag(product.version), axum::Json(product)))
+    store(&api, &caller, id, version, |product| Ok(body.of(product))).await.map(shown)
 }
 
 /// Deletes a product for good, as soon as the stock agrees. Until then nobody can buy, see or change it
@@ -192,14 +185,11 @@ pub(super) async fn change(
 /// day takes it off sale instead (`on_sale`). Its SKUs are not free afterwards.
 #[utoipa::path(
     delete, path = "/api/v1/products/{id}", tag = "products",
-    params(("id" = ProductId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
+    params(("id" = ProductId, Path), IfMatch),
     responses(
         (status = 202, body = Product, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -220,7 +210,7 @@ pub(super) async fn remove(
     };
     tx.commit().await?;
     api.cache.committed(id);
-    Ok((StatusCode::ACCEPTED, etag(product.version), axum::Json(product)))
+    Ok((StatusCode::ACCEPTED, shown(product)))
 }
 
 /// The product as the caller has read it, kept from changing until the transaction ends.

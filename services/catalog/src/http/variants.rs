@@ -7,13 +7,13 @@ use axum::response::IntoResponse;
 use contracts::{Money, ProductId, Sku};
 use http::StatusCode;
 use kit::auth::Caller;
-use kit::extract::{IfMatch, Json, Path, etag, present};
+use kit::extract::{IfMatch, Json, Path, present};
 use kit::problem::{Body, Problem, Result};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Api;
 use super::selling::{SKU_TAKEN, store};
+use super::{Api, shown};
 use crate::product::{Attributes, Product};
 use crate::variant::{MAX_VARIANTS, Variant};
 
@@ -60,16 +60,12 @@ pub(super) struct VariantChange {
 /// Adds a variant to a product, behind those that it has; up to 100.
 #[utoipa::path(
     post, path = "/api/v1/products/{id}/variants", tag = "products", operation_id = "add_variant",
-    params(("id" = ProductId, Path), ("If-Match" = String, Header, description = "The ETag of the product that was read")),
+    params(("id" = ProductId, Path), IfMatch),
     request_body = NewVariant,
     responses(
         (status = 201, description = "The product", body = Product, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -94,26 +90,18 @@ pub(super) async fn add(
         changed.variants.push(variant);
         Ok(changed)
     });
-    let product = product.await?;
-    Ok((StatusCode::CREATED, etag(product.version), axum::Json(product)))
+    Ok((StatusCode::CREATED, shown(product.await?)))
 }
 
 /// Changes a variant.
 #[utoipa::path(
     patch, path = "/api/v1/products/{id}/variants/{sku}", tag = "products", operation_id = "change_variant",
-    params(
-        ("id" = ProductId, Path), ("sku" = Sku, Path),
-        ("If-Match" = String, Header, description = "The ETag of the product that was read"),
-    ),
+    params(("id" = ProductId, Path), ("sku" = Sku, Path), IfMatch),
     request_body = VariantChange,
     responses(
         (status = 200, description = "The product", body = Product, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -134,24 +122,17 @@ pub(super) async fn change(
         variant.check(api.currency)?;
         Ok(changed)
     });
-    let product = product.await?;
-    Ok((etag(product.version), axum::Json(product)))
+    Ok(shown(product.await?))
 }
 
 /// Takes a variant off a product. Its SKU stays the product's: nobody else can have it.
 #[utoipa::path(
     delete, path = "/api/v1/products/{id}/variants/{sku}", tag = "products", operation_id = "remove_variant",
-    params(
-        ("id" = ProductId, Path), ("sku" = Sku, Path),
-        ("If-Match" = String, Header, description = "The ETag of the product that was read"),
-    ),
+    params(("id" = ProductId, Path), ("sku" = Sku, Path), IfMatch),
     responses(
         (status = 200, description = "The product", body = Product, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -169,6 +150,5 @@ pub(super) async fn remove(
         }
         Ok(changed)
     });
-    let product = product.await?;
-    Ok((etag(product.version), axum::Json(product)))
+    Ok(shown(product.await?))
 }

@@ -8,7 +8,7 @@ use catalog::product::Product;
 use contracts::{ProductId, UserId};
 use kit::redis::{Redis, Settings};
 use kit::secret::Secret;
-use kit::testing::{PartOfRedis, Running, engine, eventually};
+use kit::testing::{PartOfRedis, Running, engine, eventually, waiting};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -134,7 +134,14 @@ async fn who_asks_at_the_same_time_shares_one_read() {
     let product = add(&shop, seller, json!({})).await;
     let cache = Cache::new(redis(&closed_port().await));
     let find = async || cache.find(shop.pool(), id(&product)).await.unwrap().unwrap();
-    let (one, other) = tokio::join!(find(), find());
+    // Otherwise the first could have its answer before the other asks.
+    let mut gate = shop.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE products").execute(&mut *gate).await.unwrap();
+    let open = async {
+        waiting(shop.pool(), 1).await;
+        gate.commit().await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(find(), find(), open);
     assert!(Arc::ptr_eq(&one, &other), "there were two reads");
     assert!(!Arc::ptr_eq(&one, &find().await), "what was read is not kept");
 }

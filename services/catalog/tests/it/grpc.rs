@@ -1,15 +1,17 @@
 //! Products as other services see them.
 
+use contracts::events::StockInUse;
 use contracts::proto::catalog::catalog_client::CatalogClient;
 use contracts::proto::catalog::{GetProductRequest, GetProductsRequest, Product};
 use contracts::{ProductId, UserId};
+use kit::auth::Role;
 use kit::grpc::{Client, Peer};
 use kit::testing::{Running, eventually};
 use serde_json::{Value, json};
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
 use crate::cache::held;
-use crate::{add, id, patch, show, start};
+use crate::{add, answer, id, patch, path, show, start};
 
 pub(crate) fn client(shop: &Running) -> CatalogClient<Client> {
     let peer: Peer = format!("http://{}", shop.bound.grpc).parse().unwrap();
@@ -55,6 +57,65 @@ async fn one_product() {
     patch(&shop, seller, &product, json!({"on_sale": false})).await;
     let status = one(&shop, &id(&product).to_string()).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound, "it is off sale");
+}
+
+/// What is shown over HTTP and over gRPC to whoever has this token: the same.
+async fn seen(shop: &Running, product: &Value, token: Option<&str>) -> Option<Value> {
+    let mut http = shop.request("GET", &path(product));
+    let mut grpc = Request::new(GetProductRequest { id: id(product).to_string() });
+    if let Some(token) = token {
+        http = http.bearer_auth(token);
+        let value = format!("Bearer {token}").parse().unwrap();
+        grpc.metadata_mut().insert("authorization", value);
+    }
+    let (status, seen) = answer(http).await;
+    let seen = Some(seen).filter(|_| status == 200);
+    let code = client(shop).get_product(grpc).await;
+    let code = code.map(|found| serde_json::from_str(&found.into_inner().document).unwrap());
+    match (status.as_u16(), code.map_err(|status| status.code())) {
+        (200, Ok(document)) => assert_eq!(seen, Some(document)),
+        (404, Err(Code::NotFound)) | (401, Err(Code::Unauthenticated)) => {}
+        differ => panic!("{differ:?}"),
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_product_is_shown_to_whoever_asks_as_over_http() {
+    let (shop, seller) = (start(&[]).await, UserId::new());
+    let token = |user, role| Some(shop.signer.token(user, &[role]));
+    let insiders = [token(seller, Role::Seller), token(UserId::new(), Role::Admin)];
+    let outsiders = [
+        None,
+        token(UserId::new(), Role::Seller),
+        token(seller, Role::Customer),
+        Some("a.forged.token".to_owned()),
+    ];
+    let product = add(&shop, seller, json!({"on_sale": false})).await;
+    for token in &outsiders {
+        assert_eq!(seen(&shop, &product, token.as_deref()).await, None);
+    }
+    for token in &insiders {
+        assert_eq!(seen(&shop, &product, token.as_deref()).await.unwrap()["on_sale"], false);
+    }
+    // It comes back on sale with the reason why it was not deleted.
+    let product = patch(&shop, seller, &product, json!({"on_sale": true})).await;
+    let request = shop.request_as(seller, &[Role::Seller], "DELETE", &path(&product));
+    let request = request.header("If-Match", format!("\"{}\"", product["version"]));
+    assert_eq!(answer(request).await.0, 202);
+    shop.publish(&StockInUse { product_id: id(&product), reserved: 1 }).await;
+    for token in &insiders {
+        eventually("its writers read why", async || {
+            let seen = seen(&shop, &product, token.as_deref()).await?;
+            (seen["deletion"]["reason"] == "in_use").then_some(())
+        })
+        .await;
+    }
+    for token in &outsiders[..3] {
+        let seen = seen(&shop, &product, token.as_deref()).await.unwrap();
+        assert!(seen.get("deletion").is_none(), "{seen}");
+    }
+    assert_eq!(seen(&shop, &product, outsiders[3].as_deref()).await, None);
 }
 
 #[tokio::test]

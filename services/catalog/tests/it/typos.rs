@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use catalog::Catalog;
 use contracts::UserId;
-use kit::testing::{Running, eventually};
+use kit::testing::{Running, waiting};
 use kit::{Service, postgres};
 use serde_json::json;
 
@@ -155,13 +155,7 @@ async fn sellers_who_bring_the_same_words_do_not_wait_for_each_other_in_circles(
         add(shop, seller, json!({"name": name.join(" ")})).await
     };
     let let_go = async {
-        eventually("all sellers wait", async || {
-            let waiting = "SELECT count(*) FROM pg_stat_activity
-                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(shop.pool()).await.unwrap();
-            (waiting == 6).then_some(())
-        })
-        .await;
+        waiting(shop.pool(), 6).await;
         other.rollback().await.unwrap();
     };
     tokio::join!(let_go, sell(0), sell(1), sell(2), sell(3), sell(4), sell(5));

@@ -45,7 +45,7 @@ pub struct Product {
     pub category: ::prost::alloc::string::String,
     #[prost(bool, tag = "8")]
     pub on_sale: bool,
-    /// The product as the catalog's own HTTP API shows it, in JSON.
+    /// The product as the catalog's own HTTP API shows it to whoever asks, in JSON.
     #[prost(string, tag = "9")]
     pub document: ::prost::alloc::string::String,
     /// Kinds of it that are in stock by themselves; none: the product is sold as it is.
@@ -154,7 +154,9 @@ pub mod catalog_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// NOT_FOUND when there is no such product or it is not on sale.
+        /// Metadata `authorization` says who asks, as it does in HTTP; without it nobody does, and a token that
+        /// is not valid is UNAUTHENTICATED. NOT_FOUND when there is no such product or whoever asks may not see
+        /// it: what is not on sale is shown to its seller and to administrators.
         pub async fn get_product(
             &mut self,
             request: impl tonic::IntoRequest<super::GetProductRequest>,
@@ -216,7 +218,9 @@ pub mod catalog_server {
     /// Generated trait containing gRPC methods that should be implemented for use with CatalogServer.
     #[async_trait]
     pub trait Catalog: std::marker::Send + std::marker::Sync + 'static {
-        /// NOT_FOUND when there is no such product or it is not on sale.
+        /// Metadata `authorization` says who asks, as it does in HTTP; without it nobody does, and a token that
+        /// is not valid is UNAUTHENTICATED. NOT_FOUND when there is no such product or whoever asks may not see
+        /// it: what is not on sale is shown to its seller and to administrators.
         async fn get_product(
             &self,
             request: tonic::Request<super::GetProductRequest>,

@@ -19,11 +19,13 @@ use serde_json::{Value, json};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::support::{Echo, echo, gateway, metric, problem, serve_grpc};
+use crate::support::{gateway, metric, problem, serve_grpc};
 
 const PRODUCT: &str = "0190b0a0-0000-7000-8000-000000000001";
 /// A product with variants, of which one is not known to inventory, nor is the product's own SKU.
 const DYED: &str = "0190b0a0-0000-7000-8000-000000000003";
+/// A product that the catalog shows to nobody without a token.
+const HIDDEN: &str = "0190b0a0-0000-7000-8000-000000000004";
 const SELLER: &str = "0190b0a0-0000-7000-8000-000000000002";
 
 /// What the services behind the page do.
@@ -52,7 +54,20 @@ impl Catalog for Mood {
         request: Request<GetProductRequest>,
     ) -> Result<Response<Product>, Status> {
         self.show().await?;
+        let token = request.metadata().get("authorization").cloned();
         let id = request.into_inner().id;
+        if let Some(token) = token.filter(|_| id == HIDDEN) {
+            if *self == Self::KnowsNothing {
+                return Err(Status::unauthenticated("who is that?"));
+            }
+            // A real one sees to it that it is its seller's.
+            let document = json!({ "id": id, "version": 1, "deletion": token.to_str().unwrap() });
+            return Ok(Response::new(Product {
+                sku: "MUG".to_owned(),
+                document: document.to_string(),
+                ..Product::default()
+            }));
+        }
         if id == DYED {
             let variant = |sku: &str| Variant { sku: sku.to_owned(), ..Variant::default() };
             return Ok(Response::new(Product {
@@ -132,7 +147,6 @@ async fn shop(moods: [Mood; 4]) -> kit::testing::Running {
         ("USER_GRPC_URL", serve_grpc(Routes::new(UsersServer::new(user))).await),
         ("INVENTORY_GRPC_URL", serve_grpc(Routes::new(InventoryServer::new(inventory))).await),
         ("REVIEW_GRPC_URL", serve_grpc(Routes::new(ReviewsServer::new(review))).await),
-        ("CATALOG_HTTP_URL", echo("catalog").await),
     ];
     gateway(&urls).await
 }
@@ -232,8 +246,22 @@ async fn a_product_that_is_not_there_is_a_404_and_a_catalog_that_is_not_a_503() 
 #[tokio::test]
 async fn sellers_see_products_that_are_not_on_sale_as_the_catalog_decides() {
     let gateway = shop([Mood::Answers; 4]).await;
-    let path = format!("/api/v1/products/{}", ProductId::new());
+    let path = format!("/api/v1/products/{HIDDEN}");
+    let token = gateway.signer.token(UserId::new(), &[Role::Seller]);
+    let answer = gateway.request("GET", &path).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["etag"]),
+        (200, &"\"1\"".parse().unwrap())
+    );
+    let page: Value = answer.json().await.unwrap();
+    assert_eq!(page["deletion"], format!("Bearer {token}"), "the catalog knows who asks");
+    assert_eq!(page["stock"], json!({ "available": 3 }));
+    assert_eq!(problem(get(&gateway, HIDDEN).await).await, (404, "not-found".to_owned()));
+    // A token that was good at the gateway a moment ago need not be so any more.
+    let knows_nobody = [Mood::KnowsNothing, Mood::Answers, Mood::Answers, Mood::Answers];
+    let gateway = shop(knows_nobody).await;
     let answer = gateway.request_as(UserId::new(), &[Role::Seller], "GET", &path).send().await;
-    let echo: Echo = answer.unwrap().json().await.unwrap();
-    assert_eq!((echo.service.as_str(), echo.uri), ("catalog", path));
+    let answer = answer.unwrap();
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
+    assert_eq!(problem(answer).await, (401, "unauthenticated".to_owned()));
 }

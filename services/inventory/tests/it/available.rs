@@ -5,14 +5,12 @@ use inventory::Inventory;
 use inventory::db::{self, Reason};
 use inventory::stock::{Kind, State};
 use kit::auth::Role;
-use kit::testing::Running;
+use kit::testing::{Running, waiting};
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::http::{Shop, key};
-use crate::world::{
-    Order, Product, all_told, levels, processed, sku, supply, told, until, waiting,
-};
+use crate::world::{Order, Product, all_told, levels, processed, sku, supply, told, until};
 
 /// Available units of every event about stock that is there again, the first first.
 async fn again(pool: &PgPool) -> Vec<i64> {

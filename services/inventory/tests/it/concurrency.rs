@@ -5,12 +5,19 @@ use std::time::Duration;
 use inventory::Inventory;
 use inventory::db;
 use inventory::stock::{Demand, Kind, Levels, State};
-use kit::testing::{Running, eventually};
+use kit::testing::{Running, waiting};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 
-use crate::world::{Order, levels, processed, supply, told, waiting};
+use crate::world::{Order, levels, processed, supply, told};
+
+/// So many connections that wait for each other, and for a busy machine, as long as it takes.
+fn patient(pool: &PgPool, connections: u32) -> PgPool {
+    let options = pool.connect_options().as_ref().clone().options([("lock_timeout", "0")]);
+    let pool = PgPoolOptions::new().max_connections(connections);
+    pool.acquire_timeout(Duration::from_mins(1)).connect_lazy_with(options)
+}
 
 /// Tries to reserve an order in a transaction of its own.
 async fn reserve(pool: PgPool, order: Order) -> bool {
@@ -27,10 +34,7 @@ async fn reserve(pool: PgPool, order: Order) -> bool {
 async fn fifty_orders_for_ten_units() {
     let running = Running::start::<Inventory>(&[]).await;
     supply(running.pool(), "A", 10).await;
-    let options = running.pool().connect_options().as_ref().clone();
-    let pool = PgPoolOptions::new().min_connections(50).max_connections(50);
-    let pool = pool.connect_with(options).await.unwrap();
-    eventually("all are connected", async || (pool.size() == 50).then_some(())).await;
+    let pool = patient(running.pool(), 50);
     let mut gate = running.pool().begin().await.unwrap();
     sqlx::query("SELECT FROM stock WHERE sku = 'A' FOR UPDATE").execute(&mut *gate).await.unwrap();
     let mut tasks = JoinSet::new();
@@ -90,11 +94,11 @@ async fn crossing_orders_neither_deadlock_nor_lose_units() {
     for code in ["A", "B", "C"] {
         supply(pool, code, 30).await;
     }
-    let mut tasks = JoinSet::new();
+    let (crossing, mut tasks) = (patient(pool, 20), JoinSet::new());
     for round in 0..90 {
         let lines = [[("A", 1), ("B", 1)], [("C", 1), ("A", 1)], [("B", 1), ("C", 1)]];
         let order = Order::of(&lines[round % 3]);
-        let (pool, id) = (pool.clone(), order.id);
+        let (pool, id) = (crossing.clone(), order.id);
         tasks.spawn(async move {
             if !reserve(pool.clone(), order).await || round % 2 == 0 {
                 return;

@@ -10,11 +10,11 @@ use inventory::db;
 use inventory::stock::Demand;
 use kit::auth::Role;
 use kit::grpc::Peer;
-use kit::testing::Running;
+use kit::testing::{Running, waiting};
 use serde_json::json;
 
 use crate::http::{Shop, answer};
-use crate::world::{Order, Product, all_told, levels, processed, sku, supply, until, waiting};
+use crate::world::{Order, Product, all_told, levels, processed, sku, supply, until};
 
 async fn seen(shop: &Shop, code: &str) -> i64 {
     let peer: Peer = format!("http://{}", shop.running.bound.grpc).parse().unwrap();

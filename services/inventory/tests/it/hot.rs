@@ -9,12 +9,12 @@ use inventory::events::Orders;
 use inventory::stock::Levels;
 use kit::inbox::{Delivery, Handle, Shared};
 use kit::outbox::Outbox;
-use kit::testing::Running;
+use kit::testing::{Running, waiting};
 use serde_json::Value;
 use sqlx::PgPool;
 use tracing::Span;
 
-use crate::world::{Order, levels, processed, supply, told, waiting};
+use crate::world::{Order, levels, processed, supply, told};
 
 /// Each partition has one worker; all of them wait for the row when it is let go.
 #[tokio::test(flavor = "multi_thread")]

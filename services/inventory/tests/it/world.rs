@@ -187,14 +187,3 @@ pub(crate) async fn all_told<E: Event>(pool: &PgPool) -> Vec<E> {
             .unwrap();
     told.into_iter().map(|payload| serde_json::from_value(payload).unwrap()).collect()
 }
-
-/// Waits until so many sessions wait for a lock.
-pub(crate) async fn waiting(pool: &PgPool, sessions: i64) {
-    eventually("they wait for each other", async || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.ok()?;
-        (waiting == sessions).then_some(())
-    })
-    .await;
-}

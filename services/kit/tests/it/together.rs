@@ -11,7 +11,7 @@ use kit::config::{Env, FromEnv};
 use kit::inbox::{Delivery, Handle, Inbox, Lock};
 use kit::kafka::{self, Producer};
 use kit::subscription::{HandlerError, Subscription, Taken};
-use kit::testing::{Running, eventually};
+use kit::testing::{Running, eventually, waiting};
 use kit::{App, Service, StartError, postgres};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgConnection, PgPool, SqlSafeStr};
@@ -112,13 +112,7 @@ async fn post(running: &Running, numbers: impl IntoIterator<Item = (u32, EventId
         running.publish_as(id, &event).await;
     }
     // The first of them waits, and the others behind it.
-    eventually("somebody waits at the gate", async || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(running.pool()).await.unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
+    waiting(running.pool(), 1).await;
     gate.commit().await.unwrap();
 }
 

@@ -93,7 +93,7 @@ pub async fn ask(
     sqlx::query!("INSERT INTO phone_codes (user_id, number) VALUES ($1, $2)", user.uuid(), number)
         .execute(&mut *tx)
         .await?;
-    insert(tx, EventId::new(), user, code).await
+    super::enqueue(tx, SMS, (EventId::new(), user), code).await
 }
 
 /// What this person has to show, locked.
@@ -142,43 +142,15 @@ pub async fn forget(tx: &mut PgConnection, user: UserId) -> Result<()> {
     Ok(())
 }
 
-/// Queues a message to whoever has shown a number and has not said that they want none; once for each event.
+/// Queues a message to whoever has shown a number, unless they do not want any; once for each event.
 pub async fn enqueue(
     tx: &mut PgConnection,
     event: EventId,
     recipient: UserId,
     letter: &Letter,
 ) -> Result<()> {
-    let reachable = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM phones WHERE user_id = $1 AND verified_at IS NOT NULL)
-               AND NOT EXISTS (SELECT FROM preferences
-                               WHERE user_id = $1 AND channel = $2 AND NOT wanted) AS "reachable!""#,
-        recipient.uuid(),
-        SMS,
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    if reachable { insert(tx, event, recipient, letter).await } else { Ok(()) }
-}
-
-async fn insert(
-    tx: &mut PgConnection,
-    event: EventId,
-    recipient: UserId,
-    letter: &Letter,
-) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO messages (id, event_id, channel, recipient, letter) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT ON CONSTRAINT messages_once DO NOTHING",
-        Uuid::now_v7(),
-        event.uuid(),
-        SMS,
-        recipient.uuid(),
-        serde_json::to_value(letter).map_err(|error| sqlx::Error::Encode(error.into()))?,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+    let reachable = get(tx, recipient).await?.is_some_and(|phone| phone.verified);
+    if reachable { super::enqueue(tx, SMS, (event, recipient), letter).await } else { Ok(()) }
 }
 
 /// A message that is to be sent now.

@@ -94,7 +94,7 @@ impl Teller {
         user: UserId,
         letter: &Letter,
     ) -> Result<(), HandlerError> {
-        db::enqueue(tx, event, user, letter).await?;
+        db::enqueue(tx, db::EMAIL, (event, user), letter).await?;
         self.0.mail.wake();
         if let Some(sms) = self.0.sms.as_ref().filter(|_| letter.goes_by_sms()) {
             phones::enqueue(tx, event, user, letter).await?;

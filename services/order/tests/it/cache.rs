@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use contracts::{OrderId, UserId};
 use kit::page::PageQuery;
-use kit::testing::{PartOfRedis, engine, eventually};
+use kit::testing::{PartOfRedis, engine, eventually, waiting};
 use order::event::Event;
 use redis::cmd;
 use serde_json::{Value, json};
@@ -147,7 +147,14 @@ async fn who_asks_at_the_same_time_shares_one_read() {
     let window = PageQuery::default().window().unwrap();
     let page =
         async || cache.page(world.service.pool(), world.user, &window).await.unwrap().unwrap();
-    let (one, other) = tokio::join!(page(), page());
+    // Otherwise the first could have its answer before the other asks.
+    let mut gate = world.service.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE orders").execute(&mut *gate).await.unwrap();
+    let open = async {
+        waiting(world.service.pool(), 1).await;
+        gate.commit().await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(page(), page(), open);
     assert!(Arc::ptr_eq(&one, &other), "there were two reads");
     cache.committed(world.user);
     assert!(!Arc::ptr_eq(&one, &page().await), "what was read is not kept");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use contracts::OrderId;
-use kit::testing::{engine, eventually};
+use kit::testing::{engine, waiting};
 use order::cache::Cache;
 use order::event::Event;
 use order::rebuild::{self, Rebuilt};
@@ -111,7 +111,7 @@ async fn a_step_that_is_under_way_is_not_lost() {
     saga.advance(&mut tx, order.as_ref(), &event, None).await.unwrap();
     let pool = world.service.pool().clone();
     let rebuilding = tokio::spawn(async move { rebuild::run(&pool, &cache(), 100).await.unwrap() });
-    waiting(&world).await;
+    waiting(world.service.pool(), 1).await;
     tx.commit().await.unwrap();
     let rebuilt = rebuilding.await.unwrap();
     assert_eq!((rebuilt.changed, rebuilt.unchanged), (0, 1));
@@ -127,20 +127,10 @@ async fn rebuilds_take_turns() {
     damage(&world, world.place().await, DAMAGE[6]).await;
     let pool = world.service.pool().clone();
     let rebuilding = tokio::spawn(async move { rebuild::run(&pool, &cache(), 100).await.unwrap() });
-    waiting(&world).await;
+    waiting(world.service.pool(), 1).await;
     tx.rollback().await.unwrap();
     assert_eq!(rebuilding.await.unwrap().changed, 1);
     assert_eq!(compared(&world).await, 1);
-}
-
-async fn waiting(world: &World) {
-    eventually("the rebuild waits for a lock", async || {
-        sqlx::query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-            .fetch_optional(world.service.pool())
-            .await
-            .unwrap()
-    })
-    .await;
 }
 
 #[tokio::test]

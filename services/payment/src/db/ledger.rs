@@ -50,11 +50,12 @@ impl Cause<'_> {
 }
 
 /// Moves an amount to a customer's account or, below zero, away from it; the other side has the
-/// opposite. False, and nothing is moved, when the customer has not so much. Fails by
-/// `transactions_pkey` when a transaction with this id was made before.
+/// opposite. False when the customer has not so much: whoever asks takes its transaction back then.
+/// Fails by `transactions_pkey` when a transaction with this id was made before.
 ///
-/// The update of the customer's row makes two purchases at the same time queue, so that the second
-/// sees what the first has left.
+/// That is found out first. Somebody who makes the same one at this moment is waited for, and
+/// what it has taken is not missing to this one. Then the update of the customer's row makes two
+/// purchases at the same time queue, so that the second sees what the first has left.
 pub async fn post(
     connection: &mut PgConnection,
     id: Uuid,
@@ -63,17 +64,6 @@ pub async fn post(
     cause: Cause<'_>,
 ) -> Result<bool> {
     let currency = amount.currency.as_str();
-    let other = account(connection, cause.other_side(), None, currency).await?;
-    let own = account(connection, "customer", Some(user), currency).await?;
-    let moved = sqlx::query!(
-        "UPDATE credit.accounts SET balance = balance + $2::bigint
-         WHERE id = $1 AND balance + $2::bigint >= 0",
-        own,
-        amount.amount,
-    );
-    if moved.execute(&mut *connection).await?.rows_affected() == 0 {
-        return Ok(false);
-    }
     let (reason, by) = match cause {
         Cause::Grant { reason, by } => (Some(reason), Some(by.uuid())),
         _ => (None, None),
@@ -92,6 +82,17 @@ pub async fn post(
     )
     .execute(&mut *connection)
     .await?;
+    let other = account(connection, cause.other_side(), None, currency).await?;
+    let own = account(connection, "customer", Some(user), currency).await?;
+    let moved = sqlx::query!(
+        "UPDATE credit.accounts SET balance = balance + $2::bigint
+         WHERE id = $1 AND balance + $2::bigint >= 0",
+        own,
+        amount.amount,
+    );
+    if moved.execute(&mut *connection).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
     sqlx::query!(
         "INSERT INTO credit.entries (transaction_id, account_id, amount)
          VALUES ($1, $2, $4::bigint), ($1, $3, -$4::bigint)",

@@ -1,7 +1,7 @@
 //! What belongs to an account: addresses and favourites.
 
 use contracts::{ProductId, UserId};
-use kit::testing::Running;
+use kit::testing::{Running, eventually};
 use serde_json::{Value, json};
 
 use crate::{answer, register, start};
@@ -30,7 +30,13 @@ impl<'s> Owner<'s> {
         if let Some(body) = body {
             request = request.json(body);
         }
-        answer(request.send().await.unwrap()).await
+        // Of many at once some find no connection to the database in time, and are asked to come again.
+        eventually("the service has time", async || {
+            let request = request.try_clone().unwrap();
+            let answer = answer(request.send().await.unwrap()).await;
+            Some(answer).filter(|(status, _)| *status != 503)
+        })
+        .await
     }
 
     async fn add(&self, line1: &str, is_default: bool) -> Value {

@@ -9,7 +9,7 @@ use kit::auth::Role;
 use kit::grpc::Peer;
 use kit::redis::{Redis, Settings};
 use kit::secret::Secret;
-use kit::testing::{PartOfRedis, Running, engine, eventually};
+use kit::testing::{PartOfRedis, Running, engine, eventually, waiting};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -188,7 +188,14 @@ async fn who_asks_at_the_same_time_shares_one_read() {
     let user = opened(&service).await;
     let cache = Cache::new(redis(&closed_port().await));
     let find = async || cache.find(service.pool(), user).await.unwrap().unwrap();
-    let (one, other) = tokio::join!(find(), find());
+    // Otherwise the first could have its answer before the other asks.
+    let mut gate = service.pool().begin().await.unwrap();
+    sqlx::query("LOCK TABLE accounts").execute(&mut *gate).await.unwrap();
+    let open = async {
+        waiting(service.pool(), 1).await;
+        gate.commit().await.unwrap();
+    };
+    let (one, other, ()) = tokio::join!(find(), find(), open);
     assert!(Arc::ptr_eq(&one, &other), "there were two reads");
     assert!(!Arc::ptr_eq(&one, &find().await), "what was read is not kept");
 }
