@@ -59,10 +59,15 @@ async fn main() -> Result<()> {
     let (public_port, admin_port) =
         (TcpListener::bind(any(HTTP)).await?, TcpListener::bind(any(ADMIN)).await?);
     let mut terminated = signal(SignalKind::terminate())?;
+    let ended = async {
+        terminated.recv().await;
+        // It serves for a while yet.
+        tokio::time::sleep(DRAIN).await;
+    };
     tokio::select! {
         served = axum::serve(public_port, public) => served?,
         served = axum::serve(admin_port, admin) => served?,
-        _ = terminated.recv() => tokio::time::sleep(DRAIN).await,
+        () = ended => {}
     }
     Ok(())
 }

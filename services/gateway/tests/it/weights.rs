@@ -135,3 +135,20 @@ async fn what_the_new_version_may_have_done_is_not_done_again_by_the_old() {
     let paying = gateway.request("POST", "/api/v1/payments").body("{}").send().await.unwrap();
     assert_eq!(problem(paying).await, (503, "unavailable".to_owned()));
 }
+
+/// The operator reads this histogram of new versions, whatever service they are of.
+#[tokio::test]
+async fn what_new_versions_are_judged_by_is_what_services_measure() {
+    let gateway = gateway(&[("CART_HTTP_URL", echo("old").await)]).await;
+    assert_eq!(gateway.request("GET", "/api/v1/cart").send().await.unwrap().status(), 200);
+    let text = kit::metrics::text();
+    let (name, status) =
+        (contracts::metrics::HTTP_SERVER_DURATION, contracts::metrics::HTTP_STATUS);
+    for series in ["_count{", "_bucket{"] {
+        let begin = format!("{name}{series}");
+        let found = text.lines().filter(|line| line.starts_with(&begin));
+        assert!(found.clone().any(|line| line.contains(&format!("{status}=\"200\""))), "{begin}");
+        let bounds = found.filter(|line| line.contains("le=\"1\"")).count();
+        assert_eq!(bounds > 0, series == "_bucket{", "a second is a bound");
+    }
+}
