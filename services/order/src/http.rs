@@ -1,6 +1,7 @@
-//! The HTTP API: what shoppers do here, what staff look for in [`searching`], what comes back in
-//! [`returning`].
+//! The HTTP API: what shoppers place and read here, what then happens to it in [`changing`], what comes
+//! back in [`returning`], what staff look for in [`searching`].
 
+mod changing;
 mod returning;
 mod searching;
 
@@ -10,14 +11,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{SubsecRound, Utc};
-use contracts::events::CancelReason;
 use contracts::{Currency, OrderId};
 use http::{HeaderMap, StatusCode};
 use kit::auth::{Caller, Role};
 use kit::extract::{Json, Path, Query};
 use kit::idempotency::{Begun, IdempotencyKey, Request};
+use kit::openapi::Refused;
 use kit::page::{Page, PageQuery};
-use kit::problem::{Body, Problem, Result};
+use kit::problem::{Problem, Result};
 use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -57,9 +58,9 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(searching::search))
         .routes(routes!(read))
         .routes(routes!(history))
-        .routes(routes!(cancel))
-        .routes(routes!(ship))
-        .routes(routes!(deliver))
+        .routes(routes!(changing::cancel))
+        .routes(routes!(changing::ship))
+        .routes(routes!(changing::deliver))
         .routes(routes!(returning::ask))
         .routes(routes!(returning::receive))
         .routes(routes!(returning::refuse))
@@ -75,7 +76,7 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
     request_body = PlaceOrder,
     responses(
         (status = 202, description = "Taken", body = OrderView),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn place(
@@ -122,7 +123,7 @@ async fn place(
     params(PageQuery),
     responses(
         (status = 200, description = "A page", body = Page<OrderView>),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn list(
@@ -149,7 +150,7 @@ async fn list(
     params(("id" = OrderId, Path)),
     responses(
         (status = 200, description = "The order", body = OrderView),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn read(
@@ -170,7 +171,7 @@ async fn read(
     params(("id" = OrderId, Path)),
     responses(
         (status = 200, description = "The events", body = Vec<HistoryEntry>),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn history(
@@ -182,88 +183,6 @@ async fn history(
     visible(db::find(&mut connection, id).await?, &caller)?;
     let history = db::history(&mut connection, id).await?;
     entries(&history).map(axum::Json).map_err(Problem::internal)
-}
-
-/// Cancel an order
-///
-/// Possible until it is shipped. What was held for it is for sale again. One that is paid is `cancelling` until its
-/// money has gone back and its goods are in stock again.
-#[utoipa::path(
-    post, path = "/api/v1/orders/{id}/cancel", tag = "orders", security(("bearer" = [])),
-    params(("id" = OrderId, Path)),
-    responses(
-        (status = 200, description = "The order, cancelled or about to be", body = OrderView),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
-    ),
-)]
-async fn cancel(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Path(id): Path<OrderId>,
-) -> Result<axum::Json<OrderView>> {
-    api.change(id, &caller, |order| {
-        let own = order.user_id == caller.user_id;
-        let reason = if own { CancelReason::ByCustomer } else { CancelReason::ByStaff };
-        order.cancellation(reason)
-    })
-    .await
-}
-
-/// Note that an order has left
-///
-/// For staff.
-#[utoipa::path(
-    post, path = "/api/v1/orders/{id}/ship", tag = "orders", security(("bearer" = [])),
-    params(("id" = OrderId, Path)),
-    responses(
-        (status = 200, description = "The order, shipped", body = OrderView),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
-    ),
-)]
-async fn ship(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Path(id): Path<OrderId>,
-) -> Result<axum::Json<OrderView>> {
-    caller.require(Role::Admin)?;
-    api.change(id, &caller, |_| Event::Shipped {}).await
-}
-
-/// Note that an order has arrived
-///
-/// For staff.
-#[utoipa::path(
-    post, path = "/api/v1/orders/{id}/deliver", tag = "orders", security(("bearer" = [])),
-    params(("id" = OrderId, Path)),
-    responses(
-        (status = 200, description = "The order, delivered", body = OrderView),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
-    ),
-)]
-async fn deliver(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Path(id): Path<OrderId>,
-) -> Result<axum::Json<OrderView>> {
-    caller.require(Role::Admin)?;
-    api.change(id, &caller, |_| Event::Delivered {}).await
-}
-
-impl Api {
-    /// Lets an event happen to an order that the caller may see.
-    async fn change(
-        &self,
-        id: OrderId,
-        caller: &Caller,
-        event: impl FnOnce(&Order) -> Event + Send,
-    ) -> Result<axum::Json<OrderView>> {
-        let mut tx = self.pool.begin().await?;
-        let order = visible(db::lock(&mut tx, id).await?, caller)?;
-        let changed = self.saga.advance(&mut tx, Some(&order), &event(&order), None).await?;
-        tx.commit().await?;
-        self.saga.committed(order.user_id);
-        Ok(axum::Json(changed.unwrap_or(order).into()))
-    }
 }
 
 /// The order, if the caller may know of it; others' orders look as if they did not exist.

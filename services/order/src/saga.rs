@@ -147,7 +147,7 @@ impl Saga {
                 outbox.append(tx, &OrderDelivered { order_id, user_id, lines }).await?;
             }
             Event::CancelRequested { .. } | Event::ReturnReceived {} => {
-                self.ask_again(tx, order).await?;
+                self.ask_back(tx, order).await?;
             }
             Event::Restocked {} | Event::Refunded { .. } if moved => {
                 if order.state == State::Returned {
@@ -178,9 +178,9 @@ impl Saga {
         Ok(())
     }
 
-    /// Asks the others for what has to go back before the order is over, once more: whoever has done it
-    /// does not do it again.
-    pub async fn ask_again(&self, tx: &mut PgConnection, order: &Order) -> Result<(), sqlx::Error> {
+    /// Asks the others for what has to go back before the order is over. It may be asked for again: whoever
+    /// has done it does not do it again.
+    pub async fn ask_back(&self, tx: &mut PgConnection, order: &Order) -> Result<(), sqlx::Error> {
         self.ask_for_money(tx, order).await?;
         if order.awaits_goods() {
             let (order_id, user_id) = (order.id, order.user_id);

@@ -2,7 +2,7 @@
 //! back before an order is over, so that none waits for ever either.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kit::metric;
 use kit::telemetry::chain;
@@ -14,8 +14,10 @@ use crate::db;
 use crate::event::Event;
 use crate::saga::{Saga, StepError};
 
-/// How often to look. One look costs a short index scan.
+/// How often to look for orders whose time is over. One look costs a short index scan.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often to look for what has not come back.
+const REMIND: Duration = Duration::from_mins(1);
 /// Orders ended in one transaction.
 const BATCH: i64 = 100;
 
@@ -32,6 +34,7 @@ static REMINDERS: LazyLock<IntCounter> = metric!(
 /// Sweeps until told to stop. Any number of replicas may do so at once: they skip each other's
 /// orders.
 pub async fn run(pool: PgPool, saga: Saga, stop: CancellationToken) {
+    let mut reminded: Option<Instant> = None;
     while !stop.is_cancelled() {
         match sweep(&pool, &saga).await {
             // There may be more.
@@ -39,8 +42,11 @@ pub async fn run(pool: PgPool, saga: Saga, stop: CancellationToken) {
             Ok(_) => {}
             Err(error) => tracing::warn!(error = chain(&error), "orders are not swept"),
         }
-        if let Err(error) = remind(&pool, &saga, PATIENCE).await {
-            tracing::warn!(error = chain(&error), "what has to go back is not asked for again");
+        if reminded.is_none_or(|last| last.elapsed() >= REMIND) {
+            reminded = Some(Instant::now());
+            if let Err(error) = remind(&pool, &saga, PATIENCE).await {
+                tracing::warn!(error = chain(&error), "what has to go back is not asked for again");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -70,7 +76,7 @@ pub async fn remind(pool: &PgPool, saga: &Saga, patience: Duration) -> Result<()
     let mut tx = pool.begin().await?;
     for order in db::lock_unsettled(&mut tx, patience, BATCH).await? {
         let times = db::remember(&mut tx, order.id).await?;
-        saga.ask_again(&mut tx, &order).await?;
+        saga.ask_back(&mut tx, &order).await?;
         REMINDERS.inc();
         tracing::warn!(
             order_id = %order.id, state = order.state.word(), times,

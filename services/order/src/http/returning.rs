@@ -1,15 +1,14 @@
 //! Orders that come back: the shopper asks, staff take the goods or refuse them.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use chrono::{TimeDelta, Utc};
 use contracts::OrderId;
-use kit::auth::{Caller, Role};
-use kit::extract::{Json, Path};
-use kit::problem::{Body, CONFLICT, FORBIDDEN, Fields, Problem, Result};
+use kit::auth::Role;
+use kit::extract::Json;
+use kit::openapi::Refused;
+use kit::problem::{CONFLICT, FORBIDDEN, Fields, Problem, Result};
 
-use super::{Api, visible};
+use super::changing::{Asked, Changed};
+use super::visible;
 use crate::db;
 use crate::event::Event;
 use crate::view::{AskReturn, OrderView, RefuseReturn};
@@ -27,26 +26,18 @@ const MAX_REASON: usize = 500;
     post, path = "/api/v1/orders/{id}/return", tag = "orders", security(("bearer" = [])),
     params(("id" = OrderId, Path)),
     request_body = AskReturn,
-    responses(
-        (status = 200, description = "The order, on its way back", body = OrderView),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, description = "The order, on its way back", body = OrderView), Refused),
 )]
-pub(super) async fn ask(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Path(id): Path<OrderId>,
-    Json(AskReturn { reason }): Json<AskReturn>,
-) -> Result<axum::Json<OrderView>> {
+pub(super) async fn ask(asked: Asked, Json(AskReturn { reason }): Json<AskReturn>) -> Changed {
     if let Some(reason) = &reason {
         check(reason)?;
     }
-    let mut connection = api.pool.acquire().await?;
-    let order = visible(db::find(&mut connection, id).await?, &caller)?;
-    if order.user_id != caller.user_id {
+    let mut connection = asked.api.pool.acquire().await?;
+    let order = visible(db::find(&mut connection, asked.id).await?, &asked.caller)?;
+    if order.user_id != asked.caller.user_id {
         return Err(Problem::new(FORBIDDEN, "only whoever has ordered can send it back"));
     }
-    let history = db::history(&mut connection, id).await?;
+    let history = db::history(&mut connection, asked.id).await?;
     drop(connection);
     let arrival = history.iter().find(|(event, _)| matches!(event, Event::Delivered {}));
     if arrival.is_some_and(|(_, at)| Utc::now() - *at > WINDOW) {
@@ -54,7 +45,7 @@ pub(super) async fn ask(
         let late = format!("an order can be sent back for {days} days after it has arrived");
         return Err(Problem::new(CONFLICT, late));
     }
-    api.change(id, &caller, |_| Event::ReturnRequested { reason }).await
+    asked.change(|_| Event::ReturnRequested { reason }).await
 }
 
 /// Take back what an order's shopper has sent
@@ -63,18 +54,10 @@ pub(super) async fn ask(
 #[utoipa::path(
     post, path = "/api/v1/orders/{id}/return/receive", tag = "orders", security(("bearer" = [])),
     params(("id" = OrderId, Path)),
-    responses(
-        (status = 200, description = "The order, being refunded", body = OrderView),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, description = "The order, being refunded", body = OrderView), Refused),
 )]
-pub(super) async fn receive(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Path(id): Path<OrderId>,
-) -> Result<axum::Json<OrderView>> {
-    caller.require(Role::Admin)?;
-    api.change(id, &caller, |_| Event::ReturnReceived {}).await
+pub(super) async fn receive(asked: Asked) -> Changed {
+    asked.change_as_staff(Event::ReturnReceived {}).await
 }
 
 /// Refuse a return
@@ -84,20 +67,15 @@ pub(super) async fn receive(
     post, path = "/api/v1/orders/{id}/return/refuse", tag = "orders", security(("bearer" = [])),
     params(("id" = OrderId, Path)),
     request_body = RefuseReturn,
-    responses(
-        (status = 200, description = "The order, delivered", body = OrderView),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
-    ),
+    responses((status = 200, description = "The order, delivered", body = OrderView), Refused),
 )]
 pub(super) async fn refuse(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Path(id): Path<OrderId>,
+    asked: Asked,
     Json(RefuseReturn { reason }): Json<RefuseReturn>,
-) -> Result<axum::Json<OrderView>> {
-    caller.require(Role::Admin)?;
+) -> Changed {
+    asked.caller.require(Role::Admin)?;
     check(&reason)?;
-    api.change(id, &caller, |_| Event::ReturnRefused { reason }).await
+    asked.change(|_| Event::ReturnRefused { reason }).await
 }
 
 fn check(reason: &str) -> Result<()> {

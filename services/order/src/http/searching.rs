@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use contracts::{OrderId, ProductId, Sku, UserId};
 use kit::auth::{Caller, Role};
 use kit::extract::Query;
+use kit::openapi::Refused;
 use kit::page::{Page, PageQuery};
-use kit::problem::{Body, Result};
+use kit::problem::Result;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -71,7 +72,7 @@ impl SearchQuery {
     params(SearchQuery),
     responses(
         (status = 200, description = "A page", body = Page<OrderView>),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 pub(super) async fn search(

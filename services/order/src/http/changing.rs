@@ -1,0 +1,99 @@
+//! What happens to an order: its shopper gives it up, staff send it.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use contracts::OrderId;
+use contracts::events::CancelReason;
+use http::request::Parts;
+use kit::auth::{Caller, Role};
+use kit::extract::Path;
+use kit::openapi::Refused;
+use kit::problem::{Problem, Result};
+
+use super::{Api, visible};
+use crate::db;
+use crate::event::Event;
+use crate::order::Order;
+use crate::view::OrderView;
+
+/// The order after what has happened to it.
+pub(super) type Changed = Result<axum::Json<OrderView>>;
+
+/// An order, and who wants something to happen to it.
+pub(super) struct Asked {
+    pub(super) api: Arc<Api>,
+    pub(super) caller: Caller,
+    pub(super) id: OrderId,
+}
+
+impl FromRequestParts<Arc<Api>> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self> {
+        let caller = <Caller as FromRequestParts<_>>::from_request_parts(parts, api).await?;
+        let Path(id) = Path::from_request_parts(parts, api).await?;
+        Ok(Self { api: Arc::clone(api), caller, id })
+    }
+}
+
+impl Asked {
+    /// Lets an event happen, if the caller may see the order.
+    pub(super) async fn change(self, event: impl FnOnce(&Order) -> Event + Send) -> Changed {
+        let Self { api, caller, id } = self;
+        let mut tx = api.pool.begin().await?;
+        let order = visible(db::lock(&mut tx, id).await?, &caller)?;
+        let changed = api.saga.advance(&mut tx, Some(&order), &event(&order), None).await?;
+        tx.commit().await?;
+        api.saga.committed(order.user_id);
+        Ok(axum::Json(changed.unwrap_or(order).into()))
+    }
+
+    /// Lets an event happen that is for staff alone.
+    pub(super) async fn change_as_staff(self, event: Event) -> Changed {
+        self.caller.require(Role::Admin)?;
+        self.change(|_| event).await
+    }
+}
+
+/// Cancel an order
+///
+/// Possible until it is shipped. What was held for it is for sale again. One that is paid is `cancelling` until its
+/// money has gone back and its goods are in stock again.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/cancel", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path)),
+    responses((status = 200, description = "The order, cancelled or about to be", body = OrderView), Refused),
+)]
+pub(super) async fn cancel(asked: Asked) -> Changed {
+    let who = asked.caller.user_id;
+    let event = |order: &Order| {
+        let own = order.user_id == who;
+        order.cancellation(if own { CancelReason::ByCustomer } else { CancelReason::ByStaff })
+    };
+    asked.change(event).await
+}
+
+/// Note that an order has left
+///
+/// For staff.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/ship", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path)),
+    responses((status = 200, description = "The order, shipped", body = OrderView), Refused),
+)]
+pub(super) async fn ship(asked: Asked) -> Changed {
+    asked.change_as_staff(Event::Shipped {}).await
+}
+
+/// Note that an order has arrived
+///
+/// For staff.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/deliver", tag = "orders", security(("bearer" = [])),
+    params(("id" = OrderId, Path)),
+    responses((status = 200, description = "The order, delivered", body = OrderView), Refused),
+)]
+pub(super) async fn deliver(asked: Asked) -> Changed {
+    asked.change_as_staff(Event::Delivered {}).await
+}
