@@ -89,6 +89,8 @@ containerRuntimeEndpoint: unix://$N/containerd.sock
 # namespaces. containerd reports an image as pinned from 1.7 on; Debian 12 has 1.6.
 imageGCHighThresholdPercent: 100
 evictionHard: {memory.available: "100Mi"}
+# What changes in a ConfigMap reaches the files of its pods with the next look: shares of a rollout, for example.
+syncFrequency: 10s
 EOF
   spawn "kubelet$n" nsenter --net="/run/netns/shopop-node$n" "$BIN/kubelet" --config="$N/kubelet.yaml" \
     --kubeconfig="$N/kubelet.kubeconfig" --root-dir="$N/kubelet" --hostname-override="node$n" --node-ip="$SWITCH.1$n"
