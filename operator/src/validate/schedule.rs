@@ -66,12 +66,14 @@ fn moments(field: &str, what: &str, least: u64, most: u64) -> Result<u64, String
             None if part.contains('/') => (number(range)?, most),
             None => (number(range)?, number(range)?),
         };
-        let step = step.parse::<usize>().ok().filter(|step| (1..=most as usize).contains(step));
+        let step = step.parse::<u64>().ok().filter(|step| (1..=most).contains(step));
         let step = step.ok_or_else(|| format!("`{part}` has no step that fits a {what}"))?;
         if from > to {
             return Err(format!("`{part}` ends before it begins"));
         }
-        found |= (from..=to).step_by(step).fold(0, |bits, value| bits | 1 << value);
+        found |= (from..=to)
+            .filter(|value| (value - from) % step == 0)
+            .fold(0, |bits, value| bits | 1 << value);
     }
     Ok(found)
 }
