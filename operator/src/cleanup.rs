@@ -67,7 +67,6 @@ pub async fn finish(shop: &Shop, context: &Context) -> Result<Action, Error> {
         }
         set_finalizer(shop, &context.client, false).await?;
     }
-    context.metrics.tell_backups(shop, None, None);
     context.checks.forget(&shop_ref);
     context.cache.forget(&shop_ref);
     Ok(Action::await_change())

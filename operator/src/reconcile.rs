@@ -43,6 +43,7 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> 
         restored: shop.status.as_ref().and_then(|status| status.restored.clone()),
         ..Facts::default()
     };
+    // On the heap: it holds every step.
     let mut result = Box::pin(run.steps(&mut facts)).await;
     if let Err(error) = &result {
         facts.error = Some((error.reason(), error.message()));

@@ -196,6 +196,7 @@ async fn follow_shops(
                 known.remove(&name);
                 context.backoff.reset(&name);
                 context.checks.forget(&name);
+                context.metrics.tell_backups(&shop, None, None);
                 // Who was refused because of it may have another look.
                 for other in shops.state().iter().filter(|other| competes(other, &shop)) {
                     let _ = wake.send(ObjectRef::from_obj(&**other));

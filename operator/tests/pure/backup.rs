@@ -12,7 +12,7 @@ use crate::support::{config, judged, observed, shop, validated};
 const NAME: &str = "20261128T033000Z-1f3a";
 
 fn resolved(shop: &Shop) -> ValidatedShop {
-    validate(shop, &observed(&[]), &config()).unwrap()
+    validate(shop, &observed(&[]), &config()).expect("the Shop is valid")
 }
 
 /// A shop that is asked for a backup now, and what its status says.
@@ -33,7 +33,7 @@ fn jobs(shop: &ValidatedShop) -> Vec<String> {
 }
 
 fn variable(template: &Value, name: &str) -> Value {
-    let variables = template.pointer("/spec/containers/0/env").unwrap().as_array().unwrap();
+    let variables = template["spec"]["containers"][0]["env"].as_array().expect("it has variables");
     variables.iter().find(|variable| variable["name"] == name).cloned().unwrap_or(Value::Null)
 }
 
@@ -103,7 +103,11 @@ fn allows(policy: &Value, side: &str, labels: &Value, port: u16) -> bool {
     rules.iter().any(|rule| {
         let peers = rule[peers].as_array().cloned().unwrap_or_default();
         peers.iter().any(|peer| peer["podSelector"]["matchLabels"] == *labels)
-            && rule["ports"].as_array().unwrap().iter().any(|open| open["port"] == port)
+            && rule["ports"]
+                .as_array()
+                .expect("ports are a list")
+                .iter()
+                .any(|open| open["port"] == port)
     })
 }
 

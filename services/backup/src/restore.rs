@@ -26,6 +26,7 @@ pub async fn restore(config: &Config) -> Result<Manifest, Error> {
             Some((database, dump))
         })
         .collect();
+    // What a service has that is not in the backup, it begins with its own migrations.
     if found.is_empty() {
         return Err(Error::Foreign(name.to_owned()));
     }
