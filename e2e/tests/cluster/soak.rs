@@ -58,29 +58,13 @@ fn token(buyer: usize) -> &'static str {
 
 /// A thousand order one of ten units each. Exactly ten get and pay for it.
 pub(crate) async fn ten_units(world: World) -> Result<()> {
-    // All come from one address.
-    limit(&world, json!({"rateLimitPerMinute": 1_000_000})).await?;
-    let sold = sell(&world).await;
-    limit(&world, Value::Null).await?;
-    sold
-}
-
-async fn limit(world: &World, gateway: Value) -> Result<()> {
-    let patch = json!({"spec": {"gateway": gateway}});
-    world.kubectl.patch(&format!("shop/{SHOP}"), &patch).await?;
-    world.ready().await?;
-    let deployment = format!("deployment/{SHOP}-gateway");
-    world.kubectl.run(&["rollout", "status", &deployment, "--timeout=180s"]).await.map(drop)
-}
-
-async fn sell(world: &World) -> Result<()> {
-    let (sku, product) = put_on_sale(world).await?;
+    let (sku, product) = put_on_sale(&world).await?;
     let at = world.gateway().await?;
     let databases = Databases::of(&world.kubectl, SHOP).await?;
     let mut buyers = Vec::with_capacity(BUYERS);
     for (wave, victims) in VICTIMS.iter().enumerate() {
         let come = wave * WAVE..(wave + 1) * WAVE;
-        let breaks = break_things(world, &databases, victims);
+        let breaks = break_things(&world, &databases, victims);
         let (come, ()) = tokio::try_join!(arrive(&at, &product, come), breaks)?;
         buyers.extend(come);
     }
@@ -102,8 +86,8 @@ async fn sell(world: &World) -> Result<()> {
     ensure!(paid.len() as u64 == UNITS, "{} of {UNITS} units were paid: {paid:?}", paid.len());
     eventually("nothing is left", READY_PATIENCE, async || stock(&databases, &sku, 0).await)
         .await?;
-    rules::nothing_put_aside(world).await?;
-    rules::all_hold(world).await
+    rules::nothing_put_aside(&world).await?;
+    rules::all_hold(&world).await
 }
 
 /// A product that is new, of which there are ten. Returns its SKU and its id.
