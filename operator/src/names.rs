@@ -226,9 +226,5 @@ pub fn short_hash(text: &str) -> String {
 
 /// SHA-256 of a text in hexadecimal digits.
 pub fn hash(text: &str) -> String {
-    use std::fmt::Write;
-    Sha256::digest(text).iter().fold(String::new(), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
+    format!("{:x}", Sha256::digest(text))
 }

@@ -104,9 +104,5 @@ async fn next_part(output: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Byt
 
 /// SHA-256 in hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::new(), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
+    format!("{:x}", Sha256::digest(bytes))
 }

@@ -9,7 +9,8 @@ use contracts::{Currency, ProductId, Sku};
 use http::{HeaderValue, StatusCode};
 use kit::auth::Caller;
 use kit::extract::{Json, Path, Query};
-use kit::problem::{Body, Problem, Result};
+use kit::openapi::Refused;
+use kit::problem::{Problem, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -102,7 +103,7 @@ struct OpenedCart {
     params(("X-Cart-Token" = Option<String>, Header, description = "A guest's cart")),
     responses(
         (status = 200, description = "The cart", body = Cart),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn read(State(api): State<Arc<Api>>, visitor: Visitor) -> Result<axum::Json<Cart>> {
@@ -119,7 +120,7 @@ async fn read(State(api): State<Arc<Api>>, visitor: Visitor) -> Result<axum::Jso
     responses(
         (status = 200, description = "The cart that there is", body = OpenedCart),
         (status = 201, description = "A new cart", body = OpenedCart),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn open(State(api): State<Arc<Api>>, visitor: Visitor) -> Result<Response> {
@@ -144,7 +145,7 @@ async fn open(State(api): State<Arc<Api>>, visitor: Visitor) -> Result<Response>
     params(("X-Cart-Token" = Option<String>, Header, description = "A guest's cart")),
     responses(
         (status = 204, description = "Empty"),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn clear(State(api): State<Arc<Api>>, visitor: Visitor) -> Result<StatusCode> {
@@ -163,7 +164,7 @@ async fn clear(State(api): State<Arc<Api>>, visitor: Visitor) -> Result<StatusCo
     request_body = AddItem,
     responses(
         (status = 200, description = "The cart", body = Cart),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn add(
@@ -194,7 +195,7 @@ async fn add(
     request_body = SetQuantity,
     responses(
         (status = 200, description = "The cart", body = Cart),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn set(
@@ -224,7 +225,7 @@ async fn set(
     ),
     responses(
         (status = 200, description = "The cart", body = Cart),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn remove(
@@ -249,7 +250,7 @@ async fn remove(
     params(("X-Cart-Token" = String, Header, description = "The guest's cart")),
     responses(
         (status = 200, description = "The user's cart", body = Cart),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 async fn merge(

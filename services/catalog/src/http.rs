@@ -16,7 +16,7 @@ use kit::auth::Caller;
 use kit::extract::{Path, etag};
 use kit::openapi;
 use kit::outbox::Outbox;
-use kit::problem::{Body, CONFLICT, FORBIDDEN, Problem, Result};
+use kit::problem::{CONFLICT, FORBIDDEN, Problem, Result};
 use sqlx::PgPool;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -69,7 +69,6 @@ pub(crate) fn router(state: Api) -> Router {
     params(("id" = ProductId, Path)),
     responses(
         (status = 200, body = Product, headers(("ETag" = String, description = "Its version"))),
-        (status = 404, body = Body, content_type = "application/problem+json"),
     ),
     security((), ("bearer" = [])),
 )]

@@ -73,7 +73,7 @@ struct ReviewPage {
     params(("product_id" = ProductId, Path), PageQuery),
     responses(
         (status = 200, body = ReviewPage),
-        (status = 400, body = Body, content_type = "application/problem+json"),
+        (status = 400, body = Body),
     ),
 )]
 async fn list(
@@ -102,7 +102,6 @@ async fn list(
     params(("id" = ReviewId, Path)),
     responses(
         (status = 200, body = Review, headers(("ETag" = String, description = "Its version"))),
-        (status = 404, body = Body, content_type = "application/problem+json"),
     ),
 )]
 async fn show(

@@ -64,7 +64,6 @@ pub(super) async fn list(State(api): State<Api>) -> Result<axum::Json<Page<Categ
     params(("slug" = String, Path)),
     responses(
         (status = 200, body = Category, headers(("ETag" = String, description = "Its version"))),
-        (status = 404, body = Body, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn show(
@@ -81,9 +80,8 @@ pub(super) async fn show(
     post, path = "/api/v1/categories", tag = "categories", operation_id = "create_category", request_body = NewCategory,
     responses(
         (status = 201, body = Category, headers(("ETag" = String, description = "Its version"), ("Location" = String))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -114,11 +112,7 @@ pub(super) async fn create(
     request_body = CategoryChange,
     responses(
         (status = 200, body = Category, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -158,11 +152,8 @@ pub(super) async fn change(
     params(("slug" = String, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
     responses(
         (status = 204),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]

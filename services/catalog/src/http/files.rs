@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use kit::extract::Path;
-use kit::problem::{Body, Problem, Result};
+use kit::problem::{Problem, Result};
 use utoipa::ToSchema;
 
 use super::Api;
@@ -27,8 +27,6 @@ pub(super) struct File(Vec<u8>);
     responses(
         (status = 200, description = "The file", content((inline(File) = "image/jpeg"), (inline(File) = "image/webp")), headers(("ETag" = String), ("Cache-Control" = String))),
         (status = 304, description = "It is what If-None-Match says"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 503, body = Body, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn show(

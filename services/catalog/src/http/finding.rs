@@ -158,7 +158,7 @@ fn sort(wanted: Option<Sort>, searched: bool) -> Sort {
     get, path = "/api/v1/products", tag = "products", params(ListQuery, AttributeQuery),
     responses(
         (status = 200, body = Page<Product>),
-        (status = 400, body = Body, content_type = "application/problem+json"),
+        (status = 400, body = Body),
     ),
 )]
 pub(super) async fn list(
@@ -201,7 +201,7 @@ pub(super) async fn list(
     get, path = "/api/v1/products/facets", tag = "products", params(FacetQuery, AttributeQuery),
     responses(
         (status = 200, body = Facets),
-        (status = 400, body = Body, content_type = "application/problem+json"),
+        (status = 400, body = Body),
     ),
 )]
 pub(super) async fn facets(

@@ -60,7 +60,6 @@ pub(super) struct ImageChange {
     params(("id" = ProductId, Path)),
     responses(
         (status = 200, body = Page<Image>, headers(("ETag" = String, description = "Version of the product"))),
-        (status = 404, body = Body, content_type = "application/problem+json"),
     ),
     security((), ("bearer" = [])),
 )]
@@ -85,12 +84,9 @@ pub(super) async fn list(
     ),
     responses(
         (status = 201, body = Image, headers(("ETag" = String, description = "Version of the product"), ("Location" = String, description = "The image in its largest size"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 413, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 503, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
+        (status = 422, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -135,12 +131,8 @@ pub(super) async fn add(
     request_body = ImageChange,
     responses(
         (status = 200, description = "The images of the product", body = Page<Image>, headers(("ETag" = String, description = "Version of the product"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -179,11 +171,8 @@ pub(super) async fn change(
     ),
     responses(
         (status = 200, description = "The images that are left", body = Page<Image>, headers(("ETag" = String, description = "Version of the product"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]

@@ -59,8 +59,7 @@ impl NewAnnouncement {
     request_body = NewAnnouncement,
     responses(
         (status = 201, body = Announcement),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -119,8 +118,8 @@ pub(super) struct AnnouncedQuery {
     get, path = "/api/v1/stock/announcements", tag = "announcements", params(AnnouncedQuery),
     responses(
         (status = 200, body = Page<Announcement>),
-        (status = 400, body = Body, content_type = "application/problem+json"),
-        (status = 403, body = Body, content_type = "application/problem+json"),
+        (status = 400, body = Body),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -144,8 +143,7 @@ pub(super) async fn announced(
     params(("id" = Uuid, Path)),
     responses(
         (status = 200, body = Announcement, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -190,10 +188,8 @@ pub(super) struct Received {
     request_body = Receipt,
     responses(
         (status = 201, body = Received),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
         (status = 409, description = "It is closed, or there are more than announced", body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
     ),
     security(("bearer" = [])),
 )]
@@ -234,11 +230,8 @@ pub(super) async fn receive(
     params(("id" = Uuid, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
     responses(
         (status = 200, body = Announcement, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
         (status = 409, description = "All of it has come", body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
     ),
     security(("bearer" = [])),
 )]

@@ -45,8 +45,7 @@ pub(super) struct NewLowMark {
     get, path = "/api/v1/stock/{sku}/threshold", tag = "stock", params(("sku" = Sku, Path)),
     responses(
         (status = 200, body = LowMark, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -68,11 +67,7 @@ pub(super) async fn show_threshold(
     request_body = NewLowMark,
     responses(
         (status = 200, body = LowMark, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]

@@ -11,8 +11,9 @@ use http::StatusCode;
 use kit::auth::{Caller, Role};
 use kit::extract::{self, Path, Query};
 use kit::idempotency::{Begun, IdempotencyKey, Request};
+use kit::openapi::Refused;
 use kit::page::PageQuery;
-use kit::problem::{Body, Fields, Problem, Result};
+use kit::problem::{Fields, Problem, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -59,7 +60,7 @@ struct Entry {
     get, path = "/api/v1/credit", tag = "credit", params(PageQuery),
     responses(
         (status = 200, body = Statement),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("bearer" = [])),
 )]
@@ -124,7 +125,7 @@ pub(super) struct Granted {
     request_body = Grant,
     responses(
         (status = 201, description = "Given", body = Granted),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("bearer" = [])),
 )]

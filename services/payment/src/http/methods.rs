@@ -8,7 +8,8 @@ use chrono::{DateTime, Utc};
 use http::StatusCode;
 use kit::auth::Caller;
 use kit::extract::{self, Path};
-use kit::problem::{Body, CONFLICT, Fields, Problem, Result};
+use kit::openapi::Refused;
+use kit::problem::{CONFLICT, Fields, Problem, Result};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, PgTransaction};
 use utoipa::ToSchema;
@@ -69,7 +70,7 @@ pub(super) struct Methods {
     get, path = "/api/v1/payment-methods", tag = "payment methods",
     responses(
         (status = 200, body = Methods),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("bearer" = [])),
 )]
@@ -128,7 +129,7 @@ fn acceptable(body: Save) -> Result<(&'static str, Token, Option<String>)> {
     post, path = "/api/v1/payment-methods", tag = "payment methods", request_body = Save,
     responses(
         (status = 201, description = "Kept", body = Method),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("bearer" = [])),
 )]
@@ -193,7 +194,7 @@ fn room(there: &[methods::Method]) -> Result<()> {
     params(("id" = Uuid, Path)),
     responses(
         (status = 204, description = "Gone"),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("bearer" = [])),
 )]

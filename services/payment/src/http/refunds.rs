@@ -10,7 +10,8 @@ use http::StatusCode;
 use kit::auth::{Caller, Role};
 use kit::extract::{Json, Path};
 use kit::idempotency::{Begun, IdempotencyKey, Request};
-use kit::problem::{Body, CONFLICT, Fields, Kind, Problem, Result};
+use kit::openapi::Refused;
+use kit::problem::{CONFLICT, Fields, Kind, Problem, Result};
 use kit::telemetry::traceparent;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -60,7 +61,7 @@ impl RequestRefund {
     request_body = RequestRefund,
     responses(
         (status = 202, description = "Taken", body = Refund),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("bearer" = [])),
 )]

@@ -8,7 +8,8 @@ use axum::extract::State;
 use chrono::Utc;
 use http::{HeaderMap, StatusCode};
 use kit::extract::{Path, parse};
-use kit::problem::{Body, Kind, Problem, Result};
+use kit::openapi::Refused;
+use kit::problem::{Kind, Problem, Result};
 use serde::Deserialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -50,7 +51,7 @@ impl Event {
     request_body(content = String, content_type = "application/json", description = "The event, as the provider has signed it"),
     responses(
         (status = 204, description = "Taken, now or before"),
-        (status = "4XX", description = "Refused", body = Body, content_type = "application/problem+json"),
+        Refused,
     ),
 )]
 pub(super) async fn receive(

@@ -31,12 +31,7 @@ pub(super) struct NewAnswer {
     request_body = NewAnswer,
     responses(
         (status = 200, body = Review, headers(("ETag" = String, description = "The version of the review"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
-        (status = 503, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -58,11 +53,7 @@ pub(super) async fn answer(
     params(("id" = ReviewId, Path), ("If-Match" = String, Header, description = "The ETag of the review that was read")),
     responses(
         (status = 204),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
-        (status = 503, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]

@@ -39,10 +39,8 @@ pub(super) struct NewReport {
     params(("id" = ReviewId, Path)), request_body = NewReport,
     responses(
         (status = 201, body = Report),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -93,8 +91,8 @@ pub(super) struct ReportedQuery {
     get, path = "/api/v1/reviews/reported", tag = "moderation", params(ReportedQuery),
     responses(
         (status = 200, body = Page<Reported>),
-        (status = 400, body = Body, content_type = "application/problem+json"),
-        (status = 403, body = Body, content_type = "application/problem+json"),
+        (status = 400, body = Body),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -116,9 +114,8 @@ pub(super) async fn reported(
     params(("id" = ReviewId, Path), PageQuery),
     responses(
         (status = 200, body = Page<Report>),
-        (status = 400, body = Body, content_type = "application/problem+json"),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 400, body = Body),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -142,8 +139,7 @@ pub(super) async fn reports(
     put, path = "/api/v1/reviews/{id}/hidden", tag = "moderation", params(("id" = ReviewId, Path)),
     responses(
         (status = 200, body = Review, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -163,10 +159,7 @@ pub(super) async fn hide(
     params(("id" = ReviewId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
     responses(
         (status = 200, body = Review, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]

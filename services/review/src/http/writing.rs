@@ -103,11 +103,8 @@ impl Change {
     params(("product_id" = ProductId, Path)), request_body = NewReview,
     responses(
         (status = 201, body = Review, headers(("ETag" = String, description = "Its version"), ("Location" = String))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 503, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -141,11 +138,7 @@ pub(super) async fn post(
     request_body = Change,
     responses(
         (status = 200, body = Review, headers(("ETag" = String, description = "Its version"))),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 422, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
     ),
     security(("bearer" = [])),
 )]
@@ -180,11 +173,8 @@ pub(super) async fn change(
     params(("id" = ReviewId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
     responses(
         (status = 204),
-        (status = 403, body = Body, content_type = "application/problem+json"),
-        (status = 404, body = Body, content_type = "application/problem+json"),
-        (status = 409, body = Body, content_type = "application/problem+json"),
-        (status = 412, body = Body, content_type = "application/problem+json"),
-        (status = 428, body = Body, content_type = "application/problem+json"),
+        (status = 403, body = Body),
+        (status = 409, body = Body),
     ),
     security(("bearer" = [])),
 )]
