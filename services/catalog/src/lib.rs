@@ -111,7 +111,7 @@ impl Service for Catalog {
     }
 
     async fn seed(config: Config, common: Common) -> Result<(), StartError> {
-        let pool = config.database.pool(Self::NAME)?;
+        let pool = config.database.patient_pool(Self::NAME)?;
         seed::demo(&pool, common.currency).await
     }
 }

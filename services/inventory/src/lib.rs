@@ -98,7 +98,7 @@ impl Service for Inventory {
     }
 
     async fn seed(config: Config, _common: Common) -> Result<(), StartError> {
-        let pool = config.database.pool(Self::NAME)?;
+        let pool = config.database.patient_pool(Self::NAME)?;
         let mut tx = pool.begin().await?;
         for product in contracts::demo::stock() {
             let sku = product.sku.parse()?;

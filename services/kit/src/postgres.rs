@@ -48,13 +48,23 @@ impl FromEnv for Settings {
 impl Settings {
     /// A pool that connects on first use, so that a service starts while its database does.
     pub fn pool(&self, service: &str) -> Result<PgPool, sqlx::Error> {
+        self.pool_that_waits(service, Duration::from_secs(3))
+    }
+
+    /// A pool for a Job: no caller is waiting, and one that gives up too soon is only begun anew
+    /// later. A pod's first packets may be lost until its node has heard of its network policies.
+    pub fn patient_pool(&self, service: &str) -> Result<PgPool, sqlx::Error> {
+        self.pool_that_waits(service, Duration::from_secs(30))
+    }
+
+    fn pool_that_waits(&self, service: &str, patience: Duration) -> Result<PgPool, sqlx::Error> {
         let options = PgConnectOptions::from_str(self.url.expose())?
             .application_name(service)
             // A statement that outlives every request deadline helps nobody.
             .options([("statement_timeout", "30s"), ("lock_timeout", "5s")]);
         Ok(PgPoolOptions::new()
             .max_connections(self.max_connections)
-            .acquire_timeout(Duration::from_secs(3))
+            .acquire_timeout(patience)
             .connect_lazy_with(options))
     }
 }

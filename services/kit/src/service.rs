@@ -227,7 +227,7 @@ async fn serve<S: Service>() -> Result<(), StartError> {
 async fn migrate<S: Service>(direction: Direction) -> Result<(), StartError> {
     let migrator = S::migrator().ok_or_else(|| format!("{} has no database", S::NAME))?;
     let settings: Result<postgres::Settings, ConfigError> = Env::of_process().parse();
-    let pool = settings?.pool(S::NAME)?;
+    let pool = settings?.patient_pool(S::NAME)?;
     match direction {
         Direction::Up => postgres::migrate_up(&pool, migrator).await?,
         Direction::Down { steps } => postgres::migrate_down(&pool, migrator, steps).await?,

@@ -147,7 +147,7 @@ impl Service for User {
     }
 
     async fn seed(config: Config, _common: Common) -> Result<(), StartError> {
-        let pool = config.database.pool(Self::NAME)?;
+        let pool = config.database.patient_pool(Self::NAME)?;
         let (email, name): (Email, Name) = (DEMO_SELLER_EMAIL.parse()?, DEMO_SELLER_NAME.parse()?);
         let seller = NewAccount {
             id: demo::seller_id(),
