@@ -141,14 +141,17 @@ pub async fn lease_charge(
     .transpose()
 }
 
-/// Ends the lease early: the payment is due again after `pause`.
+/// Ends the lease early: the payment is due again after `pause`, or at once if somebody has asked for
+/// another look in the meantime.
 pub async fn postpone_charge(
     connection: &mut PgConnection,
     due: &DueCharge,
     pause: Duration,
 ) -> Result<()> {
     sqlx::query!(
-        "UPDATE payments SET next_attempt_at = now() + make_interval(secs => $3)
+        "UPDATE payments SET next_attempt_at = CASE
+             WHEN next_attempt_at <= clock_timestamp() THEN next_attempt_at
+             ELSE now() + make_interval(secs => $3) END
          WHERE id = $1 AND attempts = $2 AND status IN ('pending', 'requires_action')",
         due.id.uuid(),
         due.attempts,
@@ -188,7 +191,8 @@ pub async fn fail(connection: &mut PgConnection, payment: PaymentId, reason: &st
 }
 
 /// Notes that the shopper has something to do, and asks the provider again after `pause`, or at
-/// once if the order has ended or the shopper has been quicker. False when it was known that the
+/// once if the order has ended, the shopper has been quicker, or a webhook has come since the
+/// provider was asked. False when it was known that the
 /// shopper has something to do, or when the charge has ended.
 pub async fn wait(
     connection: &mut PgConnection,
@@ -203,8 +207,10 @@ pub async fn wait(
         r#"UPDATE payments p
            SET status = 'requires_action', provider_reference = $2, next_action = $3, token = NULL,
                confirmed = p.confirmed AND NOT $4, updated_at = now(),
-               next_attempt_at = now() + make_interval(secs => CASE
-                   WHEN p.given_up_at IS NOT NULL OR (p.confirmed AND NOT $4) THEN 0 ELSE $5::float8 END)
+               next_attempt_at = CASE
+                   WHEN p.given_up_at IS NOT NULL OR (p.confirmed AND NOT $4) THEN now()
+                   WHEN p.next_attempt_at <= clock_timestamp() THEN p.next_attempt_at
+                   ELSE now() + make_interval(secs => $5) END
            FROM (SELECT id, status FROM payments WHERE id = $1 FOR UPDATE) before
            WHERE p.id = before.id AND before.status IN ('pending', 'requires_action')
            RETURNING before.status AS "status: Status""#,

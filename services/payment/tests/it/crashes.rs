@@ -12,72 +12,86 @@ use payment::provider::{
 use payment::worker::Worker;
 use sqlx::PgPool;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::world::{
-    cancelled, charged, given_back, handle, quiet, refund, reserved, status, test_provider, told,
-    worker,
+    cancelled, charged, done_at_the_provider, given_back, handle, quiet, refund, reserved, status,
+    test_provider, told, worker,
 };
 
-/// Does what it is told and then answers never: the worker that waits for it can be killed between
-/// the charge and its commit.
-struct Silent {
+/// Does what it is told, and answers when told to: before that, the worker that waits for it can be
+/// killed, or overtaken.
+struct Held {
     inner: TestProvider,
     done: Arc<Notify>,
+    answer: Arc<Notify>,
 }
 
-impl Silent {
-    async fn silence<T>(&self) -> T {
+impl Held {
+    async fn hold<T>(&self, result: T) -> T {
         self.done.notify_one();
-        std::future::pending().await
+        self.answer.notified().await;
+        result
     }
 }
 
 #[async_trait]
-impl PaymentProvider for Silent {
+impl PaymentProvider for Held {
     fn name(&self) -> &'static str {
         self.inner.name()
     }
 
     async fn charge(&self, wanted: &Wanted) -> Result<Charge, Unknown> {
-        self.inner.charge(wanted).await?;
-        self.silence().await
+        self.hold(self.inner.charge(wanted).await).await
     }
 
     async fn confirm(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown> {
-        self.inner.confirm(key, reference).await?;
-        self.silence().await
+        self.hold(self.inner.confirm(key, reference).await).await
     }
 
     async fn cancel(&self, key: Uuid, reference: &str) -> Result<Charge, Unknown> {
-        self.inner.cancel(key, reference).await?;
-        self.silence().await
+        self.hold(self.inner.cancel(key, reference).await).await
     }
 
     async fn refund(&self, key: Uuid, reference: &str, amount: Money) -> Result<Refund, Unknown> {
-        self.inner.refund(key, reference, amount).await?;
-        self.silence().await
+        self.hold(self.inner.refund(key, reference, amount).await).await
     }
 
     async fn find(&self, key: Uuid, reference: Option<&str>) -> Result<Option<Charge>, Unknown> {
-        self.inner.find(key, reference).await
+        let found = self.inner.find(key, reference).await;
+        // A look before the charge is not what is waited for.
+        if reference.is_none() { found } else { self.hold(found).await }
+    }
+}
+
+/// A worker whose provider has done its part and has not answered yet.
+struct Waiting {
+    task: JoinHandle<Result<usize, sqlx::Error>>,
+    answer: Arc<Notify>,
+}
+
+impl Waiting {
+    async fn start(pool: &PgPool) -> Self {
+        let (done, answer) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let inner = test_provider(pool);
+        let held = Held { inner, done: Arc::clone(&done), answer: Arc::clone(&answer) };
+        let providers = Providers::default().with(held);
+        let worker = Worker { pool: pool.clone(), outbox: Outbox::default(), providers };
+        let task = tokio::spawn(async move { worker.round().await });
+        done.notified().await;
+        Self { task, answer }
     }
 }
 
 /// Runs a worker until its provider has done its part, and kills it.
 async fn crash(pool: &PgPool) {
-    let done = Arc::new(Notify::new());
-    let silent = Silent { inner: test_provider(pool), done: Arc::clone(&done) };
-    let providers = Providers::default().with(silent);
-    let worker = Worker { pool: pool.clone(), outbox: Outbox::default(), providers };
-    let task = tokio::spawn(async move { worker.round().await });
-    done.notified().await;
+    let Waiting { task, .. } = Waiting::start(pool).await;
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
 }
 
-/// Lets the leases of dead workers run out.
+/// Lets the leases of dead workers run out; a webhook about a charge that waits does the same.
 async fn outlive_leases(pool: &PgPool) {
     for table in ["payments", "refunds"] {
         let due = "next_attempt_at = now() WHERE status IN ('pending', 'requires_action')";
@@ -224,4 +238,24 @@ async fn many_workers_charge_each_order_once() {
     for order in &orders {
         assert_eq!(told(&pool, order.order_id, "payment.captured").await, 1);
     }
+}
+
+/// The provider has said that it waits still when the shopper is done, and its webhook comes before
+/// the worker has noted that answer.
+#[tokio::test]
+async fn a_webhook_that_overtakes_an_answer_is_not_forgotten() {
+    let pool = quiet().await;
+    let order = reserved("tok_action", 900);
+    handle(&pool, &order).await.unwrap();
+    assert_eq!(worker(&pool).round().await.unwrap(), 1);
+    outlive_leases(&pool).await;
+    let slow = Waiting::start(&pool).await;
+    done_at_the_provider(&pool).await;
+    outlive_leases(&pool).await;
+    slow.answer.notify_one();
+    assert_eq!(slow.task.await.unwrap().unwrap(), 1);
+    assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("requires_action"));
+    assert_eq!(worker(&pool).round().await.unwrap(), 1, "it is asked again at once");
+    assert_eq!(status(&pool, order.order_id).await.as_deref(), Some("captured"));
+    assert_eq!(charged(&pool).await, (900, 1));
 }

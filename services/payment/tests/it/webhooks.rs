@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::world::{charged, refund, reserved, send, status, told, until};
+use crate::world::{charged, done_at_the_provider, refund, reserved, send, status, told, until};
 
 const PATH: &str = "/api/v1/webhooks/payments/test";
 const SECRETS: [(&str, &str); 1] = [("PAYMENT_TEST_WEBHOOK_SECRETS", "whsec_new,whsec_old")];
@@ -36,13 +36,6 @@ fn event(id: &str, r#type: &str, reference: &str) -> String {
     json!({ "id": id, "type": r#type, "data": { "object": { "id": reference } } }).to_string()
 }
 
-/// The shopper has done it at the provider's; nobody here knows.
-async fn done_at_the_provider(running: &Running) {
-    let done = "UPDATE test_provider.charges SET reference = 'ch_' || idempotency_key
-                WHERE reference IS NULL";
-    sqlx::query(done).execute(running.pool()).await.unwrap();
-}
-
 async fn reference(running: &Running, order: Uuid) -> String {
     sqlx::query_scalar("SELECT provider_reference FROM payments WHERE order_id = $1")
         .bind(order)
@@ -58,7 +51,7 @@ async fn a_webhook_goes_on_with_a_charge_that_waits() {
     running.publish(&order).await;
     until(running.pool(), order.order_id, "requires_action").await;
     let reference = reference(&running, order.order_id.uuid()).await;
-    done_at_the_provider(&running).await;
+    done_at_the_provider(running.pool()).await;
     let body = event("evt_1", "payment_intent.succeeded", &reference);
     assert_eq!(signed(&running, &body).await, 204);
     let _: PaymentCaptured = running.published(order.order_id.uuid()).await;
@@ -99,7 +92,7 @@ async fn only_what_the_provider_says_when_asked_counts() {
             "{told} is not true"
         );
     }
-    done_at_the_provider(&running).await;
+    done_at_the_provider(running.pool()).await;
     let late = event("evt_3", "payment_intent.payment_failed", &reference);
     assert_eq!(signed(&running, &late).await, 204);
     until(running.pool(), order.order_id, "captured").await;

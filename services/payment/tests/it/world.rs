@@ -109,6 +109,13 @@ pub(crate) async fn given_back(pool: &PgPool) -> (i64, i64) {
         .unwrap()
 }
 
+/// The shopper has done at the provider's what it waits for; nobody here knows.
+pub(crate) async fn done_at_the_provider(pool: &PgPool) {
+    let done = "UPDATE test_provider.charges SET reference = 'ch_' || idempotency_key
+                WHERE reference IS NULL";
+    sqlx::query(done).execute(pool).await.unwrap();
+}
+
 /// How many events of this type payment has told about the order.
 pub(crate) async fn told(pool: &PgPool, order: OrderId, event: &str) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM outbox WHERE aggregate_id = $1 AND type = $2")
