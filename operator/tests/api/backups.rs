@@ -106,17 +106,18 @@ async fn backups_are_made_by_schedule_and_once_for_each_request_and_told_of() {
         shop.status.as_ref().is_some_and(|status| status.backup.is_none())
     });
     assert_eq!(condition(&shop.await, "BackupsReady"), ("", ""), "nobody has asked");
-    let schedule =
-        await_condition(world.api::<CronJob>(), "demo-backup", |found: Option<&_>| found.is_none());
+    let gone = await_condition(world.api::<CronJob>(), "demo-backup", |found: Option<&CronJob>| {
+        found.is_none()
+    });
+    timeout(PATIENCE, gone).await.unwrap().unwrap();
     // Nobody collects what waits for its dependents in a cluster that has an API server only.
-    let account = await_condition(
+    let gone = await_condition(
         world.api::<ServiceAccount>(),
         "demo-backup",
         |found: Option<&ServiceAccount>| {
             found.is_none_or(|account| account.metadata.deletion_timestamp.is_some())
         },
     );
-    let gone = async { tokio::try_join!(schedule, account) };
     timeout(PATIENCE, gone).await.unwrap().unwrap();
     operator.settle(&world).await;
     let text = String::from_utf8(operator.context.metrics.encode().unwrap()).unwrap();
