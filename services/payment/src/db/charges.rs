@@ -191,9 +191,9 @@ pub async fn fail(connection: &mut PgConnection, payment: PaymentId, reason: &st
 }
 
 /// Notes that the shopper has something to do, and asks the provider again after `pause`, or at
-/// once if the order has ended, the shopper has been quicker, or a webhook has come since the
-/// provider was asked. False when it was known that the
-/// shopper has something to do, or when the charge has ended.
+/// once if the order has ended or somebody, the shopper or a webhook, has asked for another look in
+/// the meantime. False when it was known that the shopper has something to do, or when the charge
+/// has ended.
 pub async fn wait(
     connection: &mut PgConnection,
     due: &DueCharge,
@@ -208,7 +208,7 @@ pub async fn wait(
            SET status = 'requires_action', provider_reference = $2, next_action = $3, token = NULL,
                confirmed = p.confirmed AND NOT $4, updated_at = now(),
                next_attempt_at = CASE
-                   WHEN p.given_up_at IS NOT NULL OR (p.confirmed AND NOT $4) THEN now()
+                   WHEN p.given_up_at IS NOT NULL THEN now()
                    WHEN p.next_attempt_at <= clock_timestamp() THEN p.next_attempt_at
                    ELSE now() + make_interval(secs => $5) END
            FROM (SELECT id, status FROM payments WHERE id = $1 FOR UPDATE) before
