@@ -11,6 +11,7 @@ mod faults;
 mod images;
 mod lifecycle;
 mod purchase;
+mod records;
 mod rest;
 mod rollouts;
 mod rules;
@@ -20,25 +21,26 @@ mod world;
 
 use std::future::Future;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
 
+use records::Records;
 use world::World;
 
+static RECORDS: LazyLock<Records> = LazyLock::new(Records::from_environment);
+
 /// A scenario as a test of the runner.
-fn scenario<F, T>(runtime: &Arc<Runtime>, name: &str, run: F) -> Trial
+fn scenario<F, T>(runtime: &Arc<Runtime>, name: &'static str, run: F) -> Trial
 where
-    F: FnOnce(World) -> T + Send + 'static,
+    F: Fn(World) -> T + Send + 'static,
     T: Future<Output = Result<()>>,
 {
     let runtime = Arc::clone(runtime);
     Trial::test(name, move || {
-        runtime
-            .block_on(async { run(World::new()).await })
-            .map_err(|error| format!("{error:#}").into())
+        runtime.block_on(RECORDS.run(name, run)).map_err(|error| format!("{error:#}").into())
     })
 }
 
