@@ -21,11 +21,16 @@ fi
 SERVICES=(gateway user catalog cart order payment inventory review notification)
 TARGET=x86_64-unknown-linux-gnu
 
+. cluster/lib/alive.sh
+
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 die() {
     printf 'error: %s\n' "$*" >&2
     exit 1
 }
+
+# All programs, for the images and for what measures and checks.
+programs() { alive "programs" "a minute, the first time 15 min" cargo build --release --workspace --bins >&2; }
 
 # What a bare machine lacks. Debian's own packages are installed, the rest is named.
 setup() {
@@ -45,9 +50,9 @@ debian() { # PACKAGE=COMMAND...
     [ ${#missing[@]} -eq 0 ] && return
     [ "$(id -u)" = 0 ] || die "these packages are missing: ${missing[*]}"
     command -v apt-get >/dev/null || die "these packages are missing: ${missing[*]}"
-    say "installing ${missing[*]}"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "${missing[@]}" >/dev/null
+    alive "installing ${missing[*]}" "half a minute" install_packages "${missing[@]}"
 }
+install_packages() { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "$@" >/dev/null; }
 
 # Chooses the cluster: CONTEXT if given; else kind or k3d if that is what the kubeconfig points at; else our own.
 # Sets KUBECONFIG so that nothing afterwards can reach another cluster, and SHOP_CONTEXT if it is not our own.

@@ -16,12 +16,11 @@ make_once() { # FILE KEY WHAT COMMAND...
   (
     flock 8
     fresh "$file" "$key" && exit
-    say "building $what …"
-    begun=$SECONDS log=$CACHE/$(basename "$file").log
+    log=$CACHE/$(basename "$file").log
     rm -f "$file.key"
     # not "… || die": inside such a condition bash would carry on after every error
     set +e
-    (set -e; "$@") >"$log" 2>&1 8>&- 9>&-
+    alive "building $what" "$(usually "$what")" logged "$log" "$@"
     failed=$?
     set -e
     if [ $failed != 0 ] || [ ! -e "$file" ]; then
@@ -30,8 +29,17 @@ make_once() { # FILE KEY WHAT COMMAND...
     fi
     echo "$key" >"$file.key"
     rm -f "$log"
-    say "building $what … $((SECONDS - begun)) s"
   ) 8>"$CACHE/.build.lock"
+}
+
+# On two cores, with what it is made from to be fetched.
+usually() { # WHAT
+  case $1 in
+    kubernetes*) echo "6 min" ;;
+    versitygw* | network-policy* | coredns* | metrics-server* | helm*) echo "2 min" ;;
+    image*pause* | image*/objects* | "image coredns" | definitions*) echo "a few seconds" ;;
+    *) echo "1 min" ;;
+  esac
 }
 
 # ---- Go ----

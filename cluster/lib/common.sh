@@ -14,6 +14,8 @@ LOG=$STATE/log
 BOOT=$(cat /proc/sys/kernel/random/boot_id)
 # shellcheck source=../versions
 . "$HERE/versions"
+# shellcheck source=alive.sh
+. "$HERE/lib/alive.sh"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -63,14 +65,12 @@ packages() {
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || die "missing: ${missing[*]} (names of Debian packages; this system has no apt-get)"
   [ "$EUID" = 0 ] || die "missing packages, install them with: apt-get install --no-install-recommends ${missing[*]}"
-  say "installing ${missing[*]}"
   local policy=/usr/sbin/policy-rc.d log ours=
   log=$(mktemp)
   # Some of these packages start a server of their own, which would take its port: not now, not at boot.
   [ -e $policy ] || { ours=1; printf '#!/bin/sh\nexit 101\n' >$policy; chmod +x $policy; }
   local ok=1
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
-    </dev/null >"$log" 2>&1 9>&- || ok=
+  alive "installing ${missing[*]}" "half a minute" logged "$log" apt_install "${missing[@]}" || ok=
   [ -z "$ours" ] || rm -f $policy
   [ -n "$ok" ] || { tail -20 "$log" >&2; die "apt-get could not install ${missing[*]}"; }
   rm -f "$log"
@@ -81,6 +81,8 @@ packages() {
     done
   fi
 }
+
+apt_install() { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null; } # PACKAGE...
 
 # ---- processes ----
 
