@@ -1,6 +1,7 @@
 //! What a platform engineer and a shopper do, as functions: `kubectl` from outside, HTTP from
 //! outside. Nothing here knows how the shop works inside.
 
+pub mod actors;
 pub mod echo;
 pub mod invariants;
 pub mod kill;

@@ -11,7 +11,7 @@ use crate::faults;
 use crate::world::{READY_PATIENCE, World};
 
 /// A PNG of two pixels, one red, one green.
-const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x02\0\0\0\x01\x08\x02\0\0\0\x7b\x40\xe8\xdd\0\0\0\x0dIDAT\
+pub(crate) const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x02\0\0\0\x01\x08\x02\0\0\0\x7b\x40\xe8\xdd\0\0\0\x0dIDAT\
     \x78\xda\x63\x38\x21\x07\x04\x27\x00\x07\x23\x02\x09\x3b\x06\x9a\x29\0\0\0\0IEND\xae\x42\x60\x82";
 
 /// An administrator gives a product an image, shoppers see it, the object store loses its pod, the image goes.

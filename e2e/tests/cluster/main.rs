@@ -2,6 +2,7 @@
 //! heals. Needs a cluster with the operator (`make e2e`). The scenarios run in this order, because
 //! each leaves the shop as it found it, until the last ones delete it.
 
+mod access;
 mod afterwards;
 mod api;
 mod backups;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         scenario(&runtime, "a_repeated_request_orders_once", purchase::repeated),
         scenario(&runtime, "a_client_cannot_cheat", purchase::cheats),
         scenario(&runtime, "bad_input_is_refused_and_changes_nothing", bad_input::is_refused),
+        scenario(&runtime, "access_is_as_the_table_says", access::is_as_the_table_says),
         scenario(&runtime, "the_collection_for_postman_buys", api::collection),
         scenario(&runtime, "the_api_does_what_its_document_says", api::document),
         scenario(&runtime, "staff_corrects_the_stock", purchase::restocked),
