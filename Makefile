@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help up down test lint unit services operator chart cluster-test e2e images generate queries bench check-invariants
+.PHONY: help up down test lint unit services operator chart cluster-test e2e images generate queries bench soak check-invariants
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,3 +53,6 @@ check-invariants: ## Check what must always hold, from the databases of a runnin
 
 bench: ## Measure; writes docs/performance.md
 	@scripts/bench
+
+soak: ## Find what grows while a shop runs (MINUTES=30)
+	@scripts/soak

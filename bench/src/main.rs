@@ -1,6 +1,8 @@
 //! Measures a shop: orders through the whole saga, product reads, memory. Prints table rows in
 //! Markdown. Bounded in time and count.
 
+mod soak;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -47,6 +49,11 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// What grows while it runs, at rest and under load, with every probe once a second.
+    Soak {
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+    },
 }
 
 #[tokio::main]
@@ -59,6 +66,9 @@ async fn main() -> Result<()> {
             reads(&kubectl, &cli.shop, readers, Duration::from_secs(seconds)).await
         }
         Command::Rest { seconds } => rest(&kubectl, &cli.shop, Duration::from_secs(seconds)).await,
+        Command::Soak { minutes } => {
+            soak::run(&kubectl, &cli.shop, Duration::from_mins(minutes)).await
+        }
     }
 }
 

@@ -1,0 +1,175 @@
+//! What has grown, and by how much it may.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+
+use super::containers::Usage;
+use super::{Phase, Sample};
+
+/// `bench/soak/tables.txt`.
+const TABLES: &str = include_str!("../../soak/tables.txt");
+/// Rows by which any table may be off: what is written now and then, and orders that overlap the edges.
+const ROWS: f64 = 40.0;
+const MIB: f64 = 1_048_576.0;
+
+/// A measure of containers: how it is called, read, and shown, and how much of it may be added in one phase, given its
+/// container, what it was, and how many orders there were.
+struct Measure {
+    name: &'static str,
+    of: fn(&Usage) -> u64,
+    unit: f64,
+    limit: fn(&str, f64, f64) -> f64,
+}
+
+const MEASURES: [Measure; 7] = [
+    Measure {
+        name: "processes",
+        of: |u| u.processes,
+        unit: 1.0,
+        limit: |_, was, _| (was * 0.1).max(3.0),
+    },
+    // One may be seen between its end and its parent's look.
+    Measure { name: "zombies", of: |u| u.zombies, unit: 1.0, limit: |_, _, _| 1.0 },
+    Measure {
+        name: "descriptors",
+        of: |u| u.descriptors,
+        unit: 1.0,
+        limit: |_, was, _| (was * 0.2).max(10.0),
+    },
+    Measure {
+        name: "threads",
+        of: |u| u.threads,
+        unit: 1.0,
+        limit: |_, was, _| (was * 0.2).max(5.0),
+    },
+    Measure {
+        name: "memory MiB",
+        of: |u| u.memory,
+        unit: MIB,
+        limit: |_, was, _| (was * 0.25).max(16.0 * MIB),
+    },
+    Measure {
+        name: "disk MiB",
+        of: |u| u.disk,
+        unit: MIB,
+        limit: |name, _, orders| disk(name, orders),
+    },
+    // `max_wal_size` of Postgres, by default.
+    Measure { name: "WAL MiB", of: |u| u.wal, unit: MIB, limit: |_, _, _| 1024.0 * MIB },
+];
+
+/// Bytes that a container may add to its disk for so many orders.
+fn disk(container: &str, orders: f64) -> f64 {
+    let (base, per_order) = match container {
+        name if name.contains("postgres") => (32.0 * MIB, 96.0 * 1024.0),
+        name if name.contains("kafka") => (8.0 * MIB, 48.0 * 1024.0),
+        name if name.contains("redis") => (8.0 * MIB, 16.0 * 1024.0),
+        name if name.contains("mail") => (MIB, 64.0 * 1024.0),
+        _ => (MIB, 0.0),
+    };
+    base + per_order * orders
+}
+
+/// How much a table may grow.
+#[derive(Debug)]
+struct Bound {
+    per_order: f64,
+    per_hour: f64,
+    hours: Option<f64>,
+}
+
+fn bound(service: &str, table: &str) -> Result<Option<Bound>> {
+    for line in TABLES.lines().filter(|line| !line.starts_with('#')) {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let [owner, name, per_order, per_hour, hours] = columns[..] else {
+            anyhow::bail!("tables.txt: {line}")
+        };
+        let named = name.strip_suffix('*').map_or(name == table, |start| table.starts_with(start));
+        if (owner == "*" || owner == service) && named {
+            let (per_order, per_hour) = (per_order.parse()?, per_hour.parse()?);
+            return Ok(Some(Bound { per_order, per_hour, hours: hours.parse().ok() }));
+        }
+    }
+    Ok(None)
+}
+
+/// Median of a quarter of the samples, the first or the last.
+fn median(samples: &[Sample], last: bool, of: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+    let quarter = samples.len() / 4;
+    let part = if last { &samples[samples.len() - quarter..] } else { &samples[..quarter] };
+    let mut values: Vec<f64> = part.iter().filter_map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// Prints what grows in an hour; returns what has grown beyond its limit.
+#[expect(clippy::print_stdout, reason = "growth is what this program is for")]
+pub(super) fn report(phase: &Phase) -> Result<Vec<String>> {
+    let mut exceeded = Vec::new();
+    let last = phase.samples.last().context("no samples")?;
+    // Between the middles of the first and the last quarter.
+    let hours = last.at.as_secs_f64() * 0.75 / 3600.0;
+    let orders = f64::from(phase.orders);
+    println!(
+        "\n{}, {} s, {} orders: growth in an hour\n",
+        phase.name,
+        phase.time.as_secs(),
+        phase.orders
+    );
+    let names: BTreeSet<&String> = phase.samples.iter().flat_map(|s| s.containers.keys()).collect();
+    let heads: Vec<&str> = MEASURES.iter().map(|measure| measure.name).collect();
+    println!("| container | {} |\n|---|{}", heads.join(" | "), "---|".repeat(MEASURES.len()));
+    for name in names {
+        let mut row = Vec::new();
+        for measure in &MEASURES {
+            #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+            let value = |sample: &Sample| Some((measure.of)(sample.containers.get(name)?) as f64);
+            let was = median(&phase.samples, false, value);
+            let is = median(&phase.samples, true, value);
+            let Some((was, is)) = was.zip(is) else {
+                exceeded.push(format!("{}: {name} did not run all the time", phase.name));
+                break;
+            };
+            row.push(format!("{:.1}", (is - was) / measure.unit / hours));
+            let limit = (measure.limit)(name, was, orders);
+            if is - was > limit {
+                let [was, is, limit] = [was, is, limit].map(|value| value / measure.unit);
+                let what = format!("{}: {name}: {}", phase.name, measure.name);
+                exceeded.push(format!("{what}: {was:.1} → {is:.1}, allowed is {limit:.1} more"));
+            }
+        }
+        println!("| {name} | {} |", row.join(" | "));
+    }
+    exceeded.extend(tables(phase)?);
+    Ok(exceeded)
+}
+
+#[expect(clippy::print_stdout, reason = "growth is what this program is for")]
+fn tables(phase: &Phase) -> Result<Vec<String>> {
+    let mut exceeded = Vec::new();
+    let (first, last) = (&phase.samples[0], phase.samples.last().context("no samples")?);
+    let run = phase.time.as_secs_f64() / 3600.0;
+    println!("\n| table | rows | growth in an hour |\n|---|---|---|");
+    for ((service, table), is) in &last.tables {
+        let was = first.tables.get(&(service.clone(), table.clone())).copied().unwrap_or(0);
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+        let grown = (is - was) as f64;
+        if grown != 0.0 {
+            println!("| {service} {table} | {is} | {:.0} |", grown / run);
+        }
+        let Some(bound) = bound(service, table)? else {
+            exceeded.push(format!("{service} {table} has no limit in bench/soak/tables.txt"));
+            continue;
+        };
+        // What is older than its retention is gone.
+        let kept = bound.hours.map_or(1.0, |hours| (hours / run).min(1.0));
+        let limit =
+            (bound.per_order * f64::from(phase.orders) + bound.per_hour * run) * kept + ROWS;
+        if grown > limit {
+            let what = format!("{}: {service} {table}: {was} → {is} rows", phase.name);
+            exceeded.push(format!("{what}, allowed are {limit:.0} more"));
+        }
+    }
+    Ok(exceeded)
+}
