@@ -46,6 +46,9 @@ pub(super) const BUCKET: &str = "shop";
 const POSTGRES_CONNECTIONS: &str = "max_connections=300";
 /// Run before Postgres, on a volume that has data already.
 const TAKE_PASSWORD: &str = include_str!("take-password.sh");
+/// Whether Redis has loaded its data. It comes along, because nodes may keep an image whose own script leaks a process
+/// per probe.
+const REDIS_READY: &str = include_str!("../../../cluster/images/redis/ready.sh");
 
 /// One bundled engine: what makes it different from the others.
 struct Engine<'a> {
@@ -136,7 +139,7 @@ fn redis<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
         env: vec![password_file("REDIS_PASSWORD_FILE", name)],
         ports: &[("redis", REDIS_PORT)],
         mounted: vec![password(shop, name), scratch("tmp", "/tmp")],
-        ready: exec_probe(&["/ready.sh"]),
+        ready: exec_probe(&["sh", "-c", REDIS_READY]),
         resources: &server.resources,
         storage: Some(&server.storage),
     }

@@ -195,7 +195,8 @@ pub(super) fn tcp_probe(port: &str) -> Probe {
     Probe { tcp_socket: Some(action), ..Probe::default() }
 }
 
-/// Runs a command.
+/// Runs a command, which must leave no process behind: few servers reap orphans as the first process of a container
+/// should. No pipelines, no `timeout`; a script ends with `exec`.
 pub(super) fn exec_probe(command: &[&str]) -> Probe {
     let command = command.iter().map(|&word| word.to_owned()).collect();
     Probe { exec: Some(ExecAction { command: Some(command) }), ..Probe::default() }

@@ -8,6 +8,7 @@ mod crd;
 mod manifests;
 mod names;
 mod rollout;
+mod probes;
 mod support;
 mod validate;
 mod variables;
