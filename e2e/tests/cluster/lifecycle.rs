@@ -17,7 +17,7 @@ fn spec() -> Value {
     json!({
         "demoData": true,
         "gateway": {"rateLimitPerMinute": 1_000_000},
-        "payments": {"stripe": {"secretRef": {"name": STRIPE}}},
+        "payments": {"stripe": {"secretRef": {"name": STRIPE}}, "allowTestProviderBesideStripe": true},
     })
 }
 

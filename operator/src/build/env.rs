@@ -49,6 +49,9 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
     if component.name == ServiceName::Gateway {
         vars.extend(entry(shop));
     }
+    if component.name == ServiceName::Order {
+        vars.extend(providers(shop));
+    }
     if component.name == ServiceName::Payment {
         vars.extend(payments(shop));
     }
@@ -223,8 +226,15 @@ fn sms(sms: &Sms) -> [EnvVar; 2] {
     [var(env::SMS_URL, &sms.url), secret_var(env::SMS_TOKEN, &token.name, &token.key)]
 }
 
+/// Who charges, where it is not the test provider alone, which is the default.
+fn providers(shop: &ValidatedShop) -> Option<EnvVar> {
+    let providers = shop.payments.providers();
+    (providers != ["test"]).then(|| var(env::PAYMENT_PROVIDERS, providers.join(",")))
+}
+
 fn payments(shop: &ValidatedShop) -> Vec<EnvVar> {
-    let mut vars = vec![var(env::PAYMENT_TEST_PROVIDER, shop.payments.test_provider.to_string())];
+    let test = shop.payments.takes_test_payments();
+    let mut vars = vec![var(env::PAYMENT_TEST_PROVIDER, test.to_string())];
     if let Some(stripe) = &shop.payments.stripe {
         let secret = &stripe.secret_ref;
         vars.extend([

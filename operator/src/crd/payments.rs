@@ -12,12 +12,32 @@ use super::{empty, yes};
     .message("a shop needs a payment provider: keep testProvider, or set stripe"))]
 pub struct Payments {
     /// The provider for demos and tests, whose tokens begin with `tok_`. It moves no money: turn it off where real goods are sold.
+    /// Where `stripe` is set it is off, whatever this says, unless `allowTestProviderBesideStripe` is true.
     #[serde(default = "yes")]
     pub test_provider: bool,
 
     /// Stripe, which charges payment methods that begin with `pm_`. Absent: the shop has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stripe: Option<Stripe>,
+
+    /// Keeps `testProvider` on where `stripe` is set. For tests alone: anyone can then get goods without paying, and the condition
+    /// `TestPaymentsEnabled` says so.
+    #[serde(default)]
+    pub allow_test_provider_beside_stripe: bool,
+}
+
+impl Payments {
+    /// Whether the provider for demos and tests takes payments. The API server stores its default, so a stored `true`
+    /// does not say that it was chosen: beside a provider that moves money it does not count.
+    pub const fn takes_test_payments(&self) -> bool {
+        self.test_provider && (self.stripe.is_none() || self.allow_test_provider_beside_stripe)
+    }
+
+    /// Names of the payment providers, as the payment service calls them. Store credit, which every shop has, is none.
+    pub fn providers(&self) -> Vec<&'static str> {
+        let test = self.takes_test_payments().then_some("test");
+        test.into_iter().chain(self.stripe.as_ref().map(|_| "stripe")).collect()
+    }
 }
 
 impl Default for Payments {

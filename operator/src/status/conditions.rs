@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::facts::{DemoData, Facts, Migration, Part, ServiceFacts};
 use super::reason::Reason;
-use super::rollouts;
+use super::{payments, rollouts};
 
 /// Most characters that the API takes in a condition's message.
 const MESSAGE_LIMIT: usize = 32_768;
@@ -44,6 +44,7 @@ pub(super) fn conditions(
     let services = services(&facts.services);
     let demo_data = demo_data(&facts.services);
     let rollouts = rollouts::part(facts);
+    let test_payments = payments::part(facts);
     let parts = [
         ("DatabaseReady", &facts.database),
         ("CacheReady", &facts.cache),
@@ -58,6 +59,7 @@ pub(super) fn conditions(
         ("DemoDataReady", &demo_data),
         ("RolloutsSettled", &rollouts),
         ("BackupsReady", &facts.backups),
+        ("TestPaymentsEnabled", &test_payments),
     ];
     let mut verdicts = vec![ready(facts, &services, &parts)];
     verdicts.push(progressing(&parts));

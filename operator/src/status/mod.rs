@@ -2,6 +2,7 @@
 
 mod conditions;
 mod facts;
+mod payments;
 mod reason;
 mod rollouts;
 mod route;

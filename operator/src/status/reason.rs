@@ -85,6 +85,12 @@ reasons! {
     BackupsSuspended,
     /// The last backup has failed.
     BackupFailed,
+    /// The test provider is the only payment provider.
+    TestProviderAlone,
+    /// The test provider is on beside another payment provider.
+    TestProviderAllowed,
+    /// Stripe charges, and the test provider does not.
+    StripeConfigured,
     /// ServiceMonitors are applied.
     ServiceMonitorsApplied,
     /// Every Gateway has taken the HTTPRoute.

@@ -68,6 +68,45 @@ fn only_payment_has_the_keys_of_stripe() {
 }
 
 #[test]
+fn the_test_provider_is_off_beside_stripe_unless_it_is_allowed() {
+    let stripe = Secret {
+        metadata: ObjectMeta { name: Some("pay".into()), ..ObjectMeta::default() },
+        string_data: Some(BTreeMap::from([
+            ("apiKey".into(), "sk_test_1".into()),
+            ("webhookSecret".into(), "whsec_1".into()),
+        ])),
+        ..Secret::default()
+    };
+    // Whether payment has the test provider, and what order is told of the providers.
+    let environment = |mut payments: Value, with_stripe: bool| {
+        if with_stripe {
+            payments["stripe"] = json!({ "secretRef": { "name": "pay" } });
+        }
+        let secrets = observed(std::slice::from_ref(&stripe));
+        let shop = validate(&shop(json!({ "payments": payments })), &secrets, &config()).unwrap();
+        let of = |service: &str, name: &str| {
+            let deployment = get(&shop, "Deployment", &format!("demo-{service}"));
+            value(deployment.pointer("/spec/template").unwrap(), name)
+        };
+        assert_eq!(of("cart", env::PAYMENT_PROVIDERS), None);
+        let test = of("payment", env::PAYMENT_TEST_PROVIDER).expect("payment is always told");
+        (test, of("order", env::PAYMENT_PROVIDERS))
+    };
+    // As the API server stores a Shop that says nothing of it.
+    let stored = || json!({ "testProvider": true, "allowTestProviderBesideStripe": false });
+    let allowed =
+        |test: bool| json!({ "testProvider": test, "allowTestProviderBesideStripe": true });
+    let told =
+        |test: &str, providers: Option<&str>| (test.to_owned(), providers.map(str::to_owned));
+    assert_eq!(environment(stored(), false), told("true", None));
+    assert_eq!(environment(stored(), true), told("false", Some("stripe")));
+    assert_eq!(environment(json!({ "testProvider": false }), true), told("false", Some("stripe")));
+    assert_eq!(environment(allowed(true), true), told("true", Some("test,stripe")));
+    assert_eq!(environment(allowed(false), true), told("false", Some("stripe")));
+    assert_eq!(environment(allowed(true), false), told("true", None));
+}
+
+#[test]
 fn only_notification_has_the_token_for_short_messages() {
     let token = Secret {
         metadata: ObjectMeta { name: Some("sms".into()), ..ObjectMeta::default() },
