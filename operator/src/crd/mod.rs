@@ -149,7 +149,7 @@ pub struct ShopSpec {
     /// ISO 4217 code of the currency that prices are in. It cannot be changed: the amounts in the
     /// databases are in it.
     #[serde(default = "default_currency")]
-    #[schemars(length(min = 3, max = 3), regex(pattern = r"^[A-Z]{3}$"))]
+    #[schemars(schema_with = "schema::currency")]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("currency cannot be changed, because stored amounts are in it: create another Shop with the new currency"))]
     pub currency: String,

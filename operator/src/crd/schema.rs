@@ -1,5 +1,6 @@
 //! The CRD as the API server should see it, and the pieces of schema that derives cannot express.
 
+use contracts::Currency;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -13,6 +14,12 @@ const QUANTITY: &str = r"^([0-9]{1,15}m|[0-9]{1,15}(\.[0-9]{1,3})?([kMGTPE]|[KMG
 /// Schema of a volume's size: a string, so that CEL's `quantity()` takes it.
 pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "minLength": 1, "maxLength": 32, "pattern": QUANTITY })
+}
+
+/// Schema of a currency: the codes that the services know, so that the API server refuses all others.
+pub(super) fn currency(_: &mut SchemaGenerator) -> Schema {
+    let codes: Vec<String> = Currency::all().into_iter().map(String::from).collect();
+    json_schema!({ "type": "string", "minLength": 3, "maxLength": 3, "enum": codes })
 }
 
 /// Schema of the resources of a container.

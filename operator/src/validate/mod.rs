@@ -25,7 +25,7 @@ pub(crate) use quantity::{is_less, memory_share};
 pub use references::referenced_secrets;
 pub use rollout::{Recipe, Step, Thresholds};
 
-use contracts::Network;
+use contracts::{Currency, Network};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Resource;
 
@@ -51,6 +51,7 @@ pub fn validate(
     let object_store = engines::object_store(&spec.object_store, images, &mut errors);
     let backups = backup::backups(shop, &mut errors);
     let restoration = backup::restoration(shop, identity.as_ref(), &mut errors);
+    check_currency(spec, &mut errors);
     check_exposure(spec, &mut errors);
     check_proxies(spec, &mut errors);
     check_payments(spec, &mut errors);
@@ -143,6 +144,14 @@ fn identity(shop: &Shop, errors: &mut Errors) -> Option<Identity> {
         errors.invalid("metadata.uid", "is missing");
     }
     Some(Identity { name, namespace: namespace?, owner: owner? })
+}
+
+/// The schema has the same list, but an older one may be installed, or have let the Shop in.
+fn check_currency(spec: &ShopSpec, errors: &mut Errors) {
+    if let Err(error) = spec.currency.parse::<Currency>() {
+        let what_to_do = "it cannot be changed: create another Shop with the right currency";
+        errors.invalid("spec.currency", format!("{error}; {what_to_do}"));
+    }
 }
 
 fn check_exposure(spec: &ShopSpec, errors: &mut Errors) {

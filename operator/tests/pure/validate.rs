@@ -6,7 +6,11 @@ use shop_operator::{
     validate::{FieldErrorReason, MailEngine, MissingApi, Observed, SecretFacts, validate},
 };
 
-use crate::support::{config, judged, observed, shop, validated};
+use crate::{
+    build::{objects, templates},
+    crd::schema,
+    support::{config, judged, observed, shop, validated},
+};
 
 #[test]
 fn errors_name_the_field() {
@@ -118,6 +122,30 @@ fn mail_may_be_exchanged_but_is_one_or_the_other() {
     ));
     let errors = mail(json!({ "bundled": {}, "external": smtp })).unwrap_err();
     assert_eq!(errors[0].path, "spec.mail");
+}
+
+#[test]
+fn a_currency_is_one_that_every_service_knows() {
+    let currencies = contracts::Currency::all();
+    for currency in &currencies {
+        let shop = validated(json!({ "currency": currency }));
+        for (owner, template) in templates(&objects(&shop)) {
+            let container = &template["spec"]["containers"][0];
+            let variables = container["env"].as_array().into_iter().flatten();
+            let told = variables.filter(|variable| variable["name"] == contracts::env::CURRENCY);
+            for variable in told {
+                let read = variable["value"].as_str().unwrap().parse();
+                assert_eq!(read.as_ref(), Ok(currency), "{owner}");
+            }
+        }
+    }
+    let listed = &schema()["properties"]["spec"]["properties"]["currency"]["enum"];
+    assert_eq!(*listed, json!(currencies), "the API server refuses all others");
+    for unknown in ["ABC", "XXX", "eur"] {
+        let errors = judged(json!({ "currency": unknown })).unwrap_err();
+        assert_eq!(errors[0].path, "spec.currency");
+        assert!(errors[0].message.contains(unknown), "{}", errors[0].message);
+    }
 }
 
 #[test]

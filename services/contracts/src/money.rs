@@ -5,14 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The ISO 4217 codes that a shop can sell in: active national currencies.
-const CODES: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB \
-    BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB \
-    EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD \
-    JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP \
-    MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON \
-    RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SYP SZL THB TJS TMT TND TOP TRY \
-    TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG";
+/// Codes that ISO 4217 has withdrawn and the list of the crate no longer has, with their exponents. A shop cannot change
+/// its currency, so those that sell in one go on.
+const WITHDRAWN: [(&str, u32); 1] = [("ANG", 2)];
 
 /// An ISO 4217 currency code.
 #[derive(
@@ -44,13 +39,28 @@ impl Currency {
 
     /// Digits after the decimal point (ISO 4217, "minor unit").
     pub fn exponent(self) -> u32 {
-        match self.as_str() {
-            "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF"
-            | "UGX" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-            "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-            _ => 2,
-        }
+        exponent(self.as_str()).expect("a currency is one that can be sold in")
     }
+
+    /// Every currency that a shop can sell in, in alphabetical order.
+    pub fn all() -> Vec<Self> {
+        let listed = (1..=999).filter_map(iso_currency::Currency::from_numeric);
+        let codes = listed.map(|currency| currency.code()).chain(WITHDRAWN.map(|(code, _)| code));
+        let mut all: Vec<Self> = codes.filter_map(|code| code.parse().ok()).collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// Digits after the decimal point, of currencies that a shop can sell in: no funds, metals, units of account or test
+/// codes. What ISO 4217 has withdrawn counts.
+fn exponent(code: &str) -> Option<u32> {
+    if let Some((_, exponent)) = WITHDRAWN.iter().find(|(withdrawn, _)| *withdrawn == code) {
+        return Some(*exponent);
+    }
+    let currency = iso_currency::Currency::from_code(code)?;
+    let money = !currency.is_fund() && !currency.is_special();
+    currency.exponent().filter(|_| money).map(u32::from)
 }
 
 impl fmt::Debug for Currency {
@@ -71,7 +81,7 @@ impl FromStr for Currency {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unknown = || MoneyError::UnknownCurrency(text.chars().take(8).collect());
         let code: [u8; 3] = text.as_bytes().try_into().map_err(|_| unknown())?;
-        CODES.split_ascii_whitespace().find(|c| *c == text).map(|_| Self(code)).ok_or_else(unknown)
+        exponent(text).map(|_| Self(code)).ok_or_else(unknown)
     }
 }
 
@@ -183,9 +193,54 @@ mod tests {
 
     #[test]
     fn unknown_codes_are_refused() {
-        for text in ["", "eur", "XXX", "EURO", "€", "E\0R"] {
+        // Three letters that are no code, and codes of what nothing is priced in: none, tests, gold, funds, drawing rights.
+        for text in
+            ["", "eur", "EURO", "€", "E\0R", "ABC", "XXX", "XTS", "XAU", "CHE", "CLF", "XDR"]
+        {
             assert!(text.parse::<Currency>().is_err(), "{text:?}");
             assert!(serde_json::from_value::<Currency>(serde_json::json!(text)).is_err());
+        }
+    }
+
+    #[test]
+    fn every_currency_is_read_written_and_counted_in() {
+        let all = Currency::all();
+        assert!(all.is_sorted() && all.len() > 150, "{all:?}");
+        for currency in all {
+            let code = currency.as_str();
+            assert_eq!(code.parse(), Ok(currency));
+            assert_eq!(serde_json::from_value(serde_json::json!(code)).ok(), Some(currency));
+            let digits = currency.exponent();
+            assert!(digits <= 4, "{code}");
+            let amount = Money::new(10_i64.pow(digits), currency).to_string();
+            let zeros = "0".repeat(usize::try_from(digits).unwrap());
+            let dot = if digits > 0 { "." } else { "" };
+            assert_eq!(amount, format!("1{dot}{zeros} {code}"));
+        }
+    }
+
+    #[test]
+    fn new_and_withdrawn_currencies_are_known() {
+        // XCG took the place of ANG in 2025, the euro that of BGN in 2026: shops in both are there.
+        let digits = |code: &str| code.parse::<Currency>().map(Currency::exponent);
+        let expected = [
+            ("XCG", 2),
+            ("ANG", 2),
+            ("BGN", 2),
+            ("SLE", 2),
+            ("ZWG", 2),
+            ("VES", 2),
+            ("CHF", 2),
+            ("JPY", 0),
+            ("KRW", 0),
+            ("CLP", 0),
+            ("XOF", 0),
+            ("ISK", 0),
+            ("KWD", 3),
+            ("TND", 3),
+        ];
+        for (code, exponent) in expected {
+            assert_eq!(digits(code), Ok(exponent), "{code}");
         }
     }
 
