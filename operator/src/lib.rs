@@ -11,6 +11,7 @@ pub mod cleanup;
 pub mod components;
 pub mod context;
 pub mod controller;
+pub mod crashes;
 pub mod crd;
 pub mod credentials;
 pub mod databases;

@@ -25,7 +25,7 @@ use crate::services::Services;
 use crate::status::{self, Facts, Part, Reason};
 use crate::validate::{MissingApi, ValidatedShop, validate};
 use crate::watches::prunable;
-use crate::{cleanup, credentials, names, rollout};
+use crate::{cleanup, crashes, credentials, names, rollout};
 
 /// Wait while an engine starts, whose readiness no watch can tell.
 const POLL: Duration = Duration::from_millis(1500);
@@ -167,6 +167,13 @@ impl<'a> Run<'a> {
         let waits = [&facts.database, &facts.cache, &facts.events, &facts.object_store]
             .into_iter()
             .any(|part| matches!(part, Part::Waiting(..)) && !facts.paused);
+        let unsettled = waits || facts.services.iter().any(|service| !service.is_settled());
+        let tick = if unsettled && !facts.paused {
+            facts.crashes = crashes::find(client, &valid).await;
+            Some(tick.map_or(crashes::POLL, |tick| tick.min(crashes::POLL)))
+        } else {
+            tick
+        };
         // An error that another try may help decides about the next try.
         errors.sort_by_key(Error::is_permanent);
         let later = errors.into_iter().next();

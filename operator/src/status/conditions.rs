@@ -41,7 +41,7 @@ pub(super) fn conditions(
     now: Timestamp,
 ) -> Vec<Condition> {
     let migrations = migrations(&facts.services);
-    let services = services(&facts.services);
+    let services = crashing(facts).unwrap_or_else(|| services(&facts.services));
     let demo_data = demo_data(&facts.services);
     let rollouts = rollouts::part(facts);
     let test_payments = payments::part(facts);
@@ -120,6 +120,11 @@ fn degraded(facts: &Facts, parts: &[(&'static str, &Part)]) -> Verdict {
     if let Some((reason, message)) = &facts.error {
         return Verdict::new(type_, true, *reason, message.clone());
     }
+    // It comes first, for it is why other parts wait.
+    if !facts.crashes.is_empty() {
+        let messages: Vec<&str> = facts.crashes.iter().map(|c| c.message.as_str()).collect();
+        return Verdict::new(type_, true, Reason::CrashLooping, messages.join("; "));
+    }
     if let Some((_, part)) = parts.iter().find(|(_, part)| matches!(part, Part::Failed(..))) {
         return Verdict::new(type_, true, part.reason(), part.message().to_owned());
     }
@@ -161,6 +166,14 @@ fn migrations(services: &[ServiceFacts]) -> Part {
         );
     }
     Part::Waiting(Reason::MigrationsRunning, format!("waiting for {}", waiting.join(", ")))
+}
+
+/// The services whose own pods crash; what is beside them, or before them, has conditions of its own.
+fn crashing(facts: &Facts) -> Option<Part> {
+    let is_service = |component: &str| facts.services.iter().any(|s| s.name.as_str() == component);
+    let crashes = facts.crashes.iter().filter(|crash| is_service(&crash.component));
+    let messages: Vec<&str> = crashes.map(|crash| crash.message.as_str()).collect();
+    (!messages.is_empty()).then(|| Part::Failed(Reason::CrashLooping, messages.join("; ")))
 }
 
 fn services(services: &[ServiceFacts]) -> Part {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::reason::Reason;
 use crate::cache::Seen;
+use crate::crashes::Crash;
 use crate::crd::{BackupStatus, Restored, RolloutStatus, ServiceName};
 use crate::validate::ValidatedShop;
 
@@ -151,6 +152,13 @@ pub struct ServiceFacts {
 }
 
 impl ServiceFacts {
+    /// Whether every pod of it is as it should be.
+    pub fn is_settled(&self) -> bool {
+        self.rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.complete && rollout.ready >= rollout.desired)
+    }
+
     /// Whether it answers requests in its desired state.
     pub fn can_serve(&self) -> bool {
         self.rollout.as_ref().is_some_and(|rollout| rollout.complete && rollout.ready > 0)
@@ -190,6 +198,8 @@ pub struct Facts {
     pub services: Vec<ServiceFacts>,
     /// Services that are being rolled out in steps; nothing if that was not looked at.
     pub rollouts: Option<Vec<RolloutStatus>>,
+    /// Containers that crash again and again.
+    pub crashes: Vec<Crash>,
     /// The first error: its reason and message.
     pub error: Option<(Reason, String)>,
 }

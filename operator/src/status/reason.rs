@@ -23,6 +23,8 @@ reasons! {
     RollingOut,
     /// A rollout has passed its deadline.
     RolloutStuck,
+    /// A container crashes again and again.
+    CrashLooping,
     /// Nothing is under way.
     Settled,
     /// Nothing needs help.

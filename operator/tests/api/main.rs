@@ -10,6 +10,7 @@ mod adoption;
 mod apply;
 mod backups;
 mod crash;
+mod crashes;
 mod definitions;
 mod deletion;
 mod election;
