@@ -217,8 +217,10 @@ pub struct ExternalMail {
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
 
-    /// Sender of e-mails, e.g. `Demo <shop@example.com>`.
+    /// Sender of e-mails, e.g. `Demo <shop@example.com>` or `"Demo, Inc." <shop@example.com>`.
     #[schemars(length(min = 3, max = 320), regex(pattern = r"^[^\r\n]*@[^\r\n]*$"))]
+    #[x_kube(validation = Rule::new(r#"self.matches('^ *(("([^"\\\\]|\\\\.)*"|[^"(),:;<>@\\[\\]\\\\])*<("[^"]+"|[^"(),:;<>@ \\[\\]\\\\]+)@[^"(),:;<>@ \\[\\]\\\\]+>|("[^"]+"|[^"(),:;<>@ \\[\\]\\\\]+)@[^"(),:;<>@ \\[\\]\\\\]+) *$')"#)
+        .message("from is an address, or a name and an address: Shop <shop@example.com>; a name with any of ( ) < > [ ] : ; , @ is in double quotes: \"Shop (Berlin)\" <shop@example.com>"))]
     pub from: String,
 }
 

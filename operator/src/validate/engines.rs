@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use contracts::mail::MailFrom;
 use k8s_openapi::{
     api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity,
 };
@@ -116,12 +117,19 @@ pub(super) fn mail(
     let path = "spec.mail";
     let Some(external) = &spec.external else {
         let asked = spec.bundled.as_ref().and_then(|bundled| bundled.resources.as_ref());
+        let from = format!("{shop} <shop@{}>", mail_domain(shop, host));
+        if from.parse::<MailFrom>().is_err() {
+            errors.invalid("spec.host", "cannot be the domain of an e-mail address");
+        }
         return MailEngine::Bundled {
             image: images.mail.clone(),
             resources: resources(path, asked, MAIL, errors),
-            from: format!("{shop} <shop@{}>", mail_domain(shop, host)),
+            from,
         };
     };
+    if let Err(error) = external.from.parse::<MailFrom>() {
+        errors.invalid("spec.mail.external.from", error.to_string());
+    }
     if spec.bundled.is_some() {
         errors.invalid(path, "bundled and external exclude each other");
     }

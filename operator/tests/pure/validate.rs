@@ -125,6 +125,27 @@ fn mail_may_be_exchanged_but_is_one_or_the_other() {
 }
 
 #[test]
+fn a_sender_that_no_mail_can_have_is_refused() {
+    let judged = |spec: Value| {
+        let mut there = observed(&[]);
+        let facts = SecretFacts { keys: ["url".to_owned()].into(), hash: "abc".into() };
+        there.secrets.insert("smtp".into(), facts);
+        validate(&shop(spec), &there, &config())
+    };
+    let from = |from: &str| {
+        judged(json!({ "mail": { "external": { "secretRef": { "name": "smtp" }, "from": from } } }))
+    };
+    let errors = from("Müller, Söhne & Co. (Shop) <shop@example.com>").unwrap_err();
+    assert_eq!(errors[0].path, "spec.mail.external.from");
+    assert!(errors[0].message.contains("in double quotes"), "{}", errors[0].message);
+    from("\"Müller, Söhne & Co. (Shop)\" <shop@example.com>").unwrap();
+    // The bundled server's sender is made of the host.
+    let host = format!("{}.example", "a".repeat(64));
+    assert_eq!(judged(json!({ "host": host })).unwrap_err()[0].path, "spec.host");
+    judged(json!({ "host": "a.example" })).unwrap();
+}
+
+#[test]
 fn a_currency_is_one_that_every_service_knows() {
     let currencies = contracts::Currency::all();
     for currency in &currencies {

@@ -7,6 +7,8 @@ pub mod env;
 pub mod events;
 pub mod id;
 pub mod limits;
+#[cfg(feature = "mail")]
+pub mod mail;
 pub mod metrics;
 pub mod money;
 pub mod network;

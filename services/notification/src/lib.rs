@@ -16,6 +16,7 @@ pub mod socket;
 use std::time::Duration;
 
 use contracts::env;
+use contracts::mail::MailFrom;
 use kit::config::{Env, FromEnv};
 use kit::kafka::Producer;
 use kit::secret::Secret;
@@ -67,7 +68,7 @@ impl FromEnv for Config {
         let database = postgres::Settings::from_env(env);
         let kafka = kafka::Settings::from_env(env);
         let smtp_url = env.required(env::SMTP_URL);
-        let mail_from = env.required(env::MAIL_FROM);
+        let mail_from: Option<MailFrom> = env.required(env::MAIL_FROM);
         let public_url: Option<String> = env.required(env::PUBLIC_URL);
         // Who names a provider has a token for it.
         let sms = match env.optional(env::SMS_URL) {
@@ -81,7 +82,7 @@ impl FromEnv for Config {
             database: database?,
             kafka: kafka?,
             smtp_url: smtp_url?,
-            mail_from: mail_from?,
+            mail_from: mail_from?.0,
             sms: sms?,
             public_url: public_url?.trim_end_matches('/').to_owned(),
         })

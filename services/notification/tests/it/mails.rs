@@ -11,7 +11,7 @@ use kit::kafka::{Producer, Record};
 use kit::testing::{Running, engine, eventually};
 use serde_json::Value;
 
-use crate::{lines, paid, placed, registered, start, start_with_mail_server};
+use crate::{lines, paid, placed, registered, start, start_with, start_with_mail_server};
 
 /// The mails that this address has got, the oldest first.
 pub(crate) async fn inbox(address: &str) -> Vec<Value> {
@@ -90,6 +90,17 @@ async fn a_mail_arrives_once_however_often_its_event_does() {
         metrics.contains(r#"messages_sent_total{channel="email",outcome="sent"}"#),
         "{metrics}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_in_quotes_has_the_name_that_it_says() {
+    let from = r#""Müller, Söhne & Co. (Shop)" <shop@example.com>"#;
+    let service = start_with(&engine("TEST_SMTP_URL"), &[("MAIL_FROM", from)]).await;
+    let user = registered("Ada");
+    service.publish(&user).await;
+    let from = &mail(&user.email, "Welcome").await["from"][0];
+    assert_eq!(from["name"], "Müller, Söhne & Co. (Shop)");
+    assert_eq!(from["address"], "shop@example.com");
 }
 
 #[tokio::test(flavor = "multi_thread")]
