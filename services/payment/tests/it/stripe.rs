@@ -1,7 +1,7 @@
 //! The provider `stripe`, against Stripe's own stand-in for its API, which checks every request
 //! by the description of the real one. It keeps nothing: each charge succeeds.
 
-use contracts::events::{PaymentCaptured, PaymentRefunded};
+use contracts::events::{PaymentCaptured, PaymentFailed, PaymentRefunded};
 use contracts::{OrderId, UserId};
 use kit::auth::Role;
 use kit::secret::Secret;
@@ -14,7 +14,7 @@ use payment::provider::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{eur, refund, reserved, send, status, until};
+use crate::world::{charged, eur, refund, reserved, send, status, until};
 
 fn provider(key: &str) -> StripeProvider {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -23,14 +23,40 @@ fn provider(key: &str) -> StripeProvider {
     StripeProvider::new(StripeSettings { key, url, return_url }).unwrap()
 }
 
+/// A shop that has Stripe, and says nothing of the test provider.
 async fn start(url: &str) -> Running {
     Running::start::<Payment>(&[
         ("STRIPE_API_KEY", "sk_test_123"),
         ("STRIPE_API_URL", url),
         ("STRIPE_WEBHOOK_SECRETS", "whsec_1"),
-        ("PAYMENT_TEST_PROVIDER", "false"),
     ])
     .await
+}
+
+#[tokio::test]
+async fn what_no_configured_provider_knows_is_not_charged() {
+    let running = start(&engine("TEST_STRIPE_URL")).await;
+    for text in ["", "tok_visa", "tok_action", "anything", "method_default"] {
+        let order = reserved(text, 10);
+        running.publish(&order).await;
+        let failed: PaymentFailed = running.published(order.order_id.uuid()).await;
+        assert!(["invalid_token", "unknown_payment_method"].contains(&&*failed.reason), "{text}");
+    }
+    assert_eq!(charged(running.pool()).await, (0, 0), "the test provider is not asked");
+}
+
+#[tokio::test]
+async fn beside_stripe_the_test_provider_is_asked_for_by_name() {
+    let running = Running::start::<Payment>(&[
+        ("STRIPE_API_KEY", "sk_test_123"),
+        ("STRIPE_API_URL", &engine("TEST_STRIPE_URL")),
+        ("PAYMENT_TEST_PROVIDER", "true"),
+    ])
+    .await;
+    let order = reserved("tok_visa", 10);
+    running.publish(&order).await;
+    until(running.pool(), order.order_id, "captured").await;
+    assert_eq!(charged(running.pool()).await, (10, 1));
 }
 
 fn token(text: &str) -> Token {
