@@ -2,6 +2,7 @@
 //! (<https://docs.stripe.com/api>)
 
 mod answers;
+mod units;
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use self::answers::{Answer, Found, Intent, MethodObject, Named, RefundObject};
+use self::units::units;
 use super::{Charge, Kept, PaymentProvider, Refund, Unknown, Wanted};
 use crate::payment::Token;
 
@@ -192,32 +194,5 @@ impl PaymentProvider for StripeProvider {
         match self.post::<MethodObject>(&path, &key, &Vec::new()).await? {
             Answer::Good(_) | Answer::Refused(_) => Ok(()),
         }
-    }
-}
-
-/// An amount as Stripe counts it: minor units, as here, but for ISK and UGX, which it counts in
-/// hundredths that must be zero, and currencies with three digits, whose last one must be zero;
-/// none: it cannot be charged. (<https://docs.stripe.com/currencies#special-cases>)
-fn units(money: Money) -> Option<i64> {
-    match (money.currency.as_str(), money.currency.exponent()) {
-        ("ISK" | "UGX", _) => money.amount.checked_mul(100),
-        (_, 3) => (money.amount % 10 == 0).then_some(money.amount),
-        _ => Some(money.amount),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_counted_as_stripe_does() {
-        let count = |amount, currency: &str| units(Money::new(amount, currency.parse().unwrap()));
-        assert_eq!(count(1999, "EUR"), Some(1999));
-        assert_eq!(count(1999, "JPY"), Some(1999));
-        assert_eq!(count(1999, "ISK"), Some(199_900));
-        assert_eq!(count(i64::MAX, "UGX"), None);
-        assert_eq!(count(1990, "KWD"), Some(1990));
-        assert_eq!(count(1999, "KWD"), None);
     }
 }
