@@ -46,7 +46,10 @@ pub(super) async fn read(databases: &Databases) -> Result<(Vec<Payment>, Ledger)
                  WHERE idempotency_key = p.id AND reference IS NOT NULL) AS charged,
                 (SELECT coalesce(sum(r.amount), 0)::bigint FROM test_provider.refunds r
                  JOIN test_provider.charges c ON c.reference = r.charge_reference
-                 WHERE c.idempotency_key = p.id) AS credited
+                 WHERE c.idempotency_key = p.id)
+                    + (SELECT coalesce(sum(amount), 0)::bigint FROM refunds
+                       WHERE payment_id = p.id AND provider_reference = 'other_means'
+                         AND status = 'done') AS credited
          FROM payments p",
     )
     .fetch_all(&mut *snapshot)
@@ -84,7 +87,10 @@ pub(super) async fn read(databases: &Databases) -> Result<(Vec<Payment>, Ledger)
                     coalesce((SELECT sum(e.amount)::bigint FROM credit.entries e
                      JOIN credit.accounts a ON a.id = e.account_id AND a.kind = 'customer'
                      JOIN credit.transactions t ON t.id = e.transaction_id
-                     WHERE t.charge_id = p.id), 0) AS credited
+                     WHERE t.charge_id = p.id), 0)
+                        + (SELECT coalesce(sum(amount), 0)::bigint FROM refunds
+                           WHERE payment_id = p.id AND provider_reference = 'other_means'
+                             AND status = 'done') AS credited
              FROM payments p WHERE p.provider = 'credit'",
         )
         .fetch_all(&mut *snapshot)

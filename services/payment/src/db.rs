@@ -1,8 +1,10 @@
 //! What payment keeps in Postgres.
 
 mod charges;
+pub mod disputes;
 pub mod ledger;
 pub mod methods;
+mod owed;
 mod refunds;
 pub mod webhooks;
 
@@ -18,6 +20,10 @@ pub use charges::{
     DueCharge, New, Stage, capture, confirm, fail, give_up, insert, lease_charge, postpone_charge,
     wait,
 };
+pub use owed::{
+    Owed, owed, owed_figures, owed_refunds, refund_otherwise, reopen_refund, retry_refunds,
+};
+use refunds::refunded_total;
 pub use refunds::{
     Asked, DueRefund, Refund, fail_refund, finish_refund, insert_refund, lease_refund, owe_again,
     postpone_refund, refunds, request_refund,
@@ -89,10 +95,10 @@ pub async fn lock(connection: &mut PgConnection, order: OrderId) -> Result<Optio
 }
 
 /// A page of payments, the latest first; if wanted, only those with a refund that has failed and
-/// money that may still have to go back.
+/// money that may still have to go back, or only those with a dispute that has not ended.
 pub async fn list(
     connection: &mut PgConnection,
-    refund_failed: bool,
+    (refund_failed, disputed): (bool, bool),
     window: &Window<Uuid>,
 ) -> Result<Vec<Payment>> {
     sqlx::query_as!(
@@ -102,11 +108,15 @@ pub async fn list(
            FROM payments p WHERE ($1::uuid IS NULL OR id < $1)
              AND (NOT $4 OR (refunded < amount AND EXISTS (
                  SELECT FROM refunds WHERE payment_id = p.id AND status = 'failed')))
+             AND (NOT $5 OR EXISTS (
+                 SELECT FROM disputes WHERE payment_id = p.id
+                   AND status NOT IN ('won', 'lost', 'warning_closed')))
            ORDER BY id DESC LIMIT $2 OFFSET $3"#,
         window.after,
         window.fetch(),
         window.offset,
         refund_failed,
+        disputed,
     )
     .fetch_all(connection)
     .await

@@ -16,6 +16,7 @@ use http::StatusCode;
 use kit::auth::{Caller, Role};
 use kit::extract::{Path, Query};
 use kit::openapi;
+use kit::outbox::Outbox;
 use kit::page::{Page, PageQuery};
 use kit::problem::{CONFLICT, Problem, Result};
 use kit::worker::Wake;
@@ -37,6 +38,8 @@ pub(crate) struct Api {
     pub(crate) pool: PgPool,
     /// Wakes the worker.
     pub(crate) wake: Wake,
+    /// Where events of payments go.
+    pub(crate) outbox: Outbox,
     /// Who moves money.
     pub(crate) providers: Providers,
     /// What the shop sells in.
@@ -131,6 +134,8 @@ struct Refund {
     reason: Option<String>,
     /// Why nothing was given back.
     failure_reason: Option<String>,
+    /// When a failed one is tried again; null: it has not failed, or the money went back in another way.
+    retry_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
 
@@ -141,9 +146,32 @@ struct PaymentWithRefunds {
     payment: Payment,
     /// The oldest first.
     refunds: Vec<Refund>,
+    /// What the shopper's bank wants back; the oldest first.
+    disputes: Vec<Dispute>,
 }
 
-/// Reads a payment with its refunds.
+/// A charge that the shopper's bank wants back. Staff answers it where the provider says.
+#[derive(Debug, Serialize, ToSchema)]
+struct Dispute {
+    /// The provider's name for it.
+    reference: String,
+    /// The bank's reason, e.g. `fraudulent`.
+    reason: String,
+    /// The provider's word for how far it has come, e.g. `needs_response`, `under_review`, `won` or `lost`.
+    status: String,
+    /// Until when it has to be answered.
+    due_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<db::disputes::Dispute> for Dispute {
+    fn from(row: db::disputes::Dispute) -> Self {
+        let db::disputes::Dispute { reference, reason, status, due_at, created_at } = row;
+        Self { reference, reason, status, due_at, created_at }
+    }
+}
+
+/// Reads a payment with its refunds and disputes.
 async fn full(connection: &mut PgConnection, row: db::Payment) -> Result<PaymentWithRefunds> {
     let payment = Payment::try_from(row)?;
     let rows = db::refunds(connection, payment.id.uuid()).await?;
@@ -153,10 +181,13 @@ async fn full(connection: &mut PgConnection, row: db::Payment) -> Result<Payment
         amount: Money::new(row.amount, payment.amount.currency),
         reason: row.reason,
         failure_reason: row.failure_reason,
+        retry_at: row.retry_at,
         created_at: row.created_at,
     };
     let refunds = rows.into_iter().map(refund).collect();
-    Ok(PaymentWithRefunds { payment, refunds })
+    let disputes = db::disputes::of(connection, payment.id.uuid()).await?;
+    let disputes = disputes.into_iter().map(Dispute::from).collect();
+    Ok(PaymentWithRefunds { payment, refunds, disputes })
 }
 
 /// Shows the payment of an order to whoever pays, and to administrators.
@@ -226,6 +257,9 @@ struct ListQuery {
     /// Only those with a refund that has failed while not all has gone back: somebody has to see to them.
     #[serde(default)]
     refund_failed: bool,
+    /// Only those that the shopper's bank wants back, until that is decided.
+    #[serde(default)]
+    disputed: bool,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// How many, 1 to 100; 20 by default.
@@ -249,9 +283,10 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Page<Payment>>> {
     caller.require(Role::Admin)?;
-    let ListQuery { refund_failed, cursor, limit, page } = query;
+    let ListQuery { refund_failed, disputed, cursor, limit, page } = query;
     let window = PageQuery { cursor, limit, page }.window()?;
-    let rows = db::list(&mut *api.pool.acquire().await?, refund_failed, &window).await?;
+    let which = (refund_failed, disputed);
+    let rows = db::list(&mut *api.pool.acquire().await?, which, &window).await?;
     let payments = rows.into_iter().map(Payment::try_from).collect::<Result<_>>()?;
     Ok(Json(window.page(payments, |payment: &Payment| payment.id.uuid())))
 }

@@ -28,7 +28,19 @@ use crate::provider::{CreditProvider, Providers, StripeProvider, StripeSettings,
 use crate::signature::Secrets;
 use crate::worker::Worker;
 
-static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
+static COMMANDS: [OwnCommand; 3] = [
+    dead_letters::command(|env| Box::pin(replay(env))),
+    OwnCommand {
+        name: "refunds",
+        about: "Lists the refunds that were asked for and are not done.",
+        run: |env| Box::pin(refunds(env)),
+    },
+    OwnCommand {
+        name: "retry-refunds",
+        about: "Lets the refunds that have failed be tried again now rather than at their time.",
+        run: |env| Box::pin(retry_refunds(env)),
+    },
+];
 
 /// The service.
 #[derive(Debug)]
@@ -118,6 +130,7 @@ impl Service for Payment {
         let api = Api {
             pool: pool.clone(),
             wake: wake.clone(),
+            outbox: outbox.clone(),
             providers: providers.clone(),
             currency: app.common.currency,
             webhooks: config.webhooks,
@@ -147,4 +160,30 @@ async fn replay(env: Env) -> Result<String, StartError> {
     let providers = config.providers(&pool)?;
     let inbox = Orders { providers, ..Orders::default() }.inbox(Payment::NAME, pool);
     dead_letters::replay(&config.kafka, Payment::NAME, &inbox).await
+}
+
+/// Lists what is owed.
+async fn refunds(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let pool = config.database.pool(Payment::NAME)?;
+    let owed = db::owed_refunds(&mut *pool.acquire().await?).await?;
+    let lines = owed.iter().map(|refund| {
+        let reason = refund.failure_reason.as_deref().unwrap_or("no answer yet");
+        let next = refund.next_attempt_at.format("%Y-%m-%d %H:%M UTC");
+        let since = refund.created_at.format("%Y-%m-%d %H:%M UTC");
+        format!(
+            "order {} refund {}: {} by {} since {since}, failed {} times ({reason}), tried again at {next}",
+            refund.order, refund.id, refund.amount, refund.provider, refund.retries,
+        )
+    });
+    let head = std::iter::once(format!("{} refunds are owed", owed.len()));
+    Ok(head.chain(lines).collect::<Vec<_>>().join("\n"))
+}
+
+/// The service that runs tries again.
+async fn retry_refunds(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let pool = config.database.pool(Payment::NAME)?;
+    let retried = db::retry_refunds(&mut *pool.acquire().await?).await?;
+    Ok(format!("{retried} refunds are tried again"))
 }

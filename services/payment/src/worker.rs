@@ -3,24 +3,27 @@
 //! One that dies in between loses nothing: another asks again with the same key.
 
 mod charges;
+mod lanes;
+mod owed;
 mod refunds;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use contracts::events::Event;
-use futures_util::future::join_all;
 use kit::metric;
 use kit::outbox::Outbox;
-use kit::telemetry::continue_traceparent;
+use kit::telemetry::{chain, continue_traceparent};
 use kit::worker::Wake;
 use prometheus::{HistogramVec, IntCounterVec};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::db;
+use self::lanes::{Lanes, Place};
+use crate::db::{self, DueCharge, DueRefund};
 use crate::provider::{PaymentProvider, Providers, Unknown};
 
 /// How long a provider may take.
@@ -37,8 +40,9 @@ const WAITING: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_secs(2);
 /// How often old webhooks are forgotten.
 const FORGET: Duration = Duration::from_hours(1);
-/// Calls at the same time, so that a slow one holds up nobody.
-const PARALLEL: usize = 4;
+/// Charges and refunds of one provider at the same time. None waits for another, nor for another provider's.
+const CHARGES: usize = 8;
+const REFUNDS: usize = 2;
 
 static PAYMENTS: LazyLock<IntCounterVec> = metric!(
     counter,
@@ -89,32 +93,77 @@ pub struct Worker {
 impl Worker {
     /// Works until told to stop.
     pub async fn run(self, wake: Wake, stop: CancellationToken) {
-        let round = || {
-            let worker = self.clone();
-            async move { worker.round().await }
+        let lanes = [CHARGES, REFUNDS].map(|width| Lanes::new(self.providers.names(), width));
+        let (lanes, tasks) = (Arc::new(lanes), TaskTracker::new());
+        let dispatch = || {
+            let (worker, lanes) = (self.clone(), Arc::clone(&lanes));
+            let (tasks, wake) = (tasks.clone(), wake.clone());
+            async move { worker.dispatch(&lanes, &tasks, &wake).await }
         };
-        let clock = Wake::default();
+        let (webhooks, owed) = (Wake::default(), Wake::default());
         let forget =
             || async { db::webhooks::forget(&mut *self.pool.acquire().await?).await.map(|()| 0) };
+        let reopen = || self.reopen(&wake);
         tokio::join!(
-            join_all((0..PARALLEL).map(|_| wake.run("payments", POLL, &stop, round))),
-            clock.run("webhooks", FORGET, &stop, forget),
+            wake.run("payments", POLL, &stop, dispatch),
+            webhooks.run("webhooks", FORGET, &stop, forget),
+            owed.run("owed", owed::POLL, &stop, reopen),
         );
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// Begins with one charge and one refund, if they are due and their providers have room; says how many there were.
+    async fn dispatch(
+        &self,
+        [charges, refunds]: &[Lanes; 2],
+        tasks: &TaskTracker,
+        wake: &Wake,
+    ) -> Result<usize, sqlx::Error> {
+        let charge = self.lease_charge(&charges.full()).await?;
+        let found = usize::from(charge.is_some());
+        if let Some(due) = charge {
+            let (worker, place) = (self.clone(), charges.enter(&due.provider, wake));
+            tasks.spawn(async move { stored(worker.charge(&due).await, place) });
+        }
+        let refund = self.lease_refund(&refunds.full()).await?;
+        let found = found + usize::from(refund.is_some());
+        if let Some(due) = refund {
+            let (worker, place) = (self.clone(), refunds.enter(&due.provider, wake));
+            tasks.spawn(async move { stored(worker.refund(&due).await, place) });
+        }
+        Ok(found)
     }
 
     /// Sees to one charge and one refund, if they are due; says how many there were.
     pub async fn round(&self) -> Result<usize, sqlx::Error> {
-        let charge = db::lease_charge(&mut *self.pool.acquire().await?, LEASE).await?;
+        let charge = self.lease_charge(&[]).await?;
         if let Some(due) = &charge {
-            let span = span("charge", &due.provider, due.traceparent.as_deref());
-            self.charge(due).instrument(span).await?;
+            self.charge(due).await?;
         }
-        let refund = db::lease_refund(&mut *self.pool.acquire().await?, LEASE).await?;
+        let refund = self.lease_refund(&[]).await?;
         if let Some(due) = &refund {
-            let span = span("refund", &due.provider, due.traceparent.as_deref());
-            self.refund(due).instrument(span).await?;
+            self.refund(due).await?;
         }
         Ok(usize::from(charge.is_some()) + usize::from(refund.is_some()))
+    }
+
+    async fn lease_charge(&self, busy: &[String]) -> Result<Option<DueCharge>, sqlx::Error> {
+        db::lease_charge(&mut *self.pool.acquire().await?, LEASE, busy).await
+    }
+
+    async fn lease_refund(&self, busy: &[String]) -> Result<Option<DueRefund>, sqlx::Error> {
+        db::lease_refund(&mut *self.pool.acquire().await?, LEASE, busy).await
+    }
+
+    async fn charge(&self, due: &DueCharge) -> Result<(), sqlx::Error> {
+        let span = span("charge", &due.provider, due.traceparent.as_deref());
+        self.attempt_charge(due).instrument(span).await
+    }
+
+    async fn refund(&self, due: &DueRefund) -> Result<(), sqlx::Error> {
+        let span = span("refund", &due.provider, due.traceparent.as_deref());
+        self.attempt_refund(due).instrument(span).await
     }
 
     /// Commits what is new together with the event that tells of it.
@@ -133,6 +182,14 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// An attempt has ended. What could not be stored is asked for again when its lease has run out.
+fn stored(result: Result<(), sqlx::Error>, place: Option<Place>) {
+    if let Err(error) = result {
+        tracing::warn!(error = chain(&error), "an attempt could not be stored");
+    }
+    drop(place);
 }
 
 /// An attempt, as a part of the trace that the payment was asked for in.

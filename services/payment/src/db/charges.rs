@@ -98,10 +98,11 @@ pub enum Stage {
     },
 }
 
-/// Takes a payment that is due; for as long as the lease lasts, nobody else does.
+/// Takes a payment that is due, of none of the busy providers; for as long as the lease lasts, nobody else does.
 pub async fn lease_charge(
     connection: &mut PgConnection,
     lease: Duration,
+    busy: &[String],
 ) -> Result<Option<DueCharge>> {
     let row = sqlx::query!(
         r#"UPDATE payments SET attempts = attempts + 1, updated_at = now(),
@@ -109,11 +110,13 @@ pub async fn lease_charge(
            WHERE id = (
                SELECT id FROM payments
                WHERE status IN ('pending', 'requires_action') AND next_attempt_at <= now()
+                 AND provider <> ALL($2)
                ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
            RETURNING id, order_id, user_id, amount, currency, provider, customer, token,
                provider_reference, confirmed, attempts, traceparent,
                extract(epoch FROM now() - given_up_at)::float8 AS given_up"#,
         lease.as_secs_f64(),
+        busy,
     )
     .fetch_optional(connection)
     .await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use contracts::{EventId, Money, OrderId, PaymentId, UserId};
+use contracts::{Currency, EventId, Money, OrderId, PaymentId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub struct Refund {
     pub failure_reason: Option<String>,
     /// When it was asked for.
     pub created_at: DateTime<Utc>,
+    /// When one that has failed is tried again.
+    pub retry_at: Option<DateTime<Utc>>,
 }
 
 /// Who asks for a refund.
@@ -67,10 +69,11 @@ pub async fn request_refund(
     Ok(())
 }
 
-/// Stores a refund that an order asks for: all of `amount` that is left. The order may not know of
-/// what staff has given back. When nothing is left and nothing is under way, the refund is of
-/// nothing, so that the order hears how much went back in all; what is under way will tell it. False
-/// when the payment is not captured, or was less, or in another currency, or is none at all.
+/// Stores a refund that an order asks for: all of `amount` that is left and is not owed already. The
+/// order may not know of what staff has given back. When nothing is left and nothing is under way or
+/// owed, the refund is of nothing, so that the order hears how much went back in all; what is under way
+/// will tell it. False when the payment is not captured, or was less, or in another currency, or is none
+/// at all.
 pub async fn insert_refund(
     connection: &mut PgConnection,
     order: OrderId,
@@ -84,8 +87,9 @@ pub async fn insert_refund(
     if !fits {
         return Ok(false);
     }
-    let left = amount.amount.min(payment.amount - payment.refunded);
-    if left == 0 && under_way(connection, payment.id).await? {
+    let owed = super::owed(connection, payment.id).await?;
+    let left = amount.amount.min(payment.amount - payment.refunded - owed).max(0);
+    if left == 0 && (owed > 0 || under_way(connection, payment.id).await?) {
         return Ok(true);
     }
     request_refund(connection, payment.id, left, asked).await?;
@@ -107,6 +111,8 @@ async fn under_way(connection: &mut PgConnection, payment: Uuid) -> Result<bool>
 pub struct DueRefund {
     /// The refund.
     pub id: Uuid,
+    /// Idempotency key of this attempt and of those before it whose outcome is not known.
+    pub key: Uuid,
     /// The payment.
     pub payment: PaymentId,
     /// Its order.
@@ -123,28 +129,32 @@ pub struct DueRefund {
     pub traceparent: Option<String>,
 }
 
-/// Takes a refund that is due; for as long as the lease lasts, nobody else does.
+/// Takes a refund that is due, of none of the busy providers; for as long as the lease lasts, nobody else does.
 pub async fn lease_refund(
     connection: &mut PgConnection,
     lease: Duration,
+    busy: &[String],
 ) -> Result<Option<DueRefund>> {
     let row = sqlx::query!(
         r#"UPDATE refunds SET attempts = refunds.attempts + 1, updated_at = now(),
                next_attempt_at = now() + make_interval(secs => $1)
            FROM payments
            WHERE payments.id = payment_id AND refunds.id = (
-               SELECT id FROM refunds WHERE status = 'pending' AND next_attempt_at <= now()
-               ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-           RETURNING refunds.id, payment_id, order_id, refunds.amount, currency, provider,
-               payments.provider_reference AS "reference!", refunds.attempts,
+               SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id
+               WHERE r.status = 'pending' AND r.next_attempt_at <= now() AND p.provider <> ALL($2)
+               ORDER BY r.next_attempt_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED)
+           RETURNING refunds.id, provider_key, payment_id, order_id, refunds.amount, currency,
+               provider, payments.provider_reference AS "reference!", refunds.attempts,
                refunds.traceparent"#,
         lease.as_secs_f64(),
+        busy,
     )
     .fetch_optional(connection)
     .await?;
     row.map(|row| {
         Ok(DueRefund {
             id: row.id,
+            key: row.provider_key.unwrap_or(row.id),
             payment: row.payment_id.into(),
             order: row.order_id.into(),
             amount: money(row.amount, &row.currency)?,
@@ -195,17 +205,30 @@ pub async fn finish_refund(
     if done.execute(&mut *connection).await?.rows_affected() == 0 {
         return Ok(None);
     }
+    refunded_total(connection, due.payment, due.amount.currency).await.map(Some)
+}
+
+/// What went back of a payment in all.
+pub(super) async fn refunded_total(
+    connection: &mut PgConnection,
+    payment: PaymentId,
+    currency: Currency,
+) -> Result<Money> {
     let total = sqlx::query_scalar!(
         r#"SELECT sum(amount)::bigint AS "total!" FROM refunds
            WHERE payment_id = $1 AND status = 'done'"#,
-        due.payment.uuid(),
+        payment.uuid(),
     )
     .fetch_one(connection)
     .await?;
-    Ok(Some(Money::new(total, due.amount.currency)))
+    Ok(Money::new(total, currency))
 }
 
-/// Notes that nothing was given back; false when that was known.
+/// Pause in seconds before a refund that has failed is tried again; doubles with each failure.
+const FIRST_PAUSE: f64 = 300.0;
+const LONGEST_PAUSE: f64 = 43_200.0;
+
+/// Notes that nothing was given back; false when that was known. It is owed, and tried again.
 pub async fn fail_refund(
     connection: &mut PgConnection,
     refund: Uuid,
@@ -213,13 +236,17 @@ pub async fn fail_refund(
 ) -> Result<bool> {
     let failed = sqlx::query!(
         "WITH refund AS (
-            UPDATE refunds SET status = 'failed', failure_reason = $2, updated_at = now()
+            UPDATE refunds SET status = 'failed', failure_reason = $2, updated_at = now(),
+                retries = retries + 1,
+                next_attempt_at = now() + make_interval(secs => least($3 * 2 ^ least(retries, 20), $4))
             WHERE id = $1 AND status = 'pending' RETURNING payment_id, amount
         )
         UPDATE payments SET refunded = refunded - refund.amount, updated_at = now()
         FROM refund WHERE id = payment_id",
         refund,
         reason,
+        FIRST_PAUSE,
+        LONGEST_PAUSE,
     );
     Ok(failed.execute(connection).await?.rows_affected() == 1)
 }
@@ -234,7 +261,9 @@ pub async fn owe_again(
 ) -> Result<Option<(OrderId, PaymentId)>> {
     let row = sqlx::query!(
         "WITH refund AS (
-            UPDATE refunds r SET status = 'failed', failure_reason = $3, updated_at = now()
+            UPDATE refunds r SET status = 'failed', failure_reason = $3, updated_at = now(),
+                owed = true, retries = retries + 1,
+                next_attempt_at = now() + make_interval(secs => least($4 * 2 ^ least(retries, 20), $5))
             FROM payments p
             WHERE r.provider_reference = $2 AND r.status = 'done' AND p.id = r.payment_id
               AND p.provider = $1
@@ -245,6 +274,8 @@ pub async fn owe_again(
         provider,
         reference,
         reason,
+        FIRST_PAUSE,
+        LONGEST_PAUSE,
     )
     .fetch_optional(connection)
     .await?;
@@ -256,7 +287,8 @@ pub async fn refunds(connection: &mut PgConnection, payment: Uuid) -> Result<Vec
     sqlx::query_as!(
         Refund,
         r#"SELECT id, amount, status AS "status: RefundStatus", reason, failure_reason,
-               created_at
+               created_at,
+               CASE WHEN status = 'failed' AND owed THEN next_attempt_at END AS retry_at
            FROM refunds WHERE payment_id = $1 ORDER BY id"#,
         payment,
     )

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{SubsecRound, Utc};
+use contracts::events::PaymentRefunded;
 use contracts::{EventId, Money, OrderId};
 use http::StatusCode;
 use kit::auth::{Caller, Role};
@@ -36,6 +37,10 @@ pub(super) struct RequestRefund {
     /// Why; the shopper sees it.
     #[schema(min_length = 1, max_length = 500)]
     reason: String,
+    /// The money has gone back by other means, such as a bank transfer: the provider is not asked. It is taken off
+    /// what is owed after refunds that have failed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    by_other_means: bool,
 }
 
 impl RequestRefund {
@@ -51,7 +56,7 @@ impl RequestRefund {
 /// Give money back
 ///
 /// For administrators. The refund is taken and done soon after; follow it at the payment. Refunds of a payment,
-/// under way or done, never exceed what was captured.
+/// under way, owed or done, never exceed what was captured. One that fails is owed, and tried again by itself.
 #[utoipa::path(
     post, path = "/api/v1/payments/{order_id}/refunds", tag = "payments",
     params(
@@ -83,20 +88,35 @@ pub(super) async fn request(
     // Locked: two refunds cannot both take what is left.
     let payment = db::lock(&mut tx, order).await?.ok_or_else(|| Problem::not_found("payment"))?;
     let left = refundable(&payment, body.amount)?;
-    if body.amount.amount > left {
-        let left = Money::new(left, body.amount.currency);
-        return Err(Problem::new(TOO_LARGE, format!("at most {left} is left")));
+    // What is owed already goes back by itself, unless it is this that has gone back.
+    let owed = if body.by_other_means { 0 } else { db::owed(&mut tx, payment.id).await? };
+    if body.amount.amount > left - owed {
+        let money = |amount| Money::new(amount, body.amount.currency);
+        let detail = format!("at most {} is left", money((left - owed).max(0)));
+        let owed = (owed > 0).then(|| format!(", and {} is owed and tried again", money(owed)));
+        return Err(Problem::new(TOO_LARGE, detail + &owed.unwrap_or_default()));
     }
     let (id, reason, trace) = (EventId::new(), body.reason.trim(), traceparent());
     let by_staff = Some((reason, caller.user_id));
     let asked = Asked { id, by_staff, traceparent: trace.as_deref() };
-    db::request_refund(&mut tx, payment.id, body.amount.amount, asked).await?;
+    let status = if body.by_other_means {
+        let payment_id = payment.id.into();
+        let total = db::refund_otherwise(&mut tx, (payment_id, body.amount), asked).await?;
+        let (order_id, amount, refunded_total) = (order, body.amount, Some(total));
+        let event = PaymentRefunded { order_id, payment_id, amount, refunded_total };
+        api.outbox.append(&mut tx, &event).await?;
+        RefundStatus::Done
+    } else {
+        db::request_refund(&mut tx, payment.id, body.amount.amount, asked).await?;
+        RefundStatus::Pending
+    };
     let refund = Refund {
         id,
-        status: RefundStatus::Pending,
+        status,
         amount: body.amount,
         reason: Some(reason.to_owned()),
         failure_reason: None,
+        retry_at: None,
         created_at: Utc::now().trunc_subsecs(6),
     };
     let answer = request.finish(tx, StatusCode::ACCEPTED, &refund).await?;

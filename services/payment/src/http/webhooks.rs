@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, StatusCode};
 use kit::extract::{Path, parse};
 use kit::openapi::Refused;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::Api;
 use crate::db;
+use crate::db::disputes::Told;
 use crate::signature::{HEADER, SignatureError};
 use crate::worker::{self, Outcome};
 
@@ -29,6 +30,9 @@ pub(crate) const NOT_SIGNED: Kind =
 struct Event {
     id: String,
     r#type: String,
+    /// When it has happened, in seconds since the epoch.
+    #[serde(default)]
+    created: Option<i64>,
     #[serde(default)]
     data: Value,
 }
@@ -36,6 +40,26 @@ struct Event {
 impl Event {
     fn text(&self, pointer: &str) -> Option<&str> {
         self.data.pointer(pointer).and_then(Value::as_str)
+    }
+
+    fn number(&self, pointer: &str) -> Option<i64> {
+        self.data.pointer(pointer).and_then(Value::as_i64)
+    }
+
+    /// What it tells of a dispute; none: it names none.
+    fn dispute(&self) -> Option<Told<'_>> {
+        let reference = self.text("/object/id").filter(|id| (1..=255).contains(&id.len()))?;
+        let time = |seconds| DateTime::from_timestamp(seconds, 0);
+        Some(Told {
+            reference,
+            charge: self.text("/object/payment_intent")?,
+            amount: self.number("/object/amount")?,
+            currency: self.text("/object/currency")?,
+            reason: self.text("/object/reason").unwrap_or("general"),
+            status: self.text("/object/status")?,
+            due_at: self.number("/object/evidence_details/due_by").and_then(time),
+            told_at: self.created.and_then(time).unwrap_or_else(Utc::now),
+        })
     }
 }
 
@@ -90,6 +114,15 @@ async fn heed(tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bo
         let key = key.and_then(|key| Uuid::parse_str(key).ok());
         return Ok(db::webhooks::look_again(tx, provider, reference, key).await?);
     }
+    if event.r#type.starts_with("charge.dispute.") {
+        if let Some(told) = event.dispute()
+            && db::disputes::note(tx, provider, &told).await?
+        {
+            let (dispute, status) = (told.reference, told.status);
+            tracing::warn!(provider, dispute, status, "a shopper's bank wants a charge back");
+        }
+        return Ok(false);
+    }
     // Names of the same event in different versions of the API.
     let about_refund =
         ["refund.failed", "refund.updated", "charge.refund.updated"].contains(&&*event.r#type);
@@ -97,7 +130,7 @@ async fn heed(tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bo
         let reason = event.text("/object/failure_reason").unwrap_or("refused");
         let owed = db::owe_again(tx, provider, reference, reason).await?;
         if let Some((order_id, payment_id)) = owed {
-            // Staff finds it in the list and asks for another one.
+            // It is asked for again, and staff finds it in the list.
             tracing::error!(%order_id, %payment_id, reason, "a refund has failed after it was done");
             worker::count(provider, Outcome::RefundFailed);
         }

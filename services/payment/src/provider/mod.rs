@@ -127,6 +127,12 @@ pub trait PaymentProvider: Send + Sync + 'static {
     /// Gives money back of the charge that the provider calls `reference`.
     async fn refund(&self, key: Uuid, reference: &str, amount: Money) -> Result<Refund, Unknown>;
 
+    /// What became of the refund with this key, of the charge that the provider calls `reference`; none when it never
+    /// arrived. For those that forget keys sooner than refunds.
+    async fn find_refund(&self, _key: Uuid, _reference: &str) -> Result<Option<Refund>, Unknown> {
+        Ok(None)
+    }
+
     /// Keeps a token for further charges of the same user; none: it is not one of its own, or not
     /// of a kind that can be kept.
     async fn keep(&self, _user: UserId, _token: &Token) -> Result<Option<Kept>, Unknown> {
@@ -149,6 +155,11 @@ impl Providers {
     pub fn with(mut self, provider: impl PaymentProvider) -> Self {
         self.0.insert(provider.name(), Arc::new(provider));
         self
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
     }
 
     /// Whether the shop has it.

@@ -13,7 +13,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use self::answers::{Answer, Found, Intent, MethodObject, Named, RefundObject};
+use self::answers::{Answer, Found, Intent, MethodObject, Named, RefundObject, Refunds};
 use self::units::units;
 use super::{Charge, Kept, PaymentProvider, Refund, Unknown, Wanted};
 use crate::payment::Token;
@@ -160,6 +160,17 @@ impl PaymentProvider for StripeProvider {
         match self.post::<RefundObject>("refunds", &key.to_string(), &form).await? {
             Answer::Good(refund) => Ok(refund.outcome()),
             Answer::Refused(refusal) => Ok(Refund::Refused { reason: refusal.reason() }),
+        }
+    }
+
+    /// The latest hundred refunds of a charge are looked through: more than that has none.
+    async fn find_refund(&self, key: Uuid, reference: &str) -> Result<Option<Refund>, Unknown> {
+        let query = [("payment_intent", reference), ("limit", "100")];
+        let list = self.request(Method::GET, "refunds").query(&query);
+        match Answer::<Refunds>::of(list).await? {
+            Answer::Good(found) => Ok(found.of(key).map(RefundObject::outcome)),
+            // There is no such charge; the refund will be refused too.
+            Answer::Refused(_) => Ok(None),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::provider::{Charge, PaymentProvider, Unknown, Wanted};
 const GIVEN_UP: &str = "order_ended";
 
 impl Worker {
-    pub(super) async fn charge(&self, due: &DueCharge) -> Result<(), sqlx::Error> {
+    pub(super) async fn attempt_charge(&self, due: &DueCharge) -> Result<(), sqlx::Error> {
         let outcome = match self.providers.get(&due.provider) {
             Ok(provider) => ask(provider, due).await,
             Err(unknown) => Err(unknown),

@@ -11,7 +11,7 @@ use crate::provider::{Providers, Refund, Unknown};
 const NOTHING: &str = "nothing";
 
 impl Worker {
-    pub(super) async fn refund(&self, due: &DueRefund) -> Result<(), sqlx::Error> {
+    pub(super) async fn attempt_refund(&self, due: &DueRefund) -> Result<(), sqlx::Error> {
         let (order_id, payment_id) = (due.order, due.payment);
         match ask(&self.providers, due).await {
             Ok(Refund::Done { reference }) => {
@@ -22,8 +22,7 @@ impl Worker {
                 self.tell(tx, total.is_some(), &due.provider, Outcome::Refunded, &event).await
             }
             Ok(Refund::Refused { reason }) => {
-                // The money is still owed. No other service can do anything about it; staff finds
-                // it in the list and asks for another one.
+                // The money is still owed: it is asked for again, and staff finds it in the list.
                 tracing::error!(%order_id, %payment_id, reason, "a refund was refused");
                 let mut connection = self.pool.acquire().await?;
                 if db::fail_refund(&mut connection, due.id, &reason).await? {
@@ -43,11 +42,19 @@ impl Worker {
     }
 }
 
+/// Asks the provider. An attempt that is not the first looks first for what became of those before: providers forget
+/// idempotency keys sooner than refunds.
 async fn ask(providers: &Providers, due: &DueRefund) -> Result<Refund, Unknown> {
     if due.amount.amount == 0 {
         return Ok(Refund::Done { reference: NOTHING.to_owned() });
     }
     let provider = providers.get(&due.provider)?;
-    let answer = provider.refund(due.id, &due.reference, due.amount);
+    if due.attempts > 1 {
+        let found = provider.find_refund(due.key, &due.reference);
+        if let Some(refund) = measured(provider, "find_refund", found).await? {
+            return Ok(refund);
+        }
+    }
+    let answer = provider.refund(due.key, &due.reference, due.amount);
     measured(provider, "refund", answer).await
 }

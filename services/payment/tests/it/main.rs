@@ -5,8 +5,11 @@
 mod charges;
 mod crashes;
 mod credit;
+mod disputes;
 mod http;
+mod lanes;
 mod methods;
+mod owed;
 mod refunds;
 mod second_step;
 mod stripe;

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use crate::world::{charged, done_at_the_provider, refund, reserved, send, status, told, until};
 
 const PATH: &str = "/api/v1/webhooks/payments/test";
-const SECRETS: [(&str, &str); 1] = [("PAYMENT_TEST_WEBHOOK_SECRETS", "whsec_new,whsec_old")];
+pub(crate) const SECRETS: [(&str, &str); 1] =
+    [("PAYMENT_TEST_WEBHOOK_SECRETS", "whsec_new,whsec_old")];
 
 fn signature(secret: &str, time: i64, body: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
@@ -26,7 +27,7 @@ async fn deliver(running: &Running, body: &str, header: &str) -> (u16, Value) {
 }
 
 /// Signed with the old secret at this moment.
-async fn signed(running: &Running, body: &str) -> u16 {
+pub(crate) async fn signed(running: &Running, body: &str) -> u16 {
     let now = Utc::now().timestamp();
     let header = format!("t={now},v1={}", signature("whsec_old", now, body));
     deliver(running, body, &header).await.0

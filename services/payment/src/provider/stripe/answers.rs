@@ -155,6 +155,23 @@ pub(super) struct RefundObject {
     status: Option<String>,
     #[serde(default)]
     failure_reason: Option<String>,
+    #[serde(default)]
+    metadata: Option<HashMap<String, String>>,
+}
+
+/// The refunds of a charge.
+#[derive(Debug, Deserialize)]
+pub(super) struct Refunds {
+    data: Vec<RefundObject>,
+}
+
+impl Refunds {
+    /// The refund with this key on it.
+    pub(super) fn of(self, key: Uuid) -> Option<RefundObject> {
+        let key = key.to_string();
+        let has = |refund: &RefundObject| refund.metadata.as_ref()?.get("refund_id").cloned();
+        self.data.into_iter().find(|refund| has(refund).as_ref() == Some(&key))
+    }
 }
 
 impl RefundObject {
@@ -265,6 +282,18 @@ mod tests {
             {"id": "pi_2", "status": "succeeded", "metadata": {"payment_id": key.to_string()}}]});
         let find = |key| serde_json::from_value::<Found>(found.clone()).unwrap().of(key);
         assert_eq!(find(key).unwrap().id, "pi_2");
+        assert!(find(Uuid::now_v7()).is_none());
+    }
+
+    #[test]
+    fn of_the_refunds_of_a_charge_only_the_one_with_the_key_is_ours() {
+        let key = Uuid::now_v7();
+        let refunds = json!({"data": [
+            {"id": "re_1", "metadata": null},
+            {"id": "re_2", "metadata": {"refund_id": key.to_string()}},
+            {"id": "re_3"}]});
+        let find = |key| serde_json::from_value::<Refunds>(refunds.clone()).unwrap().of(key);
+        assert_eq!(find(key).unwrap().id, "re_2");
         assert!(find(Uuid::now_v7()).is_none());
     }
 

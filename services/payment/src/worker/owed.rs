@@ -1,0 +1,57 @@
+//! The reconciler of money that is owed: a refund that has failed is asked for again, ever more rarely, until it is done.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use kit::metric;
+use kit::worker::Wake;
+use prometheus::{Gauge, GaugeVec};
+
+use super::Worker;
+use crate::db;
+
+/// How often to look for what is due.
+pub(super) const POLL: Duration = Duration::from_secs(5);
+
+static OWED: LazyLock<Gauge> =
+    metric!(gauge, "payment_refunds_owed", "Refunds that were asked for and are not done.");
+static OLDEST: LazyLock<Gauge> = metric!(
+    gauge,
+    "payment_refunds_owed_oldest_seconds",
+    "Age of the oldest refund that was asked for and is not done."
+);
+
+static DISPUTES: LazyLock<GaugeVec> = metric!(
+    gauge,
+    "payment_disputes_open",
+    "Charges that a shopper's bank wants back, by whether staff has answered.",
+    &["answered"]
+);
+
+impl Worker {
+    /// Makes a refund pending again that has failed and is due, and measures what is owed. Says how many were found.
+    pub async fn reopen(&self, wake: &Wake) -> Result<usize, sqlx::Error> {
+        let reopened = db::reopen_refund(&self.pool).await?;
+        if reopened {
+            wake.wake();
+        }
+        self.measure().await?;
+        Ok(usize::from(reopened))
+    }
+
+    async fn measure(&self) -> Result<(), sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        let (count, age) = db::owed_figures(&mut connection).await?;
+        OWED.set(as_figure(count));
+        OLDEST.set(age);
+        let (unanswered, answered) = db::disputes::open(&mut connection).await?;
+        DISPUTES.with_label_values(&["false"]).set(as_figure(unanswered));
+        DISPUTES.with_label_values(&["true"]).set(as_figure(answered));
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nothing comes near 2^52")]
+fn as_figure(count: i64) -> f64 {
+    count as f64
+}
