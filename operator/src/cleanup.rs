@@ -1,146 +1,287 @@
-//! What owner references cannot do when a Shop is deleted: databases, roles and topics in
-//! somebody else's servers.
+//! What becomes of a Shop's data when it is deleted. The spec at that moment decides, so nothing of it may have been
+//! decided before: volumes and credentials carry no owner reference, and every Shop carries a finalizer, whatever its
+//! policy is. See `docs/decisions/0070-deletion.md`.
 //!
-//! A finalizer is set only for that, and it never holds a namespace for ever: without the
-//! credentials, or after [`GIVE_UP`], what is left is named in an event and the Shop may go.
+//! The finalizer never holds a namespace for ever while an operator runs: without the credentials, or after
+//! [`GIVE_UP`], what is left is named in an event and the Shop may go.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::core::{ApiResource, DynamicObject, PartialObjectMeta, Selector};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
 use crate::apply::Applier;
-use crate::build::{self, DatabasePlan};
+use crate::build::{self, DatabasePlan, TopicPlan};
 use crate::cache::ChildKey;
 use crate::components::{COMPONENTS, Need};
 use crate::context::Context;
-use crate::crd::{DeletionPolicy, Shop};
-use crate::credentials::Credentials;
+use crate::crd::{CredentialsSecretRef, DeletionPolicy, ExternalDatabase, ExternalEvents, Shop};
 use crate::databases::{Admin, Owned};
-use crate::engines::Engines;
+use crate::engines::{admin, claim_topics};
 use crate::error::Error;
-use crate::observe::{Observation, observe};
 use crate::status::Reason;
-use crate::validate::{DatabaseEngine, EventsEngine, ValidatedShop, validate};
+use crate::topics::{self, Login};
+use crate::validate::{FieldError, FieldErrorReason};
 use crate::watches::workloads;
-use crate::{names, topics};
+use crate::{credentials, names};
 
-/// Keeps a Shop until its data in somebody else's servers is dropped.
+/// Keeps a Shop until its policy was followed. An operator of an earlier version, which sets it on fewer Shops, must
+/// know it too: hence the name.
 pub const FINALIZER: &str = "shop-operator.io/external-data";
 /// How long servers that do not answer may hold a Shop back.
 const GIVE_UP: Duration = Duration::from_mins(10);
 /// Wait for pods to go before their databases do.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Sets the finalizer where it is needed, and removes it where it is not.
-pub async fn ensure_finalizer(
-    shop: &Shop,
-    valid: &ValidatedShop,
-    applier: &Applier<'_>,
-) -> Result<(), Error> {
-    let external = matches!(valid.database, DatabaseEngine::External { .. })
-        || matches!(valid.events, EventsEngine::External { .. });
-    let wanted = external && valid.deletion_policy == DeletionPolicy::Delete;
-    if applier.paused || wanted == shop.finalizers().iter().any(|f| f == FINALIZER) {
-        return Ok(());
+/// The Shop with its finalizer, which is set before anything is made for it. Nothing if the Shop has changed since it
+/// was read: the watch brings the new one.
+pub async fn ensure_finalizer<'s>(
+    shop: &'s Shop,
+    client: &Client,
+) -> Result<Option<Cow<'s, Shop>>, Error> {
+    if has_finalizer(shop) {
+        return Ok(Some(Cow::Borrowed(shop)));
     }
-    set_finalizer(shop, applier.client, wanted).await
+    match set_finalizer(shop, client, true).await {
+        Ok(shop) => Ok(shop.map(Cow::Owned)),
+        Err(Error::Finalizer(kube::Error::Api(answer))) if answer.code == 409 => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-/// Drops what is outside the cluster and lets the Shop go.
+/// Does to the data of a deleted Shop what its spec says now, and lets the Shop go.
 pub async fn finish(shop: &Shop, context: &Context) -> Result<Action, Error> {
-    let shop_ref = ObjectRef::from_obj(shop);
-    if shop.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-        if !stop_workloads(shop, context).await? {
-            return Ok(Action::requeue(POLL));
-        }
-        if let Err(error) = drop_external(shop, context).await {
-            if !error.is_permanent() && !is_overdue(shop) {
-                return Err(error);
+    let name = ObjectRef::from_obj(shop);
+    // The watch may not have seen the last change of the policy yet.
+    if let Some(shop) = current(shop, &context.client).await?
+        && has_finalizer(&shop)
+    {
+        let deletion = Deletion { shop: &shop, context };
+        match shop.spec.deletion_policy {
+            DeletionPolicy::Retain => deletion.release().await?,
+            DeletionPolicy::Delete if !deletion.stop_workloads().await? => {
+                return Ok(Action::requeue(POLL));
             }
-            let note = format!("databases and topics are left behind: {}", error.message());
-            context.events.warn(shop, Reason::ExternalDataLeft, "Delete", &note).await;
+            DeletionPolicy::Delete => deletion.erase().await?,
         }
-        set_finalizer(shop, &context.client, false).await?;
+        set_finalizer(&shop, &context.client, false).await?;
     }
-    context.checks.forget(&shop_ref);
-    context.cache.forget(&shop_ref);
+    context.checks.forget(&name);
+    context.cache.forget(&name);
     Ok(Action::await_change())
 }
 
-/// Deletes what talks to the servers; true when it is gone.
-async fn stop_workloads(shop: &Shop, context: &Context) -> Result<bool, Error> {
-    let applier = Applier {
-        client: &context.client,
-        cache: &context.cache,
-        shop: ObjectRef::from_obj(shop),
-        uid: shop.uid().unwrap_or_default(),
-        // A pause never stops a deletion.
-        paused: false,
-    };
-    let kinds = workloads();
-    let is_workload = |key: &ChildKey| kinds.iter().any(|kind| key.is_of(kind));
-    applier.prune(&kinds, &std::collections::BTreeSet::new(), |_, _| false).await?;
-    let children = context.cache.children(&applier.shop);
-    let left = |(key, seen): (&ChildKey, &crate::cache::Seen)| {
-        is_workload(key) && seen.owner.as_deref() == Some(&applier.uid)
-    };
-    Ok(!children.iter().any(left))
+/// The Shop as it is now, if it is still there.
+async fn current(shop: &Shop, client: &Client) -> Result<Option<Shop>, Error> {
+    let api: Api<Shop> = Api::namespaced(client.clone(), &shop.namespace().unwrap_or_default());
+    let now = api.get_opt(&shop.name_any()).await;
+    let now = now.map_err(|source| Error::Observe { what: "the Shop", source })?;
+    Ok(now.filter(|now| now.uid() == shop.uid()))
 }
 
-async fn drop_external(shop: &Shop, context: &Context) -> Result<(), Error> {
-    let capabilities = *context.capabilities.borrow();
-    let Observation { observed, secrets } =
-        observe(&context.client, &context.cache, capabilities, shop).await?;
-    let valid = validate(shop, &observed, &context.config).map_err(Error::Invalid)?;
-    let applier = Applier {
-        client: &context.client,
-        cache: &context.cache,
-        shop: ObjectRef::from_obj(shop),
-        uid: shop.uid().unwrap_or_default(),
-        paused: false,
-    };
-    let engines = Engines {
-        context,
-        shop,
-        valid: &valid,
-        applier: &applier,
-        credentials: &Credentials::default(),
-        secrets: &secrets,
-        bundled: &[],
-    };
-    if let DatabaseEngine::External { .. } = valid.database {
-        drop_databases(&engines, &build::databases(&valid)).await?;
-    }
-    if let EventsEngine::External { .. } = valid.events {
-        let plan = build::topics(&valid);
-        match engines.claim_topics(&plan).await {
-            Ok(_) => {
-                let names = plan.topics.iter().map(|topic| topic.name.clone()).collect();
-                topics::delete(engines.brokers(&plan), names).await?;
+/// The deletion of one Shop.
+struct Deletion<'a> {
+    shop: &'a Shop,
+    context: &'a Context,
+}
+
+impl Deletion<'_> {
+    /// Removes owner references from what holds data: operators before this version set them under `Delete`.
+    async fn release(&self) -> Result<(), Error> {
+        let uid = self.shop.uid().unwrap_or_default();
+        for kind in
+            [ApiResource::erase::<PersistentVolumeClaim>(&()), ApiResource::erase::<Secret>(&())]
+        {
+            for object in self.list(&kind).await? {
+                let owners = object.owner_references();
+                let others: Vec<_> = owners.iter().filter(|owner| owner.uid != uid).collect();
+                if others.len() == owners.len() {
+                    continue;
+                }
+                let version = &object.metadata.resource_version;
+                let patch = json!({ "metadata": {
+                    "resourceVersion": version, "ownerReferences": others,
+                } });
+                let patch = Patch::Merge(patch);
+                let done = self
+                    .api(&kind)
+                    .patch(&object.name_any(), &PatchParams::default(), &patch)
+                    .await;
+                gone_is_done(done)?;
             }
-            // This Shop never had any.
-            Err(topics::Error::Taken { .. }) => {}
-            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Deletes the data that this Shop has made or adopted, in the cluster and outside.
+    async fn erase(&self) -> Result<(), Error> {
+        if self.has_data().await?
+            && let Err(error) = self.drop_external().await
+        {
+            if !error.is_permanent() && !is_overdue(self.shop) {
+                return Err(error);
+            }
+            let note = format!("databases and topics are left behind: {}", error.message());
+            let events = &self.context.events;
+            events.warn(self.shop, Reason::ExternalDataLeft, "Delete", &note).await;
+        }
+        for kind in [
+            ApiResource::erase::<PersistentVolumeClaim>(&()),
+            ApiResource::erase::<Secret>(&()),
+            ApiResource::erase::<ConfigMap>(&()),
+        ] {
+            let objects = self.list(&kind).await?.into_iter();
+            for object in objects.filter(|object| self.is_ours(object)) {
+                let same = Preconditions { uid: object.uid(), resource_version: None };
+                let params = DeleteParams::background().preconditions(same);
+                gone_is_done(self.api(&kind).delete(&object.name_any(), &params).await)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this Shop has made or adopted anything. One whose spec was never valid has not, and what a Shop of its
+    /// name left before it is not its to delete.
+    async fn has_data(&self) -> Result<bool, Error> {
+        let secrets = ApiResource::erase::<Secret>(&());
+        // Credentials come before databases and topics, and the status after them.
+        Ok(self.was_valid() || self.list(&secrets).await?.iter().any(|o| self.is_ours(o)))
+    }
+
+    fn was_valid(&self) -> bool {
+        self.shop.status.as_ref().is_some_and(|status| status.version.is_some())
+    }
+
+    fn is_ours(&self, object: &PartialObjectMeta<DynamicObject>) -> bool {
+        let (uid, owners) = (self.shop.uid().unwrap_or_default(), object.owner_references());
+        match object.annotations().get(names::SHOP_UID) {
+            Some(shop) => *shop == uid,
+            // Operators before this version have set no mark.
+            None if owners.is_empty() => self.was_valid(),
+            None => owners.iter().any(|owner| owner.uid == uid),
         }
     }
-    Ok(())
-}
 
-/// Drops the database of every service, enabled or not: one that was disabled has kept its own.
-async fn drop_databases(engines: &Engines<'_>, plan: &DatabasePlan) -> Result<(), Error> {
-    let mut admin = Admin::connect(engines.admin(plan)).await?;
-    let (shop, namespace) = (&engines.valid.name, &engines.valid.namespace);
-    for component in COMPONENTS.iter().filter(|component| component.needs(Need::Database)) {
-        let database = names::database(namespace, shop, component.name);
-        admin.drop(&Owned { role: database.clone(), database }).await?;
+    /// Metadata of the objects of a kind that carry the labels of the Shop.
+    async fn list(
+        &self,
+        kind: &ApiResource,
+    ) -> Result<Vec<PartialObjectMeta<DynamicObject>>, Error> {
+        let labels: Selector = names::shop_selector(&self.shop.name_any()).into_iter().collect();
+        let ours = ListParams::default().labels_from(&labels);
+        let list = self.api(kind).list_metadata(&ours).await;
+        let managed = |object: &PartialObjectMeta<DynamicObject>| {
+            object.labels().get(names::MANAGED_BY_LABEL).is_some_and(|by| by == names::OPERATOR)
+        };
+        Ok(list.map_err(Error::Cleanup)?.items.into_iter().filter(managed).collect())
     }
-    admin.close().await;
-    Ok(())
+
+    fn api(&self, kind: &ApiResource) -> Api<DynamicObject> {
+        let namespace = self.shop.namespace().unwrap_or_default();
+        Api::namespaced_with(self.context.client.clone(), &namespace, kind)
+    }
+
+    /// Deletes what talks to the servers; true when it is gone.
+    async fn stop_workloads(&self) -> Result<bool, Error> {
+        let applier = Applier {
+            client: &self.context.client,
+            cache: &self.context.cache,
+            shop: ObjectRef::from_obj(self.shop),
+            uid: self.shop.uid().unwrap_or_default(),
+            // A pause never stops a deletion.
+            paused: false,
+        };
+        let kinds = workloads();
+        let is_workload = |key: &ChildKey| kinds.iter().any(|kind| key.is_of(kind));
+        applier.prune(&kinds, &std::collections::BTreeSet::new(), |_, _| false).await?;
+        let children = self.context.cache.children(&applier.shop);
+        let left = |(key, seen): (&ChildKey, &crate::cache::Seen)| {
+            is_workload(key) && seen.owner.as_deref() == Some(&applier.uid)
+        };
+        Ok(!children.iter().any(left))
+    }
+
+    /// Drops what is in servers that somebody else runs. The rest of the spec plays no part in it.
+    async fn drop_external(&self) -> Result<(), Error> {
+        if let Some(external) = &self.shop.spec.database.external {
+            self.drop_databases(external).await?;
+        }
+        if let Some(external) = &self.shop.spec.events.external {
+            self.delete_topics(external).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the database of every service, enabled or not: one that was disabled has kept its own.
+    async fn drop_databases(&self, external: &ExternalDatabase) -> Result<(), Error> {
+        let path = "spec.database.external.adminSecretRef";
+        let login = self.login(path, &external.admin_secret_ref).await?;
+        let plan = DatabasePlan {
+            host: external.host.clone(),
+            port: external.port,
+            ssl_mode: external.ssl_mode,
+            admin: external.admin_secret_ref.clone(),
+            databases: Vec::new(),
+        };
+        let mut server = Admin::connect(admin(&plan, &login)).await?;
+        let (shop, namespace) = (self.shop.name_any(), self.shop.namespace().unwrap_or_default());
+        for component in COMPONENTS.iter().filter(|component| component.needs(Need::Database)) {
+            let database = names::database(&namespace, &shop, component.name);
+            server.drop(&Owned { role: database.clone(), database }).await?;
+        }
+        server.close().await;
+        Ok(())
+    }
+
+    async fn delete_topics(&self, external: &ExternalEvents) -> Result<(), Error> {
+        let login = match &external.security.secret_ref {
+            Some(secret) => {
+                Some(self.login("spec.events.external.security.secretRef", secret).await?)
+            }
+            None => None,
+        };
+        let plan = TopicPlan {
+            bootstrap_servers: external.bootstrap_servers.clone(),
+            security: external.security.clone(),
+            topics: Vec::new(),
+        };
+        let brokers = topics::client(&plan, login.as_ref());
+        match claim_topics(self.shop, self.context, &brokers).await {
+            Ok(_) => {
+                let names = build::topic_names(&topics::prefix(self.shop)).collect();
+                Ok(topics::delete(brokers, names).await?)
+            }
+            // This Shop never had any.
+            Err(topics::Error::Taken { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// User name and password from a Secret that the spec names at `path`.
+    async fn login(&self, path: &str, secret: &CredentialsSecretRef) -> Result<Login, Error> {
+        let namespace = self.shop.namespace().unwrap_or_default();
+        let api: Api<Secret> = Api::namespaced(self.context.client.clone(), &namespace);
+        let found = api.get_opt(&secret.name).await;
+        let found =
+            found.map_err(|source| Error::Observe { what: "a referenced Secret", source })?;
+        let content = found.as_ref().map(credentials::content).unwrap_or_default();
+        let get = |key: &str| {
+            content.get(key).cloned().ok_or_else(|| {
+                let (path, name) = (path.to_owned(), &secret.name);
+                let message = format!("there is no Secret `{name}` with the key `{key}`");
+                let reason = FieldErrorReason::SecretMissing;
+                Error::Invalid(vec![FieldError { path, message, reason }])
+            })
+        };
+        Ok((get(&secret.username_key)?, get(&secret.password_key)?))
+    }
 }
 
 fn is_overdue(shop: &Shop) -> bool {
@@ -149,8 +290,20 @@ fn is_overdue(shop: &Shop) -> bool {
     Duration::try_from(age).is_ok_and(|age| age > GIVE_UP)
 }
 
-/// Changes our finalizer alone, at the version that was read.
-async fn set_finalizer(shop: &Shop, client: &kube::Client, wanted: bool) -> Result<(), Error> {
+fn gone_is_done<T>(result: kube::Result<T>) -> Result<(), Error> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
+        Err(error) => Err(Error::Cleanup(error)),
+    }
+}
+
+fn has_finalizer(shop: &Shop) -> bool {
+    shop.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// Changes our finalizer alone, at the version that was read. Returns the changed Shop if it is still there.
+async fn set_finalizer(shop: &Shop, client: &Client, wanted: bool) -> Result<Option<Shop>, Error> {
     let mut finalizers: Vec<&str> = shop.finalizers().iter().map(String::as_str).collect();
     finalizers.retain(|finalizer| *finalizer != FINALIZER);
     if wanted {
@@ -160,8 +313,8 @@ async fn set_finalizer(shop: &Shop, client: &kube::Client, wanted: bool) -> Resu
     let patch = json!({ "metadata": { "resourceVersion": version, "finalizers": finalizers } });
     let api: Api<Shop> = Api::namespaced(client.clone(), &shop.namespace().unwrap_or_default());
     match api.patch(&shop.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Ok(shop) => Ok(Some(shop)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(error) => Err(Error::Finalizer(error)),
     }
 }

@@ -155,25 +155,15 @@ impl Engines<'_> {
         if !topics::answers(plan).await {
             return Err(topics::Error::Unreachable(None));
         }
-        let cluster = self.claim_topics(plan).await?;
-        Ok((topics::ensure(self.brokers(plan), plan.topics.clone()).await?, cluster))
-    }
-
-    /// Makes sure that the topics are no other Shop's; returns the id of the brokers' cluster. Those
-    /// of a bundled broker can be nobody else's.
-    pub async fn claim_topics(&self, plan: &TopicPlan) -> Result<Option<String>, topics::Error> {
-        if let EventsEngine::Bundled(_) = self.valid.events {
-            return Ok(None);
-        }
-        let cluster = topics::cluster_id(self.brokers(plan)).await?;
-        let shops = self.context.shops.all().await;
-        match topics::holder(self.shop, &cluster, &shops) {
-            None => Ok(Some(cluster)),
-            Some(other) => Err(topics::Error::Taken {
-                prefix: self.valid.topics.prefix.clone(),
-                holder: format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any()),
-            }),
-        }
+        let brokers = self.brokers(plan);
+        let cluster = match self.valid.events {
+            // Its topics can be no other Shop's.
+            EventsEngine::Bundled(_) => None,
+            EventsEngine::External { .. } => {
+                Some(claim_topics(self.shop, self.context, &brokers).await?)
+            }
+        };
+        Ok((topics::ensure(brokers, plan.topics.clone()).await?, cluster))
     }
 
     async fn warn_of_growth(&self, report: &topics::Report) {
@@ -200,30 +190,18 @@ impl Engines<'_> {
     }
 
     /// How the administrator of the Postgres server logs in.
-    pub fn admin(&self, plan: &DatabasePlan) -> PgConnectOptions {
-        let (user, password) = self.login(&plan.admin).unwrap_or_default();
-        PgConnectOptions::new_without_pgpass()
-            .host(&plan.host)
-            .port(plan.port)
-            .username(&user)
-            .password(&password)
-            .database("postgres")
-            .application_name(names::OPERATOR)
-            .ssl_mode(match plan.ssl_mode {
-                SslMode::Disable => PgSslMode::Disable,
-                SslMode::Prefer => PgSslMode::Prefer,
-                SslMode::Require => PgSslMode::Require,
-            })
+    fn admin(&self, plan: &DatabasePlan) -> PgConnectOptions {
+        admin(plan, &self.login(&plan.admin).unwrap_or_default())
     }
 
     /// How the administrator of the topics connects.
-    pub fn brokers(&self, plan: &TopicPlan) -> ClientConfig {
+    fn brokers(&self, plan: &TopicPlan) -> ClientConfig {
         let login = plan.security.secret_ref.as_ref().and_then(|secret| self.login(secret));
         topics::client(plan, login.as_ref())
     }
 
     /// User name and password from a Secret, whoever keeps it.
-    pub fn login(&self, secret: &CredentialsSecretRef) -> Option<Login> {
+    fn login(&self, secret: &CredentialsSecretRef) -> Option<Login> {
         let get = |key: &str| {
             let foreign = self.secrets.get(&secret.name).and_then(|content| content.get(key));
             foreign.map(String::as_str).or_else(|| self.credentials.get(&secret.name, key))
@@ -271,6 +249,38 @@ impl Engines<'_> {
     fn remember(&self, engine: Engine, wish: String, part: Part) -> Step {
         self.context.checks.note(&self.applier.shop, engine, wish, part.clone());
         (part, None)
+    }
+}
+
+/// How the administrator of a Postgres server logs in.
+pub fn admin(plan: &DatabasePlan, (user, password): &Login) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host(&plan.host)
+        .port(plan.port)
+        .username(user)
+        .password(password)
+        .database("postgres")
+        .application_name(names::OPERATOR)
+        .ssl_mode(match plan.ssl_mode {
+            SslMode::Disable => PgSslMode::Disable,
+            SslMode::Prefer => PgSslMode::Prefer,
+            SslMode::Require => PgSslMode::Require,
+        })
+}
+
+/// Makes sure that the topics in somebody else's brokers are no other Shop's; returns the id of the brokers' cluster.
+pub async fn claim_topics(
+    shop: &Shop,
+    context: &Context,
+    brokers: &ClientConfig,
+) -> Result<String, topics::Error> {
+    let cluster = topics::cluster_id(brokers.clone()).await?;
+    match topics::holder(shop, &cluster, &context.shops.all().await) {
+        None => Ok(cluster),
+        Some(other) => Err(topics::Error::Taken {
+            prefix: topics::prefix(shop),
+            holder: format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any()),
+        }),
     }
 }
 

@@ -35,6 +35,9 @@ pub enum Error {
     /// The finalizer could not be set or removed.
     #[error("could not change the finalizer")]
     Finalizer(#[source] kube::Error),
+    /// What holds the data of a deleted Shop could not be kept or deleted.
+    #[error("could not keep or delete the volumes and Secrets of the deleted Shop")]
+    Cleanup(#[source] kube::Error),
     /// The status could not be written.
     #[error("could not write the status")]
     Status(#[source] kube::Error),
@@ -57,6 +60,7 @@ impl Error {
             Self::Databases(error) => error.reason(),
             Self::Topics(error) => error.reason(),
             Self::Finalizer(_) => Reason::FinalizerFailed,
+            Self::Cleanup(_) => Reason::CleanupFailed,
             Self::Status(_) => Reason::StatusFailed,
             Self::Order(_) => Reason::OrderFailed,
         }
@@ -74,6 +78,7 @@ impl Error {
             | Self::Topics(_)
             | Self::Observe { .. }
             | Self::Finalizer(_)
+            | Self::Cleanup(_)
             | Self::Status(_)
             | Self::Order(_) => false,
         }

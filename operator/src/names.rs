@@ -33,6 +33,9 @@ pub const APP: &str = "shop";
 
 /// Hash of the Secrets that a pod reads; a change restarts the pod.
 pub const SECRETS_HASH: &str = "shop-operator.io/secrets-hash";
+/// UID of the Shop that made or adopted an object that may outlive it. Such objects carry no owner reference, because
+/// the garbage collector knows no `deletionPolicy`.
+pub const SHOP_UID: &str = "shop-operator.io/shop-uid";
 /// Image that a Job runs for.
 pub const IMAGE_ANNOTATION: &str = "shop-operator.io/image";
 /// The template of a Deployment's pods, on one whose service is rolled out in steps: it stays what it is until

@@ -35,6 +35,10 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> 
     if shop.metadata.deletion_timestamp.is_some() {
         return cleanup::finish(shop, context).await;
     }
+    let Some(shop) = cleanup::ensure_finalizer(shop, &context.client).await? else {
+        return Ok(Action::requeue(POLL));
+    };
+    let shop = &*shop;
     let run = Run::new(shop, context);
     let mut facts = Facts {
         paused: run.applier.paused,
@@ -107,7 +111,6 @@ impl<'a> Run<'a> {
             observe(client, cache, capabilities, self.shop).await?;
         let valid = validate(self.shop, &observed, config).map_err(Error::Invalid)?;
         facts.valid = Some(valid.clone());
-        cleanup::ensure_finalizer(self.shop, &valid, &self.applier).await?;
         let credentials = credentials::ensure(&self.applier, &build::credentials(&valid)).await?;
         let rollouts =
             rollout::observe(&self.applier, self.shop, &valid, &credentials.hashes()).await?;

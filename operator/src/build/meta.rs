@@ -15,6 +15,16 @@ pub(super) fn owned(shop: &ValidatedShop, name: String, component: &str) -> Obje
     }
 }
 
+/// Metadata of an object that holds data: whether it goes with the Shop is decided when that is deleted.
+pub(super) fn data(shop: &ValidatedShop, name: String, component: &str) -> ObjectMeta {
+    let mark = (names::SHOP_UID.to_owned(), shop.owner.uid.clone());
+    ObjectMeta {
+        owner_references: None,
+        annotations: Some([mark].into()),
+        ..owned(shop, name, component)
+    }
+}
+
 /// Metadata of `<shop>-<component>`.
 pub(super) fn child(shop: &ValidatedShop, component: &str) -> ObjectMeta {
     owned(shop, names::child(&shop.name, component), component)

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 pub use plans::{
     CredentialKind, CredentialSpec, DatabasePlan, DatabaseSpec, SecretKey, TopicPlan, TopicSpec,
-    credentials, databases, topics,
+    credentials, databases, topic_names, topics,
 };
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use contracts::topics::Aggregate;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::{
     components::Need,
-    crd::{CredentialsSecretRef, DeletionPolicy, KafkaSecurity, ServiceName, SslMode},
+    crd::{CredentialsSecretRef, KafkaSecurity, ServiceName, SslMode},
     names,
     validate::{CacheEngine, DatabaseEngine, EventsEngine, ObjectStoreEngine, ValidatedShop},
 };
@@ -30,8 +29,8 @@ pub struct CredentialSpec {
     pub component: String,
     /// Labels of the Secret.
     pub labels: BTreeMap<String, String>,
-    /// Owner of the Secret; none if it outlives the Shop.
-    pub owner: Option<OwnerReference>,
+    /// UID of the Shop, which the Secret is marked with.
+    pub shop_uid: String,
     /// What it holds.
     pub kind: CredentialKind,
 }
@@ -166,7 +165,7 @@ pub fn credentials(shop: &ValidatedShop) -> Vec<CredentialSpec> {
         name: names::child(&shop.name, name),
         component: component.to_owned(),
         labels: names::object_labels(&shop.name, component),
-        owner: (shop.deletion_policy == DeletionPolicy::Delete).then(|| shop.owner.clone()),
+        shop_uid: shop.owner.uid.clone(),
         kind,
     };
     let mut secrets = Vec::new();
@@ -235,7 +234,14 @@ pub fn databases(shop: &ValidatedShop) -> DatabasePlan {
     DatabasePlan { host, port, ssl_mode, admin, databases }
 }
 
-/// The topics that a shop needs: one for every aggregate, and its dead letters.
+/// Names of the topics of a prefix: one for every aggregate, and its dead letters.
+pub fn topic_names(prefix: &str) -> impl Iterator<Item = String> {
+    let of =
+        move |aggregate: Aggregate| [aggregate.topic(prefix), aggregate.dead_letter_topic(prefix)];
+    Aggregate::ALL.into_iter().flat_map(of)
+}
+
+/// The topics that a shop needs.
 pub fn topics(shop: &ValidatedShop) -> TopicPlan {
     let (bootstrap_servers, security) = match &shop.events {
         EventsEngine::Bundled(_) => {
@@ -246,11 +252,7 @@ pub fn topics(shop: &ValidatedShop) -> TopicPlan {
         }
     };
     let settings = &shop.topics;
-    let topics = Aggregate::ALL
-        .into_iter()
-        .flat_map(|aggregate| {
-            [aggregate.topic(&settings.prefix), aggregate.dead_letter_topic(&settings.prefix)]
-        })
+    let topics = topic_names(&settings.prefix)
         .map(|name| TopicSpec {
             name,
             partitions: settings.partitions,

@@ -8,11 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::meta;
-use crate::{
-    crd::{DeletionPolicy, Storage},
-    names,
-    validate::ValidatedShop,
-};
+use crate::{crd::Storage, names, validate::ValidatedShop};
 
 /// The volume of an engine as its pod sees it.
 pub(super) fn data(shop: &ValidatedShop, engine: &str) -> Volume {
@@ -30,12 +26,8 @@ pub(super) fn claim(
     engine: &str,
     storage: &Storage,
 ) -> PersistentVolumeClaim {
-    let mut metadata = meta::owned(shop, names::volume_claim(&shop.name, engine), engine);
-    if shop.deletion_policy == DeletionPolicy::Retain {
-        metadata.owner_references = None;
-    }
     PersistentVolumeClaim {
-        metadata,
+        metadata: meta::data(shop, names::volume_claim(&shop.name, engine), engine),
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".into()]),
             resources: Some(VolumeResourceRequirements {

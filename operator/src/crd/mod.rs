@@ -158,7 +158,7 @@ pub struct ShopSpec {
     #[serde(default)]
     pub demo_data: bool,
 
-    /// What becomes of volumes, databases, topics and credentials when the Shop is deleted.
+    /// What becomes of volumes, databases, topics and credentials when the Shop is deleted: what stands here then decides.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
@@ -241,7 +241,7 @@ pub enum DeletionPolicy {
     /// Volumes, databases, topics and credentials stay; a new Shop of that name adopts them.
     #[default]
     Retain,
-    /// Volumes and credentials in the shop's namespace go with the Shop.
+    /// Volumes, databases, topics and credentials go with the Shop.
     Delete,
 }
 

@@ -206,7 +206,7 @@ fn secret(spec: &CredentialSpec, namespace: Option<&str>, content: &Content) -> 
             name: Some(spec.name.clone()),
             namespace: namespace.map(str::to_owned),
             labels: Some(spec.labels.clone()),
-            owner_references: spec.owner.clone().map(|owner| vec![owner]),
+            annotations: Some([(names::SHOP_UID.to_owned(), spec.shop_uid.clone())].into()),
             ..ObjectMeta::default()
         },
         data: Some(data.collect()),

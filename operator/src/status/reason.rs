@@ -155,6 +155,8 @@ reasons! {
     TopicFailed,
     /// The finalizer could not be changed.
     FinalizerFailed,
+    /// What holds the data of a deleted Shop could not be kept or deleted.
+    CleanupFailed,
     /// An annotation that asks for something could not be taken away.
     OrderFailed,
     /// The status could not be written.

@@ -35,7 +35,7 @@ pub fn holder<'a>(shop: &Shop, cluster: &str, others: &'a [Arc<Shop>]) -> Option
 }
 
 /// First part of the names of a Shop's topics, as [`validate`](crate::validate::validate) resolves it.
-fn prefix(shop: &Shop) -> String {
+pub fn prefix(shop: &Shop) -> String {
     let default = || names::topic_prefix(&shop.namespace().unwrap_or_default(), &shop.name_any());
     shop.spec.topics.prefix.clone().unwrap_or_else(default)
 }

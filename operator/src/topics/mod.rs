@@ -6,7 +6,7 @@
 mod claim;
 mod error;
 
-pub use claim::{competes, holder};
+pub use claim::{competes, holder, prefix};
 pub use error::Error;
 
 use std::collections::BTreeMap;

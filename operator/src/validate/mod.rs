@@ -83,7 +83,6 @@ pub fn validate(
         name,
         namespace,
         owner,
-        deletion_policy: spec.deletion_policy,
         version: version.clone(),
         currency: spec.currency.clone(),
         host: spec.host.clone(),

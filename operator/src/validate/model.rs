@@ -6,8 +6,8 @@ use super::{BackupImages, Backups, Recipe, Restoration};
 use crate::{
     components::Component,
     crd::{
-        CredentialsSecretRef, DeletionPolicy, ExternalObjectStore, Gateway, KafkaSecurity,
-        Payments, PullPolicy, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
+        CredentialsSecretRef, ExternalObjectStore, Gateway, KafkaSecurity, Payments, PullPolicy,
+        SecretKeyRef, ServiceName, Sms, SslMode, Storage,
     },
     names,
 };
@@ -25,8 +25,6 @@ pub struct ValidatedShop {
     pub namespace: String,
     /// The controller reference that its children carry.
     pub owner: OwnerReference,
-    /// What becomes of data when the Shop is deleted.
-    pub deletion_policy: DeletionPolicy,
     /// Version of the services.
     pub version: String,
     /// ISO 4217 code.

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
-use serde_json::json;
+use serde_json::{Value, json};
+use shop_operator::crd::Shop;
+use shop_operator::names::managed_selector;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::server::variable;
-use crate::world::{NAME, World};
+use crate::world::{NAME, World, condition, observed};
 
 /// Databases and roles that belong to a namespace.
 async fn databases(namespace: &str) -> (i64, i64) {
@@ -38,38 +42,166 @@ pub(crate) async fn topics(namespace: &str) -> usize {
     count.await.unwrap()
 }
 
+/// External engines, and one bundled that has a volume.
+fn with(policy: &str) -> Value {
+    let objects = json!({ "external": null, "bundled": { "storage": { "size": "1Gi" } } });
+    json!({ "deletionPolicy": policy, "objectStore": objects })
+}
+
+async fn set_policy(world: &World, policy: &str) -> Shop {
+    world.change(json!({ "spec": { "deletionPolicy": policy } })).await
+}
+
+async fn until_observed(world: &World) {
+    let seen = |shop: &Shop| observed(shop) == shop.metadata.generation;
+    world.until("the change was seen", seen).await;
+}
+
+async fn delete(world: &World) {
+    world.shops().delete(NAME, &DeleteParams::default()).await.unwrap();
+}
+
+/// Names of the Shop's volumes and Secrets, and whether they are on their way out.
+async fn data(world: &World) -> Vec<(String, bool)> {
+    let ours = ListParams::default().labels(&managed_selector());
+    let claims = world.api::<PersistentVolumeClaim>().list_metadata(&ours).await.unwrap().items;
+    let secrets = world.api::<Secret>().list_metadata(&ours).await.unwrap().items;
+    let claims = claims.iter().map(|o| (o.name_any(), o.metadata.deletion_timestamp.is_some()));
+    let secrets = secrets.iter().map(|o| (o.name_any(), o.metadata.deletion_timestamp.is_some()));
+    claims.chain(secrets).collect()
+}
+
+/// Nothing of the data was touched, and no garbage collector will.
+async fn assert_kept(world: &World) {
+    assert_eq!(databases(&world.namespace).await, (7, 7));
+    assert_eq!(topics(&world.namespace).await, 12);
+    let data = data(world).await;
+    for name in ["demo-objects-data", "demo-objects", "demo-order-database", "demo-signing-key"] {
+        assert!(data.contains(&(name.to_owned(), false)), "{name}: {data:?}");
+    }
+    let claims = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await.unwrap();
+    let secrets = world.api::<Secret>().list(&ListParams::default()).await.unwrap();
+    assert!(claims.iter().all(|claim| claim.metadata.owner_references.is_none()));
+    assert!(secrets.iter().all(|secret| secret.metadata.owner_references.is_none()));
+}
+
+async fn assert_erased(world: &World) {
+    assert_eq!(databases(&world.namespace).await, (0, 0));
+    assert_eq!(topics(&world.namespace).await, 0);
+    // A volume waits for a controller, which is not there, to say that no pod uses it.
+    let left: Vec<_> = data(world).await.into_iter().filter(|(_, going)| !going).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[tokio::test]
 async fn delete_leaves_no_database_role_or_topic() {
     let world = World::new().await;
-    world.create(json!({ "deletionPolicy": "Delete" })).await;
-    let operator = world.operator().await;
-    let shop = world.until_ready().await;
+    world.create(with("Delete")).await;
+    let _operator = world.operator().await;
+    world.until_ready().await;
     assert_eq!(databases(&world.namespace).await, (7, 7));
     assert_eq!(topics(&world.namespace).await, 12);
-    for ((kind, name), child) in world.children().await {
-        assert!(!child.metadata.owner_references.unwrap_or_default().is_empty(), "{kind} {name}");
-    }
-    world.shops().delete(NAME, &DeleteParams::default()).await.unwrap();
+    delete(&world).await;
     world.until_gone().await;
-    assert_eq!(databases(&world.namespace).await, (0, 0));
-    assert_eq!(topics(&world.namespace).await, 0);
-    drop((operator, shop));
+    assert_erased(&world).await;
 }
 
 #[tokio::test]
 async fn retain_leaves_data_and_credentials() {
     let world = World::new().await;
-    world.create(json!({})).await;
+    world.create(with("Retain")).await;
     let _operator = world.operator().await;
     let shop = world.until_ready().await;
-    assert!(shop.metadata.finalizers.is_none(), "nothing holds a Shop that leaves its data");
-    world.shops().delete(NAME, &DeleteParams::default()).await.unwrap();
+    delete(&world).await;
     world.until_gone().await;
     world.collect_garbage(shop.metadata.uid.as_deref().unwrap()).await;
-    assert_eq!(databases(&world.namespace).await, (7, 7));
-    assert_eq!(topics(&world.namespace).await, 12);
+    assert_kept(&world).await;
     let left: Vec<String> = world.children().await.into_keys().map(|(kind, _)| kind).collect();
-    assert!(!left.is_empty() && left.iter().all(|kind| kind == "Secret"), "{left:?}");
+    assert!(left.iter().all(|kind| kind == "Secret"), "{left:?}");
+}
+
+/// Owner references as operators of earlier versions wrote them under `Delete`.
+async fn own_data(world: &World, shop: &Shop) {
+    let owner = kube::Resource::controller_owner_ref(shop, &()).unwrap();
+    let patch = Patch::Merge(json!({ "metadata": { "ownerReferences": [owner] } }));
+    let params = PatchParams::default();
+    let claims = world.api::<PersistentVolumeClaim>();
+    claims.patch("demo-objects-data", &params, &patch).await.unwrap();
+    world.api::<Secret>().patch("demo-order-database", &params, &patch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_policy_that_changed_during_a_pause_decides_about_the_data() {
+    for (before, after) in [("Delete", "Retain"), ("Retain", "Delete")] {
+        let world = World::new().await;
+        world.create(with(before)).await;
+        let operator = world.operator().await;
+        let shop = world.until_ready().await;
+        operator.settle(&world).await;
+        let pause = json!({ "metadata": { "annotations": { "shop-operator.io/paused": "true" } } });
+        world.change(pause).await;
+        world.until("paused", |shop| condition(shop, "Paused").0 == "True").await;
+        own_data(&world, &shop).await;
+        set_policy(&world, after).await;
+        until_observed(&world).await;
+        delete(&world).await;
+        world.until_gone().await;
+        if after == "Retain" { assert_kept(&world).await } else { assert_erased(&world).await }
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_changed_while_a_secret_was_missing_decides_about_the_data() {
+    for (before, after) in [("Delete", "Retain"), ("Retain", "Delete")] {
+        let world = World::new().await;
+        world.create(with(before)).await;
+        let _operator = world.operator().await;
+        world.until_ready().await;
+        world.api::<Secret>().delete("redis", &DeleteParams::default()).await.unwrap();
+        let missing = |shop: &Shop| condition(shop, "Degraded") == ("True", "SecretMissing");
+        world.until("the Secret is missing", missing).await;
+        set_policy(&world, after).await;
+        until_observed(&world).await;
+        delete(&world).await;
+        world.until_gone().await;
+        if after == "Retain" { assert_kept(&world).await } else { assert_erased(&world).await }
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_changed_while_no_operator_ran_decides_about_the_data() {
+    for (before, after) in [("Delete", "Retain"), ("Retain", "Delete")] {
+        let world = World::new().await;
+        world.create(with(before)).await;
+        let operator = world.operator().await;
+        world.until_ready().await;
+        operator.stop().await;
+        set_policy(&world, after).await;
+        delete(&world).await;
+        let _operator = world.operator().await;
+        world.until_gone().await;
+        if after == "Retain" { assert_kept(&world).await } else { assert_erased(&world).await }
+    }
+}
+
+#[tokio::test]
+async fn a_shop_that_was_never_valid_deletes_no_data_of_its_predecessor() {
+    let world = World::new().await;
+    world.create(with("Retain")).await;
+    let operator = world.operator().await;
+    let first = world.until_ready().await;
+    operator.settle(&world).await;
+    delete(&world).await;
+    world.until_gone().await;
+    world.collect_garbage(first.metadata.uid.as_deref().unwrap()).await;
+
+    world.api::<Secret>().delete("redis", &DeleteParams::default()).await.unwrap();
+    world.create(with("Delete")).await;
+    let missing = |shop: &Shop| condition(shop, "Ready") == ("False", "SecretMissing");
+    world.until("the Secret is missing", missing).await;
+    delete(&world).await;
+    world.until_gone().await;
+    assert_kept(&world).await;
 }
 
 #[tokio::test]
@@ -78,8 +210,8 @@ async fn a_finalizer_never_holds_a_shop_whose_credentials_are_gone() {
     world.create(json!({ "deletionPolicy": "Delete" })).await;
     let _operator = world.operator().await;
     world.until_ready().await;
-    let secrets = world.api::<k8s_openapi::api::core::v1::Secret>();
+    let secrets = world.api::<Secret>();
     secrets.delete("postgres-admin", &DeleteParams::default()).await.unwrap();
-    world.shops().delete(NAME, &DeleteParams::default()).await.unwrap();
+    delete(&world).await;
     world.until_gone().await;
 }

@@ -1,7 +1,5 @@
 //! What holds of the objects of every shop.
 
-use std::collections::BTreeSet;
-
 use contracts::{env, ports};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -110,23 +108,22 @@ fn every_object_has_the_standard_labels() {
 }
 
 #[test]
-fn everything_goes_with_the_shop_but_what_is_retained() {
-    let unowned = |policy: &str| -> BTreeSet<String> {
+fn no_policy_gives_volumes_an_owner_reference() {
+    for policy in ["Delete", "Retain"] {
         let shop = validated(json!({ "deletionPolicy": policy }));
-        let secrets = credentials(&shop).into_iter().filter(|secret| secret.owner.is_none());
-        let secrets: Vec<_> = secrets.map(|secret| secret.name).collect();
-        let objects = objects(&shop);
-        let objects =
-            objects.iter().filter(|object| object.body.metadata.owner_references.is_none());
-        let objects = objects.map(|object| format!("{} {}", object.kind(), object.name()));
-        objects.chain(secrets).collect()
-    };
-    assert!(unowned("Delete").is_empty());
-    let retained = unowned("Retain");
-    let claims: Vec<_> = retained.iter().filter(|o| o.starts_with("PersistentVolume")).collect();
-    assert_eq!(claims.len(), 4);
-    assert!(retained.contains("demo-order-database") && retained.contains("demo-signing-key"));
-    assert!(!retained.iter().any(|object| object.starts_with("Deployment")));
+        let mut claims = 0;
+        for object in objects(&shop) {
+            let metadata = &object.body.metadata;
+            let is_claim = object.kind() == "PersistentVolumeClaim";
+            claims += usize::from(is_claim);
+            let name = format!("{policy}: {} {}", object.kind(), object.name());
+            assert_eq!(metadata.owner_references.is_none(), is_claim, "{name}");
+            let mark = metadata.annotations.as_ref().and_then(|a| a.get(names::SHOP_UID));
+            assert_eq!(mark, is_claim.then_some(&shop.owner.uid), "{name}");
+        }
+        assert_eq!(claims, 4, "{policy}");
+        assert!(credentials(&shop).iter().all(|secret| secret.shop_uid == shop.owner.uid));
+    }
 }
 
 #[test]

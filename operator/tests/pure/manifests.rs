@@ -89,7 +89,7 @@ fn outcome(shop: &ValidatedShop) -> Value {
     }
     let credentials: Vec<_> = credentials(shop)
         .into_iter()
-        .map(|secret| format!("{} owned={} {:?}", secret.name, secret.owner.is_some(), secret.kind))
+        .map(|secret| format!("{} {:?}", secret.name, secret.kind))
         .collect();
     let topics = topics(shop);
     json!({
