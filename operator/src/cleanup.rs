@@ -18,7 +18,7 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 
 use crate::apply::Applier;
-use crate::build::{self, DatabasePlan, TopicPlan};
+use crate::build::{DatabasePlan, TopicPlan};
 use crate::cache::ChildKey;
 use crate::components::{COMPONENTS, Need};
 use crate::context::Context;
@@ -188,16 +188,20 @@ impl Deletion<'_> {
         Api::namespaced_with(self.context.client.clone(), &namespace, kind)
     }
 
-    /// Deletes what talks to the servers; true when it is gone.
-    async fn stop_workloads(&self) -> Result<bool, Error> {
-        let applier = Applier {
+    fn applier(&self) -> Applier<'_> {
+        Applier {
             client: &self.context.client,
             cache: &self.context.cache,
             shop: ObjectRef::from_obj(self.shop),
             uid: self.shop.uid().unwrap_or_default(),
             // A pause never stops a deletion.
             paused: false,
-        };
+        }
+    }
+
+    /// Deletes what talks to the servers; true when it is gone.
+    async fn stop_workloads(&self) -> Result<bool, Error> {
+        let applier = self.applier();
         let kinds = workloads();
         let is_workload = |key: &ChildKey| kinds.iter().any(|kind| key.is_of(kind));
         applier.prune(&kinds, &std::collections::BTreeSet::new(), |_, _| false).await?;
@@ -240,6 +244,7 @@ impl Deletion<'_> {
         Ok(())
     }
 
+    /// Deletes the topics that this Shop has made or adopted.
     async fn delete_topics(&self, external: &ExternalEvents) -> Result<(), Error> {
         let login = match &external.security.secret_ref {
             Some(secret) => {
@@ -254,8 +259,9 @@ impl Deletion<'_> {
         };
         let brokers = topics::client(&plan, login.as_ref());
         match claim_topics(self.shop, self.context, &brokers).await {
-            Ok(_) => {
-                let names = build::topic_names(&topics::prefix(self.shop)).collect();
+            Ok(cluster) => {
+                let own = topics::Record::read(&self.applier(), self.shop).await?;
+                let names = own.topics(&cluster).into_iter().collect();
                 Ok(topics::delete(brokers, names).await?)
             }
             // This Shop never had any.

@@ -1,6 +1,6 @@
 //! The steps that talk to Postgres, Redis, Kafka and the object store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt as _;
 use rdkafka::ClientConfig;
@@ -142,28 +142,60 @@ impl Engines<'_> {
                 };
                 (self.remember(Engine::Events, wish, part), cluster)
             }
-            Err(topics::Error::Unreachable(_)) if bundled => (starting("Kafka"), None),
-            Err(error @ topics::Error::Taken { .. }) => (failed(error.into()), None),
-            Err(error) => (failed(error.into()), before),
+            Err(Error::Topics(topics::Error::Unreachable(_))) if bundled => {
+                (starting("Kafka"), None)
+            }
+            Err(error @ Error::Topics(topics::Error::Taken { .. })) => (failed(error), None),
+            Err(error) => (failed(error), before),
         }
     }
 
     async fn ensure_topics(
         &self,
         plan: &TopicPlan,
-    ) -> Result<(topics::Report, Option<String>), topics::Error> {
+    ) -> Result<(topics::Report, Option<String>), Error> {
         if !topics::answers(plan).await {
-            return Err(topics::Error::Unreachable(None));
+            return Err(topics::Error::Unreachable(None).into());
         }
         let brokers = self.brokers(plan);
-        let cluster = match self.valid.events {
-            // Its topics can be no other Shop's.
-            EventsEngine::Bundled(_) => None,
-            EventsEngine::External { .. } => {
-                Some(claim_topics(self.shop, self.context, &brokers).await?)
-            }
+        if let EventsEngine::Bundled(_) = self.valid.events {
+            // Its topics can be nobody else's.
+            return Ok((topics::ensure(brokers, plan.topics.clone()).await?, None));
+        }
+        let cluster = claim_topics(self.shop, self.context, &brokers).await?;
+        let report = self.ensure_own_topics(plan, &brokers, &cluster).await?;
+        Ok((report, Some(cluster)))
+    }
+
+    /// Makes the topics in somebody else's brokers, unless one is there that is not the Shop's.
+    async fn ensure_own_topics(
+        &self,
+        plan: &TopicPlan,
+        brokers: &ClientConfig,
+        cluster: &str,
+    ) -> Result<topics::Report, Error> {
+        let adopts = self.shop.spec.topics.adopt_existing;
+        let refuse = |foreign: BTreeSet<String>| match foreign.is_empty() || adopts {
+            true => Ok(()),
+            false => Err(topics::Error::Foreign { topics: foreign.into_iter().collect() }),
         };
-        Ok((topics::ensure(brokers, plan.topics.clone()).await?, cluster))
+        let mut record = topics::Record::read(self.applier, self.shop).await?;
+        let own = record.topics(cluster);
+        let wanted: BTreeSet<_> = plan.topics.iter().map(|topic| topic.name.clone()).collect();
+        let present = topics::existing(brokers.clone(), wanted.clone()).await?;
+        refuse(&present - &own)?;
+        // Before they are made: after a crash nobody could say whose they are.
+        record.add(cluster, &wanted);
+        record.write(self.applier).await?;
+        let report = topics::ensure(brokers.clone(), plan.topics.clone()).await?;
+        let quicker: BTreeSet<_> = report.existed.iter().cloned().collect();
+        let foreign = &quicker - &own;
+        if !adopts && !foreign.is_empty() {
+            record.remove(cluster, &foreign);
+            record.write(self.applier).await?;
+        }
+        refuse(foreign)?;
+        Ok(report)
     }
 
     async fn warn_of_growth(&self, report: &topics::Report) {

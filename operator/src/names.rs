@@ -79,6 +79,8 @@ pub const ADMIN: &str = "admin";
 pub const SIGNING_KEY: &str = "signing-key";
 /// Part of the name of the ConfigMap that shares requests between two versions of a service.
 pub const WEIGHTS: &str = "weights";
+/// Part of the name of the ConfigMap that says which topics in an external Kafka are the Shop's.
+pub const TOPICS: &str = "topics";
 /// Part of the name of the Secret with the public keys.
 pub const PUBLIC_KEYS: &str = "public-keys";
 

@@ -116,7 +116,7 @@ impl<'a> Services<'a> {
         if pending && !kept {
             return Some("its migration is applied");
         }
-        if component.needs(Need::Events) && topics.reason() == Reason::TopicsTaken {
+        if component.needs(Need::Events) && topics.reason() == Reason::TopicTaken {
             return Some("its topics are its own");
         }
         if self.applier.cache.children(&self.applier.shop).contains_key(&ChildKey::of(deployment)) {

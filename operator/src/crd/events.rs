@@ -134,6 +134,12 @@ pub struct Topics {
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
     pub prefix: Option<String>,
 
+    /// Whether topics of these names that exist in an external Kafka, and that this Shop did not make, become its own:
+    /// they get the settings below, and go with the Shop under `deletionPolicy: Delete`. Without it they are refused.
+    /// Those that a deleted Shop of this name and namespace has left are its own in any case.
+    #[serde(default)]
+    pub adopt_existing: bool,
+
     /// Partitions of a topic. The number may grow, which changes the order of events whose key
     /// moves to another partition; it cannot shrink.
     #[serde(default = "default_partitions")]

@@ -47,8 +47,8 @@ reasons! {
     TopicsReady,
     /// A topic cannot be made what the spec asks for.
     TopicChangeRefused,
-    /// Another Shop has the topics.
-    TopicsTaken,
+    /// Topics of the Shop's names are another Shop's, or nobody knows whose.
+    TopicTaken,
     /// Topics have more partitions than before.
     PartitionsGrown,
     /// Every database has the schema of its service.

@@ -27,13 +27,23 @@ pub enum Error {
     /// The topics are another Shop's.
     #[error(
         "Shop {holder} has the topics {prefix}.* of this Kafka cluster: delete this Shop and create \
-         it anew with another topics.prefix"
+         it again with another topics.prefix"
     )]
     Taken {
         /// First part of the topics' names.
         prefix: String,
         /// Namespace and name of the other Shop.
         holder: String,
+    },
+    /// Topics of these names are there, and this Shop has not made them.
+    #[error(
+        "{} exist in this Kafka cluster and this Shop has not made them: set topics.adoptExisting to make \
+         them its own, delete them, or create the Shop again with another topics.prefix",
+        .topics.join(", ")
+    )]
+    Foreign {
+        /// Their names.
+        topics: Vec<String>,
     },
     /// The thread that talks to the brokers panicked.
     #[error("the thread that talks to the brokers panicked")]
@@ -48,7 +58,7 @@ impl Error {
             Self::LoginRefused(_) => Reason::BrokersLoginRefused,
             Self::Request(_) | Self::Panicked(_) => Reason::BrokersRequestFailed,
             Self::Topic { .. } => Reason::TopicFailed,
-            Self::Taken { .. } => Reason::TopicsTaken,
+            Self::Taken { .. } | Self::Foreign { .. } => Reason::TopicTaken,
         }
     }
 }

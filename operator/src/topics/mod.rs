@@ -5,11 +5,13 @@
 
 mod claim;
 mod error;
+mod record;
 
 pub use claim::{competes, holder, prefix};
 pub use error::Error;
+pub use record::Record;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -38,6 +40,8 @@ const KNOCK: Duration = Duration::from_millis(500);
 pub struct Report {
     /// Topics that did not exist.
     pub created: Vec<String>,
+    /// Topics that were not there, and were when they were to be created.
+    pub existed: Vec<String>,
     /// Topics with more partitions than before: the order of keys moves once.
     pub grown: Vec<String>,
     /// Sentences about what is refused.
@@ -88,6 +92,19 @@ pub async fn cluster_id(client: ClientConfig) -> Result<String, Error> {
         .await
 }
 
+/// The topics of these names that exist.
+pub async fn existing(
+    client: ClientConfig,
+    names: BTreeSet<String>,
+) -> Result<BTreeSet<String>, Error> {
+    let exists = move |session: Session| {
+        let metadata = session.admin.inner().fetch_metadata(None, PATIENCE)?;
+        let found = metadata.topics().iter().map(|topic| topic.name().to_owned());
+        Ok(found.filter(|topic| names.contains(topic)).collect())
+    };
+    blocking(move |handle| exists(Session::open(&client, handle)?)).await
+}
+
 /// Makes every topic what it should be, as far as that is safe.
 pub async fn ensure(client: ClientConfig, topics: Vec<TopicSpec>) -> Result<Report, Error> {
     blocking(move |handle| Session::open(&client, handle)?.ensure(&topics)).await
@@ -136,6 +153,8 @@ impl Session {
             }
         }
         report.created = self.create(&missing)?;
+        report.existed = missing.iter().map(|topic| topic.name.clone()).collect();
+        report.existed.retain(|topic| !report.created.contains(topic));
         report.grown = self.grow(&small)?;
         self.configure(&present)?;
         Ok(report)

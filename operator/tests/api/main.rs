@@ -26,5 +26,6 @@ mod schema;
 mod secrets;
 mod server;
 mod sharing;
+mod topics;
 mod volumes;
 mod world;

@@ -1,8 +1,9 @@
 //! Shops that use one external server.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
+use shop_operator::crd::Shop;
 
 use crate::deletion::topics;
 use crate::server::variable;
@@ -23,7 +24,7 @@ async fn of_two_shops_with_the_same_topics_the_younger_is_refused_and_deletes_no
     world.create_named("younger", late.clone()).await;
     let shop = world
         .until_of("younger", "refused", |shop| {
-            condition(shop, "EventsReady") == ("False", "TopicsTaken")
+            condition(shop, "EventsReady") == ("False", "TopicTaken")
         })
         .await;
     let conditions = shop.status.unwrap().conditions;
@@ -37,8 +38,17 @@ async fn of_two_shops_with_the_same_topics_the_younger_is_refused_and_deletes_no
     assert_eq!(topics(&world.namespace).await, 12);
 
     world.create_named("heir", late).await;
-    let refused = |shop: &_| condition(shop, "EventsReady") == ("False", "TopicsTaken");
+    let refused = |shop: &_| condition(shop, "EventsReady") == ("False", "TopicTaken");
     world.until_of("heir", "refused", refused).await;
     world.shops().delete(NAME, &DeleteParams::default()).await.unwrap();
+    // Nothing is the other's any more, and what it has left is not the heir's.
+    let left = |shop: &Shop| {
+        let conditions = shop.status.iter().flat_map(|status| &status.conditions);
+        let mut degraded = conditions.filter(|condition| condition.type_ == "EventsReady");
+        degraded.any(|condition| condition.message.contains("topics.adoptExisting"))
+    };
+    world.until_of("heir", "refused for what is left", left).await;
+    let adopt = Patch::Merge(json!({ "spec": { "topics": { "adoptExisting": true } } }));
+    world.shops().patch("heir", &PatchParams::default(), &adopt).await.unwrap();
     world.until_of("heir", "ready", |shop| condition(shop, "Ready").0 == "True").await;
 }
