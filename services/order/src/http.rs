@@ -29,6 +29,7 @@ use crate::db;
 use crate::event::{Event, Placed};
 use crate::order::Order;
 use crate::peers::{Carts, Catalog};
+use crate::providers::Providers;
 use crate::saga::Saga;
 use crate::view::{HistoryEntry, OrderView, PlaceOrder, entries};
 
@@ -48,6 +49,8 @@ pub struct Api {
     pub currency: Currency,
     /// How long an order may stay unpaid.
     pub expiry: Duration,
+    /// Who charges.
+    pub providers: Providers,
 }
 
 /// All routes.
@@ -90,6 +93,7 @@ async fn place(
     if let Some(answer) = request.answered(&api.pool).await? {
         return Ok(answer);
     }
+    let payment_token = api.providers.token(body.payment_token)?;
     let wanted = match &body.items {
         Some(items) => Wanted::new(items)?,
         None => Wanted::new(&api.carts.items(&headers).await?)?,
@@ -101,7 +105,7 @@ async fn place(
         user_id: caller.user_id,
         lines,
         total,
-        payment_token: body.payment_token,
+        payment_token,
         expires_at: (Utc::now() + api.expiry).trunc_subsecs(6),
     }));
     let mut tx = match request.begin(&api.pool).await? {

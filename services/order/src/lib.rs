@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod http;
 pub mod order;
 pub mod peers;
+pub mod providers;
 pub mod rebuild;
 pub mod saga;
 pub mod search;
@@ -35,6 +36,7 @@ use tonic::service::Routes;
 
 use crate::cache::Cache;
 use crate::peers::{Carts, Catalog};
+use crate::providers::Providers;
 use crate::saga::Saga;
 
 static MIGRATOR: Migrator = sqlx::migrate!();
@@ -64,6 +66,7 @@ pub struct Config {
     catalog: Peer,
     cart: Url,
     expiry: Duration,
+    providers: Providers,
 }
 
 impl FromEnv for Config {
@@ -74,6 +77,7 @@ impl FromEnv for Config {
         let catalog = env.required(&env::grpc_url("catalog"));
         let cart = env.required(&env::http_url("cart"));
         let expiry = env.or(env::ORDER_EXPIRY_SECONDS, DEFAULT_EXPIRY);
+        let providers = env.or(env::PAYMENT_PROVIDERS, Providers::default());
         Some(Self {
             database: database?,
             redis: redis?,
@@ -81,6 +85,7 @@ impl FromEnv for Config {
             catalog: catalog?,
             cart: cart?,
             expiry: Duration::from_secs(expiry?),
+            providers: providers?,
         })
     }
 }
@@ -122,6 +127,7 @@ impl Service for Order {
             carts: Carts::new(&config.cart)?,
             currency: app.common.currency,
             expiry: config.expiry,
+            providers: config.providers,
         };
         let (routes, _) = http::routes().with_state(Arc::new(api)).split_for_parts();
         Ok(app

@@ -22,11 +22,9 @@ impl PaymentToken {
     pub fn expose(&self) -> &str {
         &self.0
     }
-}
 
-impl Default for PaymentToken {
     /// The test provider's token that always succeeds.
-    fn default() -> Self {
+    pub fn of_test_provider() -> Self {
         Self("tok_visa".to_owned())
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use contracts::events::{OrderLine, Shortage};
 use contracts::{Money, OrderId, UserId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::checkout::Item;
@@ -14,14 +14,26 @@ use crate::token::PaymentToken;
 /// An order to place.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "payment_token": "tok_visa" }))]
 pub struct PlaceOrder {
     /// What to order; without it, what is in the caller's cart.
     #[serde(default)]
     #[schema(min_items = 1, max_items = 100)]
     pub items: Option<Vec<Item>>,
-    /// The provider's token for the means of payment; never a card number.
-    #[serde(default)]
-    pub payment_token: PaymentToken,
+    /// The provider's token for the payment method; never a card number. Required unless the shop has the test
+    /// provider alone: then it is `tok_visa` by default.
+    #[serde(default, serialize_with = "or_default")]
+    pub payment_token: Option<PaymentToken>,
+}
+
+/// Idempotency keys know a request by what is written here, and older releases wrote the default: the same request,
+/// sent again during an update, is still the same.
+#[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
+fn or_default<S: Serializer>(
+    token: &Option<PaymentToken>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    token.clone().unwrap_or_else(PaymentToken::of_test_provider).serialize(serializer)
 }
 
 /// A wish to send an order back.

@@ -8,6 +8,7 @@ mod cache;
 mod expiry;
 mod idempotency;
 mod machine;
+mod paying;
 mod peers;
 mod placing;
 mod reading;
