@@ -65,6 +65,15 @@ pub struct Line {
     pub seen: Seen,
 }
 
+/// What is in a cart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contents {
+    /// Its lines, in no order.
+    pub lines: Vec<Line>,
+    /// Raised by every change of the lines; 0: they have not changed since carts have versions.
+    pub version: i64,
+}
+
 /// What the catalog offers of a product now.
 #[derive(Clone, Debug)]
 pub struct Offers {
@@ -139,12 +148,15 @@ pub struct Cart {
     pub items: Vec<CartItem>,
     /// Sum of what can be bought; null when it is more than can be counted.
     pub total: Option<Money>,
+    /// Raised by every change of the lines; an order names it as `cart_version`.
+    #[schema(minimum = 0)]
+    pub version: i64,
 }
 
 impl Cart {
     /// These lines beside what is offered and in stock now. What `stock` does not know is null.
     pub fn new(
-        mut lines: Vec<Line>,
+        Contents { mut lines, version }: Contents,
         offers: &HashMap<ProductId, Offers>,
         stock: &HashMap<Sku, i64>,
         currency: Currency,
@@ -156,7 +168,7 @@ impl Cart {
             .iter()
             .filter(|item| item.on_sale)
             .try_fold(Money::zero(currency), |sum, item| sum.plus(item.line_total?).ok());
-        Self { items, total }
+        Self { items, total, version }
     }
 }
 
@@ -214,6 +226,10 @@ mod tests {
         Line { thing, quantity, since, seen }
     }
 
+    fn contents(lines: Vec<Line>) -> Contents {
+        Contents { lines, version: 1 }
+    }
+
     fn offer(amount: i64, on_sale: bool) -> Offers {
         let (sku, name) = ("A-1".parse().unwrap(), "New".to_owned());
         let own = Offer { sku, name, price: euros(amount), on_sale };
@@ -248,7 +264,8 @@ mod tests {
             (off.thing.product_id, offer(100, false)),
         ]);
         let stock = HashMap::from([("A-1".parse().unwrap(), 4)]);
-        let cart = Cart::new(vec![same, dearer, off, gone], &offers, &stock, Currency::EUR);
+        let cart =
+            Cart::new(contents(vec![same, dearer, off, gone]), &offers, &stock, Currency::EUR);
         let marks: Vec<_> = cart.items.iter().map(|i| (i.on_sale, i.price_changed)).collect();
         assert_eq!(marks, [(false, false), (false, false), (true, true), (true, false)]);
         let names: Vec<_> = cart.items.iter().map(|i| i.name.as_str()).collect();
@@ -261,7 +278,7 @@ mod tests {
     fn unknown_stock_is_null_and_no_change() {
         let line = line(1, 1);
         let offers = HashMap::from([(line.thing.product_id, offer(100, true))]);
-        let cart = Cart::new(vec![line], &offers, &HashMap::new(), Currency::EUR);
+        let cart = Cart::new(contents(vec![line]), &offers, &HashMap::new(), Currency::EUR);
         assert_eq!((cart.items[0].available, cart.items[0].stock_changed), (None, false));
     }
 
@@ -269,7 +286,7 @@ mod tests {
     fn a_total_that_is_too_large_is_null() {
         let line = line(3, 1);
         let offers = HashMap::from([(line.thing.product_id, offer(i64::MAX / 2, true))]);
-        let cart = Cart::new(vec![line], &offers, &HashMap::new(), Currency::EUR);
+        let cart = Cart::new(contents(vec![line]), &offers, &HashMap::new(), Currency::EUR);
         assert_eq!((cart.items[0].line_total, cart.total), (None, None));
         assert_eq!(cart.items[0].unit_price, Some(euros(i64::MAX / 2)));
     }

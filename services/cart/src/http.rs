@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::cart::{Cart, Offer, Seen, Thing, offer_of};
+use crate::cart::{Cart, Contents, Offer, Seen, Thing, offer_of};
 use crate::id::{CartId, GuestToken};
 use crate::peers::{Catalog, Inventory};
 use crate::store::{How, Put, Store};
@@ -314,14 +314,15 @@ impl Api {
 
     /// A cart beside what is offered and in stock now.
     async fn show(&self, cart: Option<&CartId>) -> Result<Cart> {
-        let lines = match cart {
-            Some(cart) => self.store.lines(cart).await?,
-            None => Vec::new(),
+        let contents = match cart {
+            Some(cart) => self.store.contents(cart).await?,
+            None => Contents { lines: Vec::new(), version: 0 },
         };
+        let lines = &contents.lines;
         let offers = self.catalog.offers(lines.iter().map(|line| line.thing.product_id)).await?;
         let offered = lines.iter().filter_map(|line| offer_of(line, &offers));
         let stock = self.inventory.stock(offered.map(|offer| &offer.sku)).await;
-        Ok(Cart::new(lines, &offers, &stock, self.currency))
+        Ok(Cart::new(contents, &offers, &stock, self.currency))
     }
 }
 

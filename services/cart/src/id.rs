@@ -6,6 +6,7 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::UserId;
+use contracts::events::{OrderPaid, OrderSource};
 use sha2::{Digest, Sha256};
 
 /// What a guest shows to get their cart: 256 random bits that only the guest has.
@@ -48,6 +49,18 @@ impl FromStr for GuestToken {
 /// Names a cart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CartId(String);
+
+impl CartId {
+    /// The cart that was ordered; none: the order names its items itself. Older events say nothing, and are of the
+    /// account's cart.
+    pub fn ordered(order: &OrderPaid) -> Option<Self> {
+        match &order.source {
+            Some(OrderSource::Items) => None,
+            Some(OrderSource::Cart { id, .. }) => Some(Self(id.clone())),
+            None => Some(order.user_id.into()),
+        }
+    }
+}
 
 impl fmt::Display for CartId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

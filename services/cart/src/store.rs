@@ -1,5 +1,8 @@
-//! Carts in Redis: one hash each, a field per [`Thing`]. Every change is one script or transaction,
-//! so that changes at the same time add up, and begins the cart's 30 days anew.
+//! Carts in Redis: one hash each, a field per [`Thing`]. Every change is one script, so that changes at the
+//! same time add up, and begins the cart's 30 days anew.
+//!
+//! A cart has a version, which every change of its lines raises. It is a key of its own: releases that know of
+//! none read every field of the hash as a line.
 //!
 //! Which carts hold a product nobody writes down. A product that was deleted is noted instead, and whoever
 //! reads a cart takes its lines out: see docs/decisions/0052-deleting-products.md.
@@ -14,7 +17,7 @@ use kit::problem::{Problem, Result};
 use kit::redis::Redis;
 use redis::{AsyncCommands, RedisError, Script};
 
-use crate::cart::{Line, Seen, Thing};
+use crate::cart::{Contents, Line, Seen, Thing};
 use crate::id::CartId;
 
 /// How long an unchanged cart lives, in seconds: 30 days.
@@ -25,9 +28,18 @@ const MEMORY: i64 = 14 * 24 * 60 * 60;
 /// live without being changed. Whoever changes a cart is shown it, hence reads it.
 const MOURNING: u64 = 31 * 24 * 60 * 60;
 
-static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/put.lua")));
-static MERGE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/merge.lua")));
-static FORGET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/forget.lua")));
+/// A script that can raise versions.
+macro_rules! script {
+    ($file:literal) => {
+        LazyLock::new(|| Script::new(concat!(include_str!("lua/version.lua"), include_str!($file))))
+    };
+}
+
+static PUT: LazyLock<Script> = script!("lua/put.lua");
+static REMOVE: LazyLock<Script> = script!("lua/remove.lua");
+static CLEAR: LazyLock<Script> = script!("lua/clear.lua");
+static MERGE: LazyLock<Script> = script!("lua/merge.lua");
+static FORGET: LazyLock<Script> = script!("lua/forget.lua");
 
 /// Whether a quantity is added to the line's or replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +61,13 @@ pub enum Put {
     TooManyLines,
 }
 
+/// Whether a change begins the life of a cart again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Renew,
+    Keep,
+}
+
 /// The carts.
 #[derive(Clone)]
 pub struct Store(Redis);
@@ -63,28 +82,53 @@ impl Store {
         self.0.key(format_args!("cart:{cart}"))
     }
 
+    fn version_key(&self, cart: &CartId) -> String {
+        self.0.key(format_args!("cart:version:{cart}"))
+    }
+
     fn gone_key(&self, product: ProductId) -> String {
         self.0.key(format_args!("cart:gone:{product}"))
     }
 
-    /// The lines of a cart, in no order; a cart that does not exist has none. Those of products that were
-    /// deleted since are taken out.
-    pub async fn lines(&self, cart: &CartId) -> Result<Vec<Line>> {
-        let fields: HashMap<String, String> = self.0.connection().hgetall(self.key(cart)).await?;
-        let lines = fields.iter().map(|(thing, line)| read(thing, line));
-        let lines: Vec<Line> = lines.collect::<Result<_, _>>().map_err(Problem::internal)?;
+    /// What is in a cart; one that does not exist has no lines. Those of products that were deleted since are
+    /// taken out.
+    pub async fn contents(&self, cart: &CartId) -> Result<Contents> {
+        loop {
+            // Of one moment: a version that is newer than the lines would stand for lines that nobody has seen.
+            let (fields, version): (HashMap<String, String>, Option<i64>) = redis::pipe()
+                .atomic()
+                .hgetall(self.key(cart))
+                .get(self.version_key(cart))
+                .query_async(&mut self.0.connection())
+                .await?;
+            let lines = fields.iter().map(|(thing, line)| read(thing, line));
+            let lines: Vec<Line> = lines.collect::<Result<_, _>>().map_err(Problem::internal)?;
+            let gone = self.deleted(&lines).await?;
+            if gone.is_empty() {
+                return Ok(Contents { lines, version: version.unwrap_or_default() });
+            }
+            // Nobody can put them in again: the next look finds none.
+            self.drop_lines(cart, Life::Keep, &gone).await?;
+        }
+    }
+
+    /// Fields of lines whose products were deleted.
+    async fn deleted(&self, lines: &[Line]) -> Result<Vec<String>> {
         if lines.is_empty() {
-            return Ok(lines);
+            return Ok(Vec::new());
         }
         let keys: Vec<_> = lines.iter().map(|line| self.gone_key(line.thing.product_id)).collect();
         let notes: Vec<Option<String>> = self.0.connection().mget(keys).await?;
-        let (gone, left): (Vec<_>, Vec<_>) =
-            lines.into_iter().zip(notes).partition(|(_, note)| note.is_some());
-        if !gone.is_empty() {
-            let gone: Vec<_> = gone.iter().map(|(line, _)| line.thing.to_string()).collect();
-            let () = self.0.connection().hdel(self.key(cart), gone).await?;
-        }
-        Ok(left.into_iter().map(|(line, _)| line).collect())
+        let deleted = lines.iter().zip(notes).filter(|(_, note)| note.is_some());
+        Ok(deleted.map(|(line, _)| line.thing.to_string()).collect())
+    }
+
+    async fn drop_lines(&self, cart: &CartId, life: Life, fields: &[String]) -> Result<()> {
+        let mut call = REMOVE.key(self.key(cart));
+        call.key(self.version_key(cart)).arg(now()).arg(LIFE);
+        call.arg(if life == Life::Renew { "renew" } else { "keep" }).arg(fields);
+        let () = call.invoke_async(&mut self.0.connection()).await?;
+        Ok(())
     }
 
     /// Notes that a product was deleted: no cart shows it any more.
@@ -103,11 +147,12 @@ impl Store {
     ) -> Result<Put> {
         let outcome: String = PUT
             .key(self.key(cart))
+            .key(self.version_key(cart))
             .arg(thing.to_string())
             .arg(if how == How::Add { "add" } else { "set" })
             .arg(quantity)
             .arg(serde_json::to_string(seen).map_err(Problem::internal)?)
-            .arg(chrono::Utc::now().timestamp_millis())
+            .arg(now())
             .arg(MAX_QUANTITY)
             .arg(MAX_LINES)
             .arg(LIFE)
@@ -125,24 +170,20 @@ impl Store {
         let mut thing = Thing { product_id: product, variant: sku };
         if let Some(sku) = &thing.variant {
             // It may be the product's own.
-            let lines = self.lines(cart).await?;
+            let lines = self.contents(cart).await?.lines;
             let own = Thing { product_id: product, variant: None };
             if lines.iter().any(|line| line.thing == own && line.seen.sku == *sku) {
                 thing = own;
             }
         }
-        redis::pipe()
-            .atomic()
-            .hdel(self.key(cart), thing.to_string())
-            .expire(self.key(cart), LIFE)
-            .exec_async(&mut self.0.connection())
-            .await?;
-        Ok(())
+        self.drop_lines(cart, Life::Renew, &[thing.to_string()]).await
     }
 
     /// Removes every line.
     pub async fn clear(&self, cart: &CartId) -> Result<()> {
-        let () = self.0.connection().del(self.key(cart)).await?;
+        let mut call = CLEAR.key(self.key(cart));
+        call.key(self.version_key(cart)).arg(now()).arg(LIFE);
+        let () = call.invoke_async(&mut self.0.connection()).await?;
         Ok(())
     }
 
@@ -151,9 +192,12 @@ impl Store {
         let left: u64 = MERGE
             .key(self.key(from))
             .key(self.key(to))
+            .key(self.version_key(from))
+            .key(self.version_key(to))
             .arg(MAX_QUANTITY)
             .arg(MAX_LINES)
             .arg(LIFE)
+            .arg(now())
             .invoke_async(&mut self.0.connection())
             .await?;
         if left > 0 {
@@ -162,16 +206,25 @@ impl Store {
         Ok(())
     }
 
-    /// Takes what was bought out of the buyer's cart, once per event.
+    /// Takes what was bought out of the cart that it was ordered from, once per event.
     pub async fn forget(&self, id: EventId, order: &OrderPaid) -> Result<(), RedisError> {
-        let mut call = FORGET.key(self.key(&CartId::from(order.user_id)));
-        call.key(self.0.key(format_args!("cart:inbox:{id}"))).arg(MEMORY);
+        let Some(cart) = CartId::ordered(order) else {
+            return Ok(());
+        };
+        let mut call = FORGET.key(self.key(&cart));
+        call.key(self.version_key(&cart)).key(self.0.key(format_args!("cart:inbox:{id}")));
+        call.arg(MEMORY).arg(now()).arg(LIFE);
         for line in &order.lines {
             call.arg(line.product_id.to_string()).arg(line.sku.as_str()).arg(line.quantity);
         }
         let () = call.invoke_async(&mut self.0.connection()).await?;
         Ok(())
     }
+}
+
+/// In milliseconds since the epoch.
+fn now() -> i64 {
+    chrono::Utc::now().timestamp_millis()
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -106,6 +106,7 @@ async fn prepare(running: &Running, orders: usize) {
             lines: vec![line.clone()],
             total,
             expires_at: Utc::now(),
+            source: None,
         })
         .collect();
     let paid = placed.iter().map(|order| OrderPaid {
@@ -113,6 +114,7 @@ async fn prepare(running: &Running, orders: usize) {
         user_id,
         lines: order.lines.clone(),
         total,
+        source: None,
     });
     publish(running, &placed).await;
     publish(running, &paid.collect::<Vec<_>>()).await;

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::telemetry;
 
@@ -94,6 +95,7 @@ struct Inner {
     kind: Kind,
     detail: String,
     errors: Vec<FieldError>,
+    extensions: Map<String, Value>,
     headers: HeaderMap,
     #[source]
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -110,6 +112,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             errors: Vec::new(),
+            extensions: Map::new(),
             headers,
             source: None,
         }))
@@ -156,6 +159,13 @@ impl Problem {
         self
     }
 
+    /// Adds an extension member (RFC 9457, section 3.2): what a program needs to react.
+    #[must_use]
+    pub fn extend(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.extensions.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Adds a field that is not acceptable.
     pub fn push(&mut self, error: FieldError) {
         self.0.errors.push(error);
@@ -186,6 +196,10 @@ pub struct Body {
     /// Trace id to quote in a question about this answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
+    /// Members of this type of problem alone.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    extensions: Map<String, Value>,
 }
 
 impl IntoResponse for Problem {
@@ -195,7 +209,7 @@ impl IntoResponse for Problem {
             let error = telemetry::chain(&self);
             tracing::error!(problem = kind.slug, error, trace_id, "failed");
         }
-        let Inner { detail, errors, headers, .. } = *self.0;
+        let Inner { detail, errors, extensions, headers, .. } = *self.0;
         let body = Body {
             r#type: format!("/problems/{}", kind.slug),
             title: kind.title.to_owned(),
@@ -203,6 +217,7 @@ impl IntoResponse for Problem {
             detail,
             errors,
             trace_id,
+            extensions,
         };
         let status = StatusCode::from_u16(kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, headers, Json(body)).into_response();

@@ -1,7 +1,7 @@
 //! Orders in Postgres: their events, and what these add up to.
 
 use chrono::{DateTime, Utc};
-use contracts::events::OrderLine;
+use contracts::events::{OrderLine, OrderSource};
 use contracts::{Currency, EventId, Money, OrderId, ProductId, UserId};
 use kit::page::Window;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ struct Row {
     payment_token: String,
     payment_id: Option<Uuid>,
     expires_at: DateTime<Utc>,
+    source: Option<Json<OrderSource>>,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -52,6 +53,7 @@ impl TryFrom<Row> for Order {
             payment_token: row.payment_token.parse().map_err(|error: TokenError| decode(error))?,
             payment_id: row.payment_id.map(Into::into),
             expires_at: row.expires_at,
+            source: row.source.map(|source| source.0),
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -71,19 +73,22 @@ macro_rules! select_orders {
             r#"SELECT id, user_id, state AS "state: State", payment AS "payment: Payment",
                    fulfilment AS "fulfilment: Fulfilment", reason AS "reason: Reason",
                    reason_detail, total, refunded, currency, lines AS "lines: Json<Vec<OrderLine>>",
-                   payment_token, payment_id, expires_at, version, created_at, updated_at
+                   payment_token, payment_id, expires_at, source AS "source: Json<OrderSource>",
+                   version, created_at, updated_at
                FROM orders "# + $rest,
             $($argument),+
         )
     };
 }
 
+mod guards;
 mod rebuild;
 // Below the macro, which they use.
 mod reminders;
 mod search;
 mod version;
 
+pub use guards::{hold_cart, holder_of_cart, leave_cart, lock_account, open_orders};
 pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
 pub use reminders::{lock_unsettled, remember};
 pub use search::search;
@@ -172,8 +177,8 @@ pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<bool,
     let stored = sqlx::query!(
         "INSERT INTO orders (id, user_id, state, payment, fulfilment, reason, reason_detail, total,
              currency, lines, payment_token, payment_id, expires_at, version, created_at, updated_at,
-             refunded)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+             refunded, source)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
          ON CONFLICT (id) DO UPDATE SET user_id = excluded.user_id, state = excluded.state,
              payment = excluded.payment, fulfilment = excluded.fulfilment,
              reason = excluded.reason, reason_detail = excluded.reason_detail,
@@ -181,7 +186,7 @@ pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<bool,
              payment_token = excluded.payment_token, payment_id = excluded.payment_id,
              expires_at = excluded.expires_at, version = excluded.version,
              created_at = excluded.created_at, updated_at = excluded.updated_at,
-             refunded = excluded.refunded
+             refunded = excluded.refunded, source = excluded.source
          WHERE (orders.*) IS DISTINCT FROM (excluded.*)",
         order.id.uuid(),
         order.user_id.uuid(),
@@ -200,6 +205,7 @@ pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<bool,
         order.created_at,
         order.updated_at,
         order.refunded.amount,
+        order.source.as_ref().map(Json) as _,
     )
     .execute(connection)
     .await?;

@@ -1,7 +1,7 @@
 //! What orders are made of: their states, and the events that change them. No I/O.
 
 use chrono::{DateTime, Utc};
-use contracts::events::{CancelReason, OrderLine, Shortage};
+use contracts::events::{CancelReason, OrderLine, OrderSource, Shortage};
 use contracts::{Money, OrderId, PaymentId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -114,6 +114,9 @@ pub struct Placed {
     pub payment_token: PaymentToken,
     /// When the order ends unless it is paid.
     pub expires_at: DateTime<Utc>,
+    /// Where the lines come from; absent in older events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<OrderSource>,
 }
 
 /// Something that has happened to an order, as `order_events` stores it.

@@ -1,7 +1,8 @@
-//! The HTTP API: what shoppers place and read here, what then happens to it in [`changing`], what comes
-//! back in [`returning`], what staff look for in [`searching`].
+//! The HTTP API: what shoppers read here, what they place in [`placing`], what then happens to it in [`changing`],
+//! what comes back in [`returning`], what staff look for in [`searching`].
 
 mod changing;
+mod placing;
 mod returning;
 mod searching;
 
@@ -9,13 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::Response;
-use chrono::{SubsecRound, Utc};
 use contracts::{Currency, OrderId};
-use http::{HeaderMap, StatusCode};
 use kit::auth::{Caller, Role};
-use kit::extract::{Json, Path, Query};
-use kit::idempotency::{Begun, IdempotencyKey, Request};
+use kit::extract::{Path, Query};
 use kit::openapi::Refused;
 use kit::page::{Page, PageQuery};
 use kit::problem::{Problem, Result};
@@ -24,14 +21,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::cache::Cache;
-use crate::checkout::Wanted;
 use crate::db;
-use crate::event::{Event, Placed};
 use crate::order::Order;
 use crate::peers::{Carts, Catalog};
 use crate::providers::Providers;
 use crate::saga::Saga;
-use crate::view::{HistoryEntry, OrderView, PlaceOrder, entries};
+use crate::view::{HistoryEntry, OrderView, entries};
 
 /// What the handlers need.
 pub struct Api {
@@ -57,7 +52,7 @@ pub struct Api {
 pub fn routes() -> OpenApiRouter<Arc<Api>> {
     let document = kit::openapi::document("order", "Orders, from placing to delivery.");
     OpenApiRouter::with_openapi(document)
-        .routes(routes!(place, list))
+        .routes(routes!(placing::place, list))
         .routes(routes!(searching::search))
         .routes(routes!(read))
         .routes(routes!(history))
@@ -67,56 +62,6 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(returning::ask))
         .routes(routes!(returning::receive))
         .routes(routes!(returning::refuse))
-}
-
-/// Place an order
-///
-/// Takes the listed items, or the caller's cart when there are none. Prices are those of the
-/// catalog at this moment. The answer says that the order was taken; follow it by its id.
-#[utoipa::path(
-    post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
-    params(("Idempotency-Key" = String, Header, description = "New for each new order")),
-    request_body = PlaceOrder,
-    responses(
-        (status = 202, description = "Taken", body = OrderView),
-        Refused,
-    ),
-)]
-async fn place(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    key: IdempotencyKey,
-    headers: HeaderMap,
-    Json(body): Json<PlaceOrder>,
-) -> Result<Response> {
-    let request = Request::new(caller.user_id, key, "POST /api/v1/orders", &body)?;
-    if let Some(answer) = request.answered(&api.pool).await? {
-        return Ok(answer);
-    }
-    let payment_token = api.providers.token(body.payment_token)?;
-    let wanted = match &body.items {
-        Some(items) => Wanted::new(items)?,
-        None => Wanted::new(&api.carts.items(&headers).await?)?,
-    };
-    let offers = api.catalog.offers(wanted.products()).await?;
-    let (lines, total) = wanted.priced(&offers, api.currency)?;
-    let event = Event::Placed(Box::new(Placed {
-        order_id: OrderId::new(),
-        user_id: caller.user_id,
-        lines,
-        total,
-        payment_token,
-        expires_at: (Utc::now() + api.expiry).trunc_subsecs(6),
-    }));
-    let mut tx = match request.begin(&api.pool).await? {
-        Begun::New(tx) => tx,
-        Begun::Done(answer) => return Ok(answer),
-    };
-    let order = api.saga.advance(&mut tx, None, &event, None).await?;
-    let order = order.ok_or_else(|| Problem::internal("a new order was not new"))?;
-    let answer = request.finish(tx, StatusCode::ACCEPTED, &OrderView::from(order)).await?;
-    api.saga.committed(caller.user_id);
-    Ok(answer)
 }
 
 /// List your orders

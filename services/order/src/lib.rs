@@ -7,6 +7,7 @@ pub mod db;
 pub mod event;
 pub mod events;
 pub mod grpc;
+pub mod guards;
 pub mod http;
 pub mod order;
 pub mod peers;

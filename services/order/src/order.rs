@@ -3,7 +3,7 @@
 mod step;
 
 use chrono::{DateTime, Utc};
-use contracts::events::{CancelReason, OrderLine, Shortage};
+use contracts::events::{CancelReason, OrderLine, OrderSource, Shortage};
 use contracts::{Money, OrderId, PaymentId, UserId};
 
 pub use self::step::Illegal;
@@ -40,6 +40,8 @@ pub struct Order {
     pub payment_id: Option<PaymentId>,
     /// When it ends unless it is paid.
     pub expires_at: DateTime<Utc>,
+    /// Where the lines come from, if that is known.
+    pub source: Option<OrderSource>,
     /// How many events have made it.
     pub version: i64,
     /// When it was placed.
@@ -98,6 +100,7 @@ impl Order {
             payment_token: placed.payment_token.clone(),
             payment_id: None,
             expires_at: placed.expires_at,
+            source: placed.source.clone(),
             version: 0,
             created_at: at,
             updated_at: at,

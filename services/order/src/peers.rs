@@ -74,6 +74,8 @@ pub struct Carts {
 #[derive(Deserialize)]
 struct Cart {
     items: Vec<CartItem>,
+    /// Absent in answers of older releases.
+    version: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -90,8 +92,8 @@ impl Carts {
         Ok(Self { client, url: base.join("/api/v1/cart")?.as_str().parse()? })
     }
 
-    /// What is in the cart of whoever sends a request with these headers.
-    pub async fn items(&self, headers: &HeaderMap) -> Result<Vec<Item>> {
+    /// What is in the cart of whoever sends a request with these headers, and the cart's version.
+    pub async fn contents(&self, headers: &HeaderMap) -> Result<(Vec<Item>, Option<i64>)> {
         let send = async {
             // The cart service verifies the caller itself.
             let tokens = headers.get_all(AUTHORIZATION).iter().cloned();
@@ -109,6 +111,6 @@ impl Carts {
         let cart: Cart = answer.json().await.map_err(Problem::unavailable)?;
         let items = cart.items.into_iter();
         let item = |CartItem { product_id, sku, quantity }| Item { product_id, sku, quantity };
-        Ok(items.map(item).collect())
+        Ok((items.map(item).collect(), cart.version))
     }
 }

@@ -95,6 +95,9 @@ impl Saga {
         let transaction = db::append(tx, &after, event, cause).await?;
         db::store(tx, &after).await?;
         let moved = order.map(|order| order.state) != Some(after.state);
+        if moved && after.state.has_ended() {
+            db::leave_cart(tx, after.id).await?;
+        }
         let announced = self.announce(tx, &after, event, moved);
         // Both are on their way at the same time.
         tokio::join!(announced, self.cache.invalidate(after.user_id, transaction)).0?;
@@ -115,7 +118,8 @@ impl Saga {
         match event {
             Event::Placed(_) => {
                 let (lines, expires_at) = (order.lines.clone(), order.expires_at);
-                let placed = OrderPlaced { order_id, user_id, lines, total, expires_at };
+                let source = order.source.clone();
+                let placed = OrderPlaced { order_id, user_id, lines, total, expires_at, source };
                 outbox.append(tx, &placed).await?;
             }
             Event::Reserved { .. } => {
@@ -129,8 +133,8 @@ impl Saga {
                 self.ask_for_money(tx, order).await?;
             }
             Event::Paid { .. } => {
-                let lines = order.lines.clone();
-                outbox.append(tx, &OrderPaid { order_id, user_id, lines, total }).await?;
+                let (lines, source) = (order.lines.clone(), order.source.clone());
+                outbox.append(tx, &OrderPaid { order_id, user_id, lines, total, source }).await?;
             }
             Event::Cancelled { reason, .. } => self.cancelled(tx, order, *reason).await?,
             Event::Expired {} => {

@@ -20,6 +20,13 @@ pub struct PlaceOrder {
     #[serde(default)]
     #[schema(min_items = 1, max_items = 100)]
     pub items: Option<Vec<Item>>,
+    /// The `version` of the cart that the shopper has seen: with another one nothing is ordered. Not beside `items`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub cart_version: Option<i64>,
+    /// The total that the shopper has seen: for another one nothing is ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_total: Option<Money>,
     /// The provider's token for the payment method; never a card number. Required unless the shop has the test
     /// provider alone: then it is `tok_visa` by default.
     #[serde(default, serialize_with = "or_default")]

@@ -1,6 +1,6 @@
 //! What was bought leaves the cart, once.
 
-use contracts::events::{OrderLine, OrderPaid};
+use contracts::events::{OrderLine, OrderPaid, OrderSource};
 use contracts::{Currency, EventId, Money, OrderId, ProductId, UserId};
 use kit::testing::eventually;
 use redis::AsyncCommands;
@@ -18,7 +18,7 @@ pub(crate) fn paid(user_id: UserId, bought: &[(ProductId, u32)]) -> OrderPaid {
         unit_price,
     };
     let lines = bought.iter().map(line).collect();
-    OrderPaid { order_id: OrderId::new(), user_id, lines, total: unit_price }
+    OrderPaid { order_id: OrderId::new(), user_id, lines, total: unit_price, source: None }
 }
 
 pub(crate) async fn dealt_with(world: &World, id: EventId) -> i64 {
@@ -65,4 +65,21 @@ async fn an_order_touches_only_its_buyers_cart() {
     dealt_with(&world, world.service.publish(&paid(id, &[(thing, 1)])).await).await;
     assert_eq!(contents(&world.read(&user).await), []);
     assert_eq!(contents(&world.read(&other).await), [(thing, 1)]);
+}
+
+#[tokio::test]
+async fn an_order_of_items_leaves_the_cart_alone_and_one_of_a_cart_empties_that() {
+    let world = World::start().await;
+    let thing = world.things[0];
+    let ((id, user), (other_id, other)) = (somebody(), somebody());
+    world.add(&user, thing, 3).await;
+    world.add(&other, thing, 3).await;
+    let items = OrderPaid { source: Some(OrderSource::Items), ..paid(id, &[(thing, 1)]) };
+    world.service.publish(&items).await;
+    // The same order keeps its order: when this is dealt with, so is the one above.
+    let source = OrderSource::Cart { id: other_id.to_string(), version: Some(1) };
+    let cart = OrderPaid { source: Some(source), ..items.clone() };
+    dealt_with(&world, world.service.publish(&cart).await).await;
+    assert_eq!(contents(&world.read(&user).await), [(thing, 3)]);
+    assert_eq!(contents(&world.read(&other).await), [(thing, 2)]);
 }

@@ -12,6 +12,7 @@ mod readiness;
 mod sharing;
 mod showing;
 mod variants;
+mod versions;
 mod world;
 
 #[test]

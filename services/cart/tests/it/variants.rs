@@ -46,7 +46,7 @@ fn paid(user_id: UserId, bought: &[(ProductId, &str, u32)]) -> OrderPaid {
         unit_price,
     };
     let lines = bought.iter().map(line).collect();
-    OrderPaid { order_id: OrderId::new(), user_id, lines, total: unit_price }
+    OrderPaid { order_id: OrderId::new(), user_id, lines, total: unit_price, source: None }
 }
 
 #[tokio::test]

@@ -24,6 +24,22 @@ pub struct OrderLine {
     pub unit_price: Money,
 }
 
+/// Where the lines of an order come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderSource {
+    /// A cart: what was bought leaves it.
+    Cart {
+        /// The cart, as the cart service names it; that of an account by the account's id.
+        id: String,
+        /// Its version when it was ordered; absent when the cart did not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<i64>,
+    },
+    /// The request itself: no cart changes.
+    Items,
+}
+
 /// A shopper has ordered; inventory reserves every line or none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderPlaced {
@@ -37,6 +53,9 @@ pub struct OrderPlaced {
     pub total: Money,
     /// When the order expires unless it is paid.
     pub expires_at: DateTime<Utc>,
+    /// Where the lines come from; absent in older events: the cart of `user_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<OrderSource>,
 }
 
 /// Stock is held for the order; payment charges its total.
@@ -63,6 +82,9 @@ pub struct OrderPaid {
     pub lines: Vec<OrderLine>,
     /// What was paid.
     pub total: Money,
+    /// Where the lines come from; absent in older events: the cart of `user_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<OrderSource>,
 }
 
 /// The order could not be served from stock.

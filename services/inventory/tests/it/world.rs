@@ -42,12 +42,14 @@ impl Order {
             lines: self.lines.clone(),
             total: Money::new(100, Currency::EUR),
             expires_at: Utc::now() + TimeDelta::minutes(30),
+            source: None,
         }
     }
 
     pub(crate) fn paid(&self) -> OrderPaid {
         let total = Money::new(100, Currency::EUR);
-        OrderPaid { order_id: self.id, user_id: self.user, lines: self.lines.clone(), total }
+        let lines = self.lines.clone();
+        OrderPaid { order_id: self.id, user_id: self.user, lines, total, source: None }
     }
 
     pub(crate) fn cancelled(&self) -> OrderCancelled {

@@ -19,7 +19,7 @@ impl Handle<OrderPaid> for Teller {
         tx: &mut PgConnection,
         delivery: &Delivery<OrderPaid>,
     ) -> Result<(), HandlerError> {
-        let OrderPaid { order_id, user_id, lines, total } = delivery.event.clone();
+        let OrderPaid { order_id, user_id, lines, total, .. } = delivery.event.clone();
         let news = News::of(delivery, user_id, order_id, Step::Paid);
         self.step(tx, News { paid: Some(total), ..news }).await?;
         self.write(tx, delivery.id, user_id, &Letter::Paid { order_id, lines, total }).await

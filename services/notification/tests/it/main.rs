@@ -54,10 +54,10 @@ fn lines(product: &str) -> Vec<OrderLine> {
 fn placed(user_id: UserId, order_id: OrderId) -> OrderPlaced {
     let total = Money::new(1980, Currency::EUR);
     let expires_at = chrono::Utc::now();
-    OrderPlaced { order_id, user_id, lines: lines("Red Mug"), total, expires_at }
+    OrderPlaced { order_id, user_id, lines: lines("Red Mug"), total, expires_at, source: None }
 }
 
 fn paid(user_id: UserId, order_id: OrderId) -> OrderPaid {
     let total = Money::new(1980, Currency::EUR);
-    OrderPaid { order_id, user_id, lines: lines("Red Mug"), total }
+    OrderPaid { order_id, user_id, lines: lines("Red Mug"), total, source: None }
 }

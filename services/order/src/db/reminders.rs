@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contracts::OrderId;
-use contracts::events::OrderLine;
+use contracts::events::{OrderLine, OrderSource};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 

@@ -1,6 +1,6 @@
 //! Orders that staff look for.
 
-use contracts::events::OrderLine;
+use contracts::events::{OrderLine, OrderSource};
 use contracts::{OrderId, UserId};
 use kit::page::Window;
 use sqlx::PgConnection;

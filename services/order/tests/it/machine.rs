@@ -28,6 +28,7 @@ fn placed() -> Event {
         payment_token: "tok_visa".parse().unwrap(),
         // Far away: the sweeper of the running service must not take part.
         expires_at: now() + TimeDelta::hours(1),
+        source: None,
     }))
 }
 

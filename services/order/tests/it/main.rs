@@ -6,6 +6,7 @@
 mod bad_input;
 mod cache;
 mod expiry;
+mod guards;
 mod idempotency;
 mod machine;
 mod paying;

@@ -95,18 +95,26 @@ impl Trolleys {
         let carts = Arc::clone(&self.0);
         let answer = async move |headers: HeaderMap| {
             let authorization = headers["authorization"].to_str().unwrap();
-            let items = carts.lock().unwrap().get(authorization).cloned();
-            // More fields than an order needs: a cart may grow.
-            let cart = |items| Json(json!({ "items": items, "total": null }));
-            items.map(cart).ok_or(StatusCode::UNAUTHORIZED)
+            let cart = carts.lock().unwrap().get(authorization).cloned();
+            cart.map(Json).ok_or(StatusCode::UNAUTHORIZED)
         };
         let routes = axum::Router::new().route("/api/v1/cart", get(answer));
         tokio::spawn(axum::serve(listener, routes).into_future());
         url
     }
 
-    /// Fills the cart of whoever has this token.
+    /// Fills the cart of whoever has this token, as releases did that knew of no versions.
     pub(crate) fn fill(&self, token: &str, items: Value) {
-        self.0.lock().unwrap().insert(format!("Bearer {token}"), items);
+        // More fields than an order needs: a cart may grow.
+        self.put(token, json!({ "items": items, "total": null }));
+    }
+
+    /// Fills the cart of whoever has this token, which has this version then.
+    pub(crate) fn fill_version(&self, token: &str, items: Value, version: i64) {
+        self.put(token, json!({ "items": items, "total": null, "version": version }));
+    }
+
+    fn put(&self, token: &str, cart: Value) {
+        self.0.lock().unwrap().insert(format!("Bearer {token}"), cart);
     }
 }

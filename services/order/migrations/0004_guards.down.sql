@@ -1,0 +1,3 @@
+DROP TABLE open_carts;
+DROP INDEX orders_open_of_user;
+ALTER TABLE orders DROP COLUMN source;

@@ -1,0 +1,108 @@
+//! What keeps an order from being placed though all of its lines are for sale: it is not what the shopper has seen,
+//! or was placed already. No I/O.
+
+use contracts::events::OrderSource;
+use contracts::{Money, OrderId};
+use kit::problem::{Kind, Problem, Result};
+use serde_json::json;
+
+use crate::event::State;
+
+/// The cart is not as the shopper has seen it.
+pub const CART_CHANGED: Kind = Kind::new(412, "cart-changed", "The cart has changed meanwhile");
+/// The order costs something else than the shopper has seen.
+pub const TOTAL_CHANGED: Kind = Kind::new(409, "total-changed", "The total has changed meanwhile");
+/// The cart was ordered, and has not changed since.
+pub const ORDER_OPEN: Kind = Kind::new(409, "order-open", "The cart has been ordered already");
+
+/// The last order of a cart.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// The order.
+    pub order: OrderId,
+    /// How far it has come.
+    pub state: State,
+    /// The cart's version when it was ordered.
+    pub version: i64,
+}
+
+/// Whether the cart is the one that the shopper has seen. A cart without a version was read by an older release of
+/// its service: there is nothing to compare with.
+pub fn expect_cart(expected: Option<i64>, source: &OrderSource) -> Result<()> {
+    match (expected, source) {
+        (Some(_), OrderSource::Items) => {
+            Err(Problem::invalid_field("/cart_version", "is for orders of the cart, not of items"))
+        }
+        (Some(seen), OrderSource::Cart { version: Some(now), .. }) if seen != *now => {
+            Err(Problem::new(CART_CHANGED, format!("the cart has version {now}"))
+                .extend("cart_version", *now))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the total is the one that the shopper has seen.
+pub fn expect_total(expected: Option<Money>, total: Money) -> Result<()> {
+    if expected.is_none_or(|expected| expected == total) {
+        return Ok(());
+    }
+    Err(Problem::new(TOTAL_CHANGED, format!("the total is {total}")).extend("total", json!(total)))
+}
+
+/// Whether a cart of this version may be ordered though this order was the last one of it. One that waits for stock
+/// or money holds the cart whatever its version; one that is paid holds it until its lines have changed, as the cart
+/// forgets what was bought only later; one that has ended holds nothing.
+pub fn expect_free(last: Option<Held>, version: i64) -> Result<()> {
+    let holds = |last: &Held| match last.state {
+        State::Pending | State::Reserved => true,
+        ended if ended.has_ended() => false,
+        _ => version <= last.version,
+    };
+    match last.filter(holds) {
+        None => Ok(()),
+        Some(Held { order, .. }) => {
+            Err(Problem::new(ORDER_OPEN, format!("the cart is ordered by order {order}"))
+                .extend("order_id", json!(order)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_order_holds_its_cart_and_a_paid_one_until_the_cart_changes() {
+        let free = |state, version| {
+            let held = Held { order: OrderId::new(), state, version: 7 };
+            expect_free(Some(held), version).is_ok()
+        };
+        for (state, frees) in [
+            (State::Pending, [false, false]),
+            (State::Reserved, [false, false]),
+            (State::Paid, [false, true]),
+            (State::Shipped, [false, true]),
+            (State::Delivered, [false, true]),
+            (State::Cancelling, [false, true]),
+            (State::Expired, [true, true]),
+            (State::Rejected, [true, true]),
+            (State::Cancelled, [true, true]),
+        ] {
+            assert_eq!([7, 8].map(|version| free(state, version)), frees, "{state:?}");
+            assert_eq!(free(state, 6), frees[0], "{state:?}");
+        }
+        assert!(expect_free(None, 0).is_ok());
+    }
+
+    #[test]
+    fn a_version_is_compared_where_there_is_one() {
+        let cart = |version| OrderSource::Cart { id: "a".to_owned(), version };
+        assert!(expect_cart(None, &cart(Some(1))).is_ok());
+        assert!(expect_cart(Some(1), &cart(Some(1))).is_ok());
+        assert!(expect_cart(Some(1), &cart(None)).is_ok());
+        assert_eq!(expect_cart(Some(1), &cart(Some(2))).unwrap_err().kind(), CART_CHANGED);
+        let of_items = expect_cart(Some(1), &OrderSource::Items).unwrap_err();
+        assert_eq!(of_items.kind(), kit::problem::INVALID);
+        assert!(expect_cart(None, &OrderSource::Items).is_ok());
+    }
+}

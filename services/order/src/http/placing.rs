@@ -1,0 +1,105 @@
+//! Placing orders.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::SubsecRound;
+use contracts::OrderId;
+use contracts::events::OrderSource;
+use http::{HeaderMap, StatusCode};
+use kit::auth::Caller;
+use kit::extract::Json;
+use kit::idempotency::{Begun, IdempotencyKey, Request};
+use kit::openapi::Refused;
+use kit::problem::{Body, Problem, Result};
+use sqlx::PgConnection;
+
+use super::Api;
+use crate::checkout::Wanted;
+use crate::db;
+use crate::event::{Event, Placed};
+use crate::guards;
+use crate::view::{OrderView, PlaceOrder};
+
+/// Place an order
+///
+/// Takes the listed items, or the caller's cart when there are none. Prices are those of the
+/// catalog at this moment. The answer says that the order was taken; follow it by its id.
+///
+/// `cart_version` and `expected_total` are what the shopper has seen; with something else nothing is ordered. A cart
+/// is ordered once: again when its lines have changed, or when the order has ended unpaid.
+#[utoipa::path(
+    post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
+    params(("Idempotency-Key" = String, Header, description = "New for each new order")),
+    request_body = PlaceOrder,
+    responses(
+        (status = 202, description = "Taken", body = OrderView),
+        (status = 409, description = "total-changed, order-open, idempotency-key-in-flight", body = Body),
+        (status = 412, description = "cart-changed", body = Body),
+        Refused,
+    ),
+)]
+pub(super) async fn place(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    key: IdempotencyKey,
+    headers: HeaderMap,
+    Json(body): Json<PlaceOrder>,
+) -> Result<Response> {
+    let request = Request::new(caller.user_id, key, "POST /api/v1/orders", &body)?;
+    if let Some(answer) = request.answered(&api.pool).await? {
+        return Ok(answer);
+    }
+    let payment_token = api.providers.token(body.payment_token)?;
+    let (items, source) = match body.items {
+        Some(items) => (items, OrderSource::Items),
+        None => api.cart(&caller, &headers).await?,
+    };
+    guards::expect_cart(body.cart_version, &source)?;
+    let wanted = Wanted::new(&items)?;
+    let offers = api.catalog.offers(wanted.products()).await?;
+    let (lines, total) = wanted.priced(&offers, api.currency)?;
+    guards::expect_total(body.expected_total, total)?;
+    let mut tx = match request.begin(&api.pool).await? {
+        Begun::New(tx) => tx,
+        Begun::Done(answer) => return Ok(answer),
+    };
+    let (order_id, user_id) = (OrderId::new(), caller.user_id);
+    let now = db::lock_account(&mut tx, user_id).await?;
+    hold(&mut tx, &source, order_id).await?;
+    let event = Event::Placed(Box::new(Placed {
+        order_id,
+        user_id,
+        lines,
+        total,
+        payment_token,
+        expires_at: (now + api.expiry).trunc_subsecs(6),
+        source: Some(source),
+    }));
+    let order = api.saga.advance(&mut tx, None, &event, None).await?;
+    let order = order.ok_or_else(|| Problem::internal("a new order was not new"))?;
+    let answer = request.finish(tx, StatusCode::ACCEPTED, &OrderView::from(order)).await?;
+    api.saga.committed(user_id);
+    Ok(answer)
+}
+
+impl Api {
+    /// What is in the caller's cart.
+    async fn cart(
+        &self,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<(Vec<crate::checkout::Item>, OrderSource)> {
+        let (items, version) = self.carts.contents(headers).await?;
+        Ok((items, OrderSource::Cart { id: caller.user_id.to_string(), version }))
+    }
+}
+
+/// Makes an order the one that its cart is ordered by. Wants the account's lock, or two would find the cart free.
+async fn hold(tx: &mut PgConnection, source: &OrderSource, order: OrderId) -> Result<()> {
+    // A cart without a version was read by an older release of its service.
+    let OrderSource::Cart { id, version: Some(version) } = source else { return Ok(()) };
+    guards::expect_free(db::holder_of_cart(tx, id).await?, *version)?;
+    Ok(db::hold_cart(tx, id, *version, order).await?)
+}
