@@ -11,6 +11,11 @@ use self::step::{Step, step};
 use crate::event::{Event, Fulfilment, Payment, Placed, Reason, State};
 use crate::token::PaymentToken;
 
+/// The goods of an order stay, as all of its money went back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an order that was refunded in full cannot be shipped; cancel it instead")]
+pub struct RefundedInFull;
+
 /// An order as its events have made it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
@@ -206,6 +211,15 @@ impl Order {
             State::Paid | State::Cancelling => Event::CancelRequested { reason },
             _ => Event::Cancelled { reason, detail: None },
         }
+    }
+
+    /// What it is to send the order. Not for nothing: an order whose money went back in full is over, though it may
+    /// still be paid by its state. What was sent and refunded before this rule stays as it happened.
+    pub fn shipment(&self) -> Result<Event, RefundedInFull> {
+        if self.state == State::Paid && self.payment == Payment::Refunded {
+            return Err(RefundedInFull);
+        }
+        Ok(Event::Shipped {})
     }
 
     /// Whether inventory still has to take the goods back.

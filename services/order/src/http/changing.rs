@@ -9,7 +9,7 @@ use http::request::Parts;
 use kit::auth::{Caller, Role};
 use kit::extract::Path;
 use kit::openapi::Refused;
-use kit::problem::{Problem, Result};
+use kit::problem::{CONFLICT, Problem, Result};
 
 use super::{Api, visible};
 use crate::db;
@@ -39,11 +39,14 @@ impl FromRequestParts<Arc<Api>> for Asked {
 
 impl Asked {
     /// Lets an event happen, if the caller may see the order.
-    pub(super) async fn change(self, event: impl FnOnce(&Order) -> Event + Send) -> Changed {
+    pub(super) async fn change(
+        self,
+        event: impl FnOnce(&Order) -> Result<Event> + Send,
+    ) -> Changed {
         let Self { api, caller, id } = self;
         let mut tx = api.pool.begin().await?;
         let order = visible(db::lock(&mut tx, id).await?, &caller)?;
-        let changed = api.saga.advance(&mut tx, Some(&order), &event(&order), None).await?;
+        let changed = api.saga.advance(&mut tx, Some(&order), &event(&order)?, None).await?;
         tx.commit().await?;
         api.saga.committed(order.user_id);
         Ok(axum::Json(changed.unwrap_or(order).into()))
@@ -52,7 +55,7 @@ impl Asked {
     /// Lets an event happen that is for staff alone.
     pub(super) async fn change_as_staff(self, event: Event) -> Changed {
         self.caller.require(Role::Admin)?;
-        self.change(|_| event).await
+        self.change(|_| Ok(event)).await
     }
 }
 
@@ -69,21 +72,26 @@ pub(super) async fn cancel(asked: Asked) -> Changed {
     let who = asked.caller.user_id;
     let event = |order: &Order| {
         let own = order.user_id == who;
-        order.cancellation(if own { CancelReason::ByCustomer } else { CancelReason::ByStaff })
+        let by = if own { CancelReason::ByCustomer } else { CancelReason::ByStaff };
+        Ok(order.cancellation(by))
     };
     asked.change(event).await
 }
 
 /// Note that an order has left
 ///
-/// For staff.
+/// For staff. An order whose money went back in full is not shipped.
 #[utoipa::path(
     post, path = "/api/v1/orders/{id}/ship", tag = "orders", security(("bearer" = [])),
     params(("id" = OrderId, Path)),
     responses((status = 200, description = "The order, shipped", body = OrderView), Refused),
 )]
 pub(super) async fn ship(asked: Asked) -> Changed {
-    asked.change_as_staff(Event::Shipped {}).await
+    asked.caller.require(Role::Admin)?;
+    let shipment = |order: &Order| {
+        order.shipment().map_err(|refunded| Problem::new(CONFLICT, refunded.to_string()))
+    };
+    asked.change(shipment).await
 }
 
 /// Note that an order has arrived

@@ -45,7 +45,7 @@ pub(super) async fn ask(asked: Asked, Json(AskReturn { reason }): Json<AskReturn
         let late = format!("an order can be sent back for {days} days after it has arrived");
         return Err(Problem::new(CONFLICT, late));
     }
-    asked.change(|_| Event::ReturnRequested { reason }).await
+    asked.change(|_| Ok(Event::ReturnRequested { reason })).await
 }
 
 /// Take back what an order's shopper has sent
@@ -75,7 +75,7 @@ pub(super) async fn refuse(
 ) -> Changed {
     asked.caller.require(Role::Admin)?;
     check(&reason)?;
-    asked.change(|_| Event::ReturnRefused { reason }).await
+    asked.change(|_| Ok(Event::ReturnRefused { reason })).await
 }
 
 fn check(reason: &str) -> Result<()> {

@@ -176,6 +176,28 @@ async fn an_order_whose_money_is_back_already_waits_for_its_goods_alone() {
 }
 
 #[tokio::test]
+async fn an_order_that_was_refunded_in_full_is_not_shipped() {
+    let world = World::start().await;
+    let (id, payment) = paid(&world).await;
+    world.tell_thrice(&refunded(id, payment, 4498, 4498)).await;
+    assert_eq!(world.reaches(id, "paid").await["payment"], "refunded");
+    let path = format!("/api/v1/orders/{id}");
+    let problem = json_of(world.post_as_staff(&format!("{path}/ship")).await, 409).await;
+    assert_eq!(problem["type"], "/problems/conflict");
+    assert_eq!(world.get(&path).await["fulfilment"], "reserved");
+
+    // A part that went back keeps nothing from being sent, and what was sent stays sent.
+    let (id, payment) = paid(&world).await;
+    world.tell_thrice(&refunded(id, payment, 1000, 1000)).await;
+    let ship = format!("/api/v1/orders/{id}/ship");
+    json_of(world.post_as_staff(&ship).await, 200).await;
+    world.tell_thrice(&refunded(id, payment, 3498, 4498)).await;
+    assert_eq!(world.reaches(id, "shipped").await["payment"], "refunded");
+    json_of(world.post_as_staff(&ship).await, 200).await;
+    json_of(world.post_as_staff(&format!("/api/v1/orders/{id}/deliver")).await, 200).await;
+}
+
+#[tokio::test]
 async fn goods_are_sent_back_received_and_paid_back() {
     let world = World::start().await;
     let (id, payment) = delivered(&world).await;
