@@ -52,6 +52,7 @@ const CONSUMERS: [(&str, &[&str]); 7] = [
             "stock.released",
             "payment.captured",
             "payment.failed",
+            "payment.action_required",
             "payment.refunded",
         ],
     ),

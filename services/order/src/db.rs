@@ -86,12 +86,14 @@ mod rebuild;
 // Below the macro, which they use.
 mod reminders;
 mod search;
+mod second_steps;
 mod version;
 
 pub use guards::{hold_cart, holder_of_cart, leave_cart, lock_account, open_orders};
 pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
 pub use reminders::{lock_unsettled, remember};
 pub use search::search;
+pub use second_steps::{begin_second_step, end_second_step, lock_unconfirmed};
 pub use version::{settled, transaction};
 
 /// An order.
@@ -114,7 +116,7 @@ pub async fn lock(
 }
 
 /// Locks open orders whose time is over, those first that have waited longest; skips those that
-/// somebody else is working on.
+/// another transaction has locked.
 pub async fn lock_overdue(
     connection: &mut PgConnection,
     limit: i64,

@@ -4,8 +4,8 @@
 
 use contracts::OrderId;
 use contracts::events::{
-    CancelReason, PaymentCaptured, PaymentFailed, PaymentRefunded, StockRejected, StockReleased,
-    StockReserved,
+    CancelReason, PaymentActionRequired, PaymentCaptured, PaymentFailed, PaymentRefunded,
+    StockRejected, StockReleased, StockReserved,
 };
 use kit::inbox::{Delivery, Handle, Inbox};
 use kit::subscription::HandlerError;
@@ -25,6 +25,7 @@ impl Saga {
             .on::<StockReleased>(self.clone())
             .on::<PaymentCaptured>(self.clone())
             .on::<PaymentFailed>(self.clone())
+            .on::<PaymentActionRequired>(self.clone())
             .on::<PaymentRefunded>(self)
     }
 }
@@ -129,6 +130,21 @@ impl Handle<PaymentFailed> for Saga {
             detail: Some(delivery.event.reason.clone()),
         };
         self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        Ok(())
+    }
+}
+
+impl Handle<PaymentActionRequired> for Saga {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<PaymentActionRequired>,
+    ) -> Result<(), HandlerError> {
+        let order = locked(tx, delivery.event.order_id).await?;
+        // Until then the units are held from others for somebody who may never confirm.
+        if order.state == State::Reserved {
+            db::begin_second_step(tx, order.id).await?;
+        }
         Ok(())
     }
 }

@@ -15,6 +15,19 @@ pub const TOTAL_CHANGED: Kind = Kind::new(409, "total-changed", "The total has c
 /// The cart was ordered, and has not changed since.
 pub const ORDER_OPEN: Kind = Kind::new(409, "order-open", "The cart has been ordered already");
 
+/// The account has as many orders waiting as it may have.
+pub const TOO_MANY_OPEN: Kind =
+    Kind::new(409, "too-many-open-orders", "Too many orders wait for their payment");
+
+/// What one account may hold of the stock without having paid for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Orders that are neither paid nor ended.
+    pub orders: usize,
+    /// Units in all of them.
+    pub units: i64,
+}
+
 /// The last order of a cart.
 #[derive(Clone, Copy, Debug)]
 pub struct Held {
@@ -67,6 +80,21 @@ pub fn expect_free(last: Option<Held>, version: i64) -> Result<()> {
     }
 }
 
+/// Whether an account with these open orders, each with its units, may place another one of so many.
+pub fn expect_room(open: &[(OrderId, i64)], units: i64, limits: Limits) -> Result<()> {
+    let Limits { orders, units: most } = limits;
+    let held = open.iter().fold(units, |sum, (_, units)| sum.saturating_add(*units));
+    let detail = if open.len() >= orders {
+        format!("pay or cancel an order first: {orders} may wait at a time")
+    } else if held > most {
+        format!("the account's open orders would hold {held} units, of at most {most}")
+    } else {
+        return Ok(());
+    };
+    let open: Vec<_> = open.iter().map(|(order, _)| order).collect();
+    Err(Problem::new(TOO_MANY_OPEN, detail).extend("order_ids", json!(open)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +120,18 @@ mod tests {
             assert_eq!(free(state, 6), frees[0], "{state:?}");
         }
         assert!(expect_free(None, 0).is_ok());
+    }
+
+    #[test]
+    fn open_orders_are_few_and_hold_few_units() {
+        let limits = Limits { orders: 2, units: 10 };
+        let room = |open: &[i64], units| {
+            let open: Vec<_> = open.iter().map(|units| (OrderId::new(), *units)).collect();
+            expect_room(&open, units, limits).is_ok()
+        };
+        assert!(room(&[], 10) && room(&[4], 6) && room(&[10], 0));
+        assert!(!room(&[], 11) && !room(&[4], 7) && !room(&[i64::MAX], i64::MAX));
+        assert!(!room(&[1, 1], 1), "no third one");
     }
 
     #[test]

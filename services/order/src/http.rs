@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 
 use crate::cache::Cache;
 use crate::db;
+use crate::guards::Limits;
 use crate::order::Order;
 use crate::peers::{Carts, Catalog};
 use crate::providers::Providers;
@@ -46,6 +47,8 @@ pub struct Api {
     pub expiry: Duration,
     /// Who charges.
     pub providers: Providers,
+    /// What an account may hold.
+    pub limits: Limits,
 }
 
 /// All routes.

@@ -23,7 +23,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::env;
+use contracts::{env, limits};
 use contracts::proto::order::orders_server::OrdersServer;
 use kit::config::{Env, FromEnv};
 use kit::grpc::Peer;
@@ -36,6 +36,7 @@ use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
 use crate::cache::Cache;
+use crate::guards::Limits;
 use crate::peers::{Carts, Catalog};
 use crate::providers::Providers;
 use crate::saga::Saga;
@@ -53,6 +54,9 @@ static COMMANDS: [OwnCommand; 2] = [
 
 /// How long an order may stay unpaid unless configured otherwise, in seconds.
 const DEFAULT_EXPIRY: u64 = 30 * 60;
+/// How long an order is held for a second step of its payment unless configured otherwise, in seconds. Banks give
+/// their customers about five minutes to confirm.
+const DEFAULT_SECOND_STEP: u64 = 10 * 60;
 
 /// The order service.
 #[derive(Debug)]
@@ -67,7 +71,9 @@ pub struct Config {
     catalog: Peer,
     cart: Url,
     expiry: Duration,
+    second_step: Duration,
     providers: Providers,
+    limits: Limits,
 }
 
 impl FromEnv for Config {
@@ -78,6 +84,9 @@ impl FromEnv for Config {
         let catalog = env.required(&env::grpc_url("catalog"));
         let cart = env.required(&env::http_url("cart"));
         let expiry = env.or(env::ORDER_EXPIRY_SECONDS, DEFAULT_EXPIRY);
+        let second_step = env.or(env::SECOND_STEP_SECONDS, DEFAULT_SECOND_STEP);
+        let orders = env.or(env::OPEN_ORDERS, limits::OPEN_ORDERS);
+        let units = env.or(env::OPEN_UNITS, limits::OPEN_UNITS);
         let providers = env.or(env::PAYMENT_PROVIDERS, Providers::default());
         Some(Self {
             database: database?,
@@ -86,7 +95,9 @@ impl FromEnv for Config {
             catalog: catalog?,
             cart: cart?,
             expiry: Duration::from_secs(expiry?),
+            second_step: Duration::from_secs(second_step?),
             providers: providers?,
+            limits: Limits { orders: orders?, units: units? },
         })
     }
 }
@@ -119,7 +130,7 @@ impl Service for Order {
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
         let relay = outbox.relay(pool.clone(), producer, stop.clone());
         let settle = cache.clone().settle(stop.clone());
-        let sweeper = sweeper::run(pool.clone(), saga.clone(), stop);
+        let sweeper = sweeper::run(pool.clone(), saga.clone(), config.second_step, stop);
         let api = http::Api {
             pool: pool.clone(),
             saga,
@@ -129,6 +140,7 @@ impl Service for Order {
             currency: app.common.currency,
             expiry: config.expiry,
             providers: config.providers,
+            limits: config.limits,
         };
         let (routes, _) = http::routes().with_state(Arc::new(api)).split_for_parts();
         Ok(app

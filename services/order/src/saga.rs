@@ -98,6 +98,9 @@ impl Saga {
         if moved && after.state.has_ended() {
             db::leave_cart(tx, after.id).await?;
         }
+        if order.is_some_and(|order| order.state == State::Reserved) && moved {
+            db::end_second_step(tx, after.id).await?;
+        }
         let announced = self.announce(tx, &after, event, moved);
         // Both are on their way at the same time.
         tokio::join!(announced, self.cache.invalidate(after.user_id, transaction)).0?;

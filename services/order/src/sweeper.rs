@@ -32,13 +32,14 @@ static REMINDERS: LazyLock<IntCounter> = metric!(
 );
 
 /// Sweeps until told to stop. Any number of replicas may do so at once: they skip each other's
-/// orders.
-pub async fn run(pool: PgPool, saga: Saga, stop: CancellationToken) {
+/// orders. An order whose payment needs a second step is held for `second_step` from then on, and no longer than
+/// others.
+pub async fn run(pool: PgPool, saga: Saga, second_step: Duration, stop: CancellationToken) {
     let mut reminded: Option<Instant> = None;
     while !stop.is_cancelled() {
-        match sweep(&pool, &saga).await {
+        match sweep(&pool, &saga, second_step).await {
             // There may be more.
-            Ok(BATCH) => continue,
+            Ok(BATCH..) => continue,
             Ok(_) => {}
             Err(error) => tracing::warn!(error = chain(&error), "orders are not swept"),
         }
@@ -55,10 +56,11 @@ pub async fn run(pool: PgPool, saga: Saga, stop: CancellationToken) {
     }
 }
 
-/// Ends up to [`BATCH`] orders; returns how many.
-async fn sweep(pool: &PgPool, saga: &Saga) -> Result<i64, StepError> {
+/// Ends up to [`BATCH`] orders of each kind; returns how many.
+async fn sweep(pool: &PgPool, saga: &Saga, second_step: Duration) -> Result<i64, StepError> {
     let mut tx = pool.begin().await?;
-    let orders = db::lock_overdue(&mut tx, BATCH).await?;
+    let mut orders = db::lock_overdue(&mut tx, BATCH).await?;
+    orders.extend(db::lock_unconfirmed(&mut tx, second_step, BATCH).await?);
     let mut ended = 0;
     for order in &orders {
         saga.advance(&mut tx, Some(order), &Event::Expired {}, None).await?;

@@ -86,7 +86,7 @@ pub struct OrderView {
     pub total: Money,
     /// What went back of it.
     pub refunded: Money,
-    /// When it ends unless it is paid.
+    /// When it ends unless it is paid; one whose payment needs a second step may end earlier.
     pub expires_at: DateTime<Utc>,
     /// How often it has changed.
     pub version: i64,

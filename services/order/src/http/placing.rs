@@ -28,14 +28,19 @@ use crate::view::{OrderView, PlaceOrder};
 /// catalog at this moment. The answer says that the order was taken; follow it by its id.
 ///
 /// `cart_version` and `expected_total` are what the shopper has seen; with something else nothing is ordered. A cart
-/// is ordered once: again when its lines have changed, or when the order has ended unpaid.
+/// is ordered once: again when its lines have changed, or when the order has ended unpaid. An account has few orders
+/// at a time that are neither paid nor ended.
 #[utoipa::path(
     post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
     params(("Idempotency-Key" = String, Header, description = "New for each new order")),
     request_body = PlaceOrder,
     responses(
         (status = 202, description = "Taken", body = OrderView),
-        (status = 409, description = "total-changed, order-open, idempotency-key-in-flight", body = Body),
+        (
+            status = 409,
+            description = "total-changed, order-open, too-many-open-orders, idempotency-key-in-flight",
+            body = Body,
+        ),
         (status = 412, description = "cart-changed", body = Body),
         Refused,
     ),
@@ -68,6 +73,8 @@ pub(super) async fn place(
     let (order_id, user_id) = (OrderId::new(), caller.user_id);
     let now = db::lock_account(&mut tx, user_id).await?;
     hold(&mut tx, &source, order_id).await?;
+    let units = lines.iter().map(|line| i64::from(line.quantity)).sum();
+    guards::expect_room(&db::open_orders(&mut tx, user_id).await?, units, api.limits)?;
     let event = Event::Placed(Box::new(Placed {
         order_id,
         user_id,

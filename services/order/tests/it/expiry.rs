@@ -1,10 +1,16 @@
 //! Orders whose time is over.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use contracts::events::OrderExpired;
+use contracts::events::{OrderExpired, PaymentActionRequired};
+use contracts::{OrderId, PaymentId};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, captured, json_of, saga};
+
+/// No order waits for so long.
+const LONG: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn an_unpaid_order_expires_once_however_many_replicas_sweep() {
@@ -13,7 +19,7 @@ async fn an_unpaid_order_expires_once_however_many_replicas_sweep() {
     for _ in 0..3 {
         let saga = saga();
         let pool = world.service.pool().clone();
-        tokio::spawn(order::sweeper::run(pool, saga, stop.clone()));
+        tokio::spawn(order::sweeper::run(pool, saga, LONG, stop.clone()));
     }
     let mut orders = Vec::new();
     for _ in 0..20 {
@@ -57,6 +63,39 @@ async fn a_paid_order_never_expires() {
     world.let_time_pass(unpaid).await;
     world.reaches(unpaid, "expired").await;
     assert_eq!(world.history(paid).await, ["placed", "reserved", "paid"]);
+}
+
+fn action_required(world: &World, order_id: OrderId) -> PaymentActionRequired {
+    let url = "https://bank.example/confirm".to_owned();
+    PaymentActionRequired { order_id, payment_id: PaymentId::new(), user_id: world.user, url }
+}
+
+/// Lets a second step have begun half an hour ago.
+async fn wait_long(world: &World, id: OrderId) {
+    let step = "UPDATE second_steps SET since = now() - interval '30 minutes' WHERE order_id = $1";
+    let step = sqlx::query(step).bind(id.uuid()).execute(world.service.pool()).await.unwrap();
+    assert_eq!(step.rows_affected(), 1, "the order waits for a second step");
+}
+
+#[tokio::test]
+async fn an_order_is_held_for_a_shorter_time_while_its_payment_needs_a_second_step() {
+    let world = World::start().await;
+    let (given_up, waits) = (world.reserved().await, world.reserved().await);
+    world.tell_thrice(&action_required(&world, given_up)).await;
+    world.tell_thrice(&action_required(&world, waits)).await;
+    wait_long(&world, given_up).await;
+    let order = world.reaches(given_up, "expired").await;
+    assert!(time(&order["updated_at"]) < time(&order["expires_at"]), "{order}");
+    assert_eq!(world.told(given_up).await, ["placed", "reserved", "expired"]);
+
+    // The other one's time is not over: it is paid, and waits for nothing then.
+    assert_eq!(world.history(waits).await, ["placed", "reserved"]);
+    world.tell_thrice(&captured(waits)).await;
+    world.reaches(waits, "paid").await;
+    world.tell_thrice(&action_required(&world, waits)).await;
+    let steps = sqlx::query_scalar("SELECT count(*) FROM second_steps");
+    let steps: i64 = steps.fetch_one(world.service.pool()).await.unwrap();
+    assert_eq!(steps, 0);
 }
 
 fn time(value: &serde_json::Value) -> DateTime<Utc> {

@@ -182,3 +182,54 @@ async fn many_checkouts_of_one_cart_at_once_are_one_order() {
         .unwrap();
     assert_eq!(placed, ROUNDS);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_has_three_open_orders_at_most_also_at_once() {
+    let open = contracts::limits::OPEN_ORDERS;
+    let world = World::start_with(&[("OPEN_ORDERS", &open.to_string())]).await;
+    let answers =
+        join_all((0..4 * open).map(async |n| world.try_place(&n.to_string(), &world.wish()).await));
+    let (mut orders, mut refused) = (Vec::new(), Vec::new());
+    for answer in answers.await {
+        if answer.status() == 202 {
+            orders.push(id(&json_of(answer, 202).await));
+        } else {
+            refused.push(json_of(answer, 409).await);
+        }
+    }
+    assert_eq!((orders.len(), refused.len()), (open, 3 * open));
+    orders.sort_unstable();
+    for problem in refused {
+        assert_eq!(problem["type"], "/problems/too-many-open-orders");
+        assert_eq!(problem["order_ids"], json!(orders));
+    }
+    // One that is paid, and one that has ended, make room.
+    world.service.publish(&stock_reserved(orders[0])).await;
+    world.service.publish(&captured(orders[0])).await;
+    world.reaches(orders[0], "paid").await;
+    cancel(&world, orders[1]).await;
+    for key in ["a", "b"] {
+        json_of(world.try_place(key, &world.wish()).await, 202).await;
+    }
+    json_of(world.try_place("c", &world.wish()).await, 409).await;
+
+    // Others have room of their own.
+    let other = world.service.request_as(contracts::UserId::new(), &[], "POST", "/api/v1/orders");
+    let other = other.header("Idempotency-Key", "k").json(&world.wish()).send().await.unwrap();
+    json_of(other, 202).await;
+}
+
+#[tokio::test]
+async fn an_accounts_open_orders_hold_so_many_units_at_most() {
+    let world = World::start_with(&[("OPEN_UNITS", "5")]).await;
+    let items = |quantity: u32| {
+        json!({ "items": [{ "product_id": world.things[0], "quantity": quantity }] })
+    };
+    let problem = json_of(world.try_place("a", &items(6)).await, 409).await;
+    assert_eq!(problem["type"], "/problems/too-many-open-orders");
+    let order = id(&json_of(world.try_place("b", &items(4)).await, 202).await);
+    json_of(world.try_place("c", &items(2)).await, 409).await;
+    json_of(world.try_place("d", &items(1)).await, 202).await;
+    cancel(&world, order).await;
+    json_of(world.try_place("e", &items(4)).await, 202).await;
+}

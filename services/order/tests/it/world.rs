@@ -32,11 +32,13 @@ impl World {
         Self::start_with(&[]).await
     }
 
+    /// With these variables on top. Most tests are about many orders of one account: few of them have a limit.
     pub(crate) async fn start_with(further: &[(&str, &str)]) -> Self {
         let (shelf, trolleys) = (Shelf::default(), Trolleys::default());
         let (catalog, cart) = (shelf.serve().await, trolleys.serve().await);
         let mut variables =
             vec![("CATALOG_GRPC_URL", catalog.as_str()), ("CART_HTTP_URL", cart.as_str())];
+        variables.extend([("OPEN_ORDERS", "1000"), ("OPEN_UNITS", "1000000")]);
         variables.extend_from_slice(further);
         let service = Running::start::<order::Order>(&variables).await;
         let things = [ProductId::new(), ProductId::new()];
