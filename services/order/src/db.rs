@@ -84,14 +84,14 @@ macro_rules! select_orders {
 mod guards;
 mod rebuild;
 // Below the macro, which they use.
-mod reminders;
+mod owed;
 mod search;
 mod second_steps;
 mod version;
 
 pub use guards::{hold_cart, holder_of_cart, leave_cart, lock_account, open_orders};
+pub use owed::{Overdue, Owed, lock_owed, overdue, owed, record_request};
 pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
-pub use reminders::{lock_unsettled, remember};
 pub use search::search;
 pub use second_steps::{begin_second_step, end_second_step, lock_unconfirmed};
 pub use version::{settled, transaction};

@@ -10,6 +10,7 @@ pub mod grpc;
 pub mod guards;
 pub mod http;
 pub mod order;
+pub mod owed;
 pub mod peers;
 pub mod providers;
 pub mod rebuild;
@@ -43,11 +44,21 @@ use crate::saga::Saga;
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
-static COMMANDS: [OwnCommand; 2] = [
+static COMMANDS: [OwnCommand; 4] = [
     OwnCommand {
         name: "rebuild",
         about: "Makes the read model of orders anew from their events, beside the running service.",
         run: |env| Box::pin(rebuild::command(env)),
+    },
+    OwnCommand {
+        name: "owed",
+        about: "Lists orders whose money or goods have not come back.",
+        run: |env| Box::pin(owed::list(env)),
+    },
+    OwnCommand {
+        name: "request-owed",
+        about: "Asks again, now, for the money and the goods that have not come back.",
+        run: |env| Box::pin(owed::request_all(env)),
     },
     dead_letters::command(|env| Box::pin(replay(env))),
 ];

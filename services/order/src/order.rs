@@ -231,6 +231,11 @@ impl Order {
         }
     }
 
+    /// Whether money or goods have yet to come back that nobody but other services can bring.
+    pub fn is_owed(&self) -> bool {
+        self.payment == Payment::RefundRequested || self.awaits_goods()
+    }
+
     fn end(&mut self, reason: Reason) {
         self.reason = Some(reason);
         if self.fulfilment == Fulfilment::Reserved {

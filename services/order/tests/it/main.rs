@@ -9,6 +9,7 @@ mod expiry;
 mod guards;
 mod idempotency;
 mod machine;
+mod owed;
 mod paying;
 mod peers;
 mod placing;

@@ -1,7 +1,5 @@
 //! What goes back: parts of the money, paid orders that are given up, goods that are sent back.
 
-use std::time::Duration;
-
 use contracts::events::{
     CancelReason, OrderCancelled, OrderDelivered, OrderRefundRequested, OrderRestockRequested,
     OrderReturned, OrderShipped, PaymentRefunded, StockReleased,
@@ -9,13 +7,12 @@ use contracts::events::{
 use contracts::{Currency, Money, OrderId, PaymentId};
 use futures_util::future::join_all;
 use kit::auth::Role;
-use order::sweeper;
 use serde_json::{Value, json};
 
-use crate::world::{World, captured, json_of, saga, stock_rejected, total};
+use crate::world::{World, captured, json_of, stock_rejected, total};
 
 /// An order that is paid, and its payment.
-async fn paid(world: &World) -> (OrderId, PaymentId) {
+pub(crate) async fn paid(world: &World) -> (OrderId, PaymentId) {
     let id = world.reserved().await;
     let capture = captured(id);
     world.service.publish(&capture).await;
@@ -31,12 +28,17 @@ async fn delivered(world: &World) -> (OrderId, PaymentId) {
     (id, payment)
 }
 
-fn refunded(order_id: OrderId, payment_id: PaymentId, amount: i64, all: i64) -> PaymentRefunded {
+pub(crate) fn refunded(
+    order_id: OrderId,
+    payment_id: PaymentId,
+    amount: i64,
+    all: i64,
+) -> PaymentRefunded {
     let [amount, all] = [amount, all].map(|cents| Money::new(cents, Currency::EUR));
     PaymentRefunded { order_id, payment_id, amount, refunded_total: Some(all) }
 }
 
-fn released(order_id: OrderId) -> StockReleased {
+pub(crate) fn released(order_id: OrderId) -> StockReleased {
     StockReleased { order_id, expired: false }
 }
 
@@ -269,26 +271,4 @@ async fn only_what_has_arrived_lately_is_sent_back_and_by_whoever_ordered_it() {
     sqlx::query(older).bind(id.uuid()).execute(world.service.pool()).await.unwrap();
     let late = json_of(post(&world, &path, &[], &json!({})).await, 409).await;
     assert_eq!(late["detail"], "an order can be sent back for 30 days after it has arrived");
-}
-
-#[tokio::test]
-async fn what_does_not_come_back_is_asked_for_again() {
-    let world = World::start().await;
-    let (id, payment) = paid(&world).await;
-    json_of(world.post(&format!("/api/v1/orders/{id}/cancel")).await, 200).await;
-    let remind =
-        async |patience| sweeper::remind(world.service.pool(), &saga(), patience).await.unwrap();
-    remind(Duration::from_mins(5)).await;
-    let asked = ["refund_requested", "restock_requested"];
-    assert_eq!(world.told(id).await[3..], asked, "nobody has waited long");
-    remind(Duration::ZERO).await;
-    assert_eq!(world.told(id).await[3..], [asked, asked].concat());
-    // Of both, one has come.
-    world.tell_thrice(&released(id)).await;
-    remind(Duration::ZERO).await;
-    assert_eq!(world.told(id).await[7..], ["refund_requested"]);
-    remind(Duration::from_mins(5)).await;
-    world.tell_thrice(&refunded(id, payment, 4498, 4498)).await;
-    remind(Duration::ZERO).await;
-    assert_eq!(world.told(id).await[8..], ["cancelled"]);
 }
