@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::event::{Event, Fulfilment, Payment, Reason, State};
+use crate::event::{Actor, ActorKind, Cause, Event, Fulfilment, Past, Payment, Reason, State};
 use crate::order::Order;
 use crate::token::TokenError;
 
@@ -156,19 +156,22 @@ pub async fn append(
     connection: &mut PgConnection,
     order: &Order,
     event: &Event,
-    cause: Option<EventId>,
+    cause: Cause,
 ) -> Result<i64, sqlx::Error> {
     let encoded = serde_json::to_value(event).map_err(|error| sqlx::Error::Encode(error.into()))?;
     sqlx::query_scalar!(
-        r#"INSERT INTO order_events (order_id, seq, type, payload, event_id, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)
+        r#"INSERT INTO order_events
+             (order_id, seq, type, payload, event_id, created_at, actor_kind, actor_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          RETURNING pg_current_xact_id()::text::bigint AS "number!""#,
         order.id.uuid(),
         order.version,
         event.name(),
         encoded.get("payload").unwrap_or(&Value::Null),
-        cause.map(EventId::uuid),
+        cause.event.map(EventId::uuid),
         order.updated_at,
+        cause.actor.kind as ActorKind,
+        cause.actor.id.map(UserId::uuid),
     )
     .fetch_one(connection)
     .await
@@ -214,18 +217,20 @@ pub async fn store(connection: &mut PgConnection, order: &Order) -> Result<bool,
     Ok(stored.rows_affected() > 0)
 }
 
-/// An order's events, oldest first, each with its time.
-pub async fn history(
-    connection: &mut PgConnection,
-    id: OrderId,
-) -> Result<Vec<(Event, DateTime<Utc>)>, sqlx::Error> {
+/// An order's events, oldest first.
+pub async fn history(connection: &mut PgConnection, id: OrderId) -> Result<Vec<Past>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT type, payload, created_at FROM order_events WHERE order_id = $1 ORDER BY seq",
+        r#"SELECT type, payload, created_at, actor_kind AS "actor_kind: ActorKind", actor_id
+           FROM order_events WHERE order_id = $1 ORDER BY seq"#,
         id.uuid(),
     )
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(|row| Ok((event(&row.r#type, &row.payload)?, row.created_at))).collect()
+    let past = rows.into_iter().map(|row| {
+        let actor = row.actor_kind.map(|kind| Actor { kind, id: row.actor_id.map(Into::into) });
+        Ok(Past { event: event(&row.r#type, &row.payload)?, at: row.created_at, actor })
+    });
+    past.collect()
 }
 
 /// An event as it was appended.

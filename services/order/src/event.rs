@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contracts::events::{CancelReason, OrderLine, OrderSource, Shortage};
-use contracts::{Money, OrderId, PaymentId, UserId};
+use contracts::{EventId, Money, OrderId, PaymentId, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -84,6 +84,16 @@ words! {
         Returned,
     }
 
+    /// What somebody is to an order that they make something happen to.
+    ActorKind {
+        /// The account that it belongs to.
+        Customer,
+        /// An administrator.
+        Admin,
+        /// Nobody: the clock, or another service.
+        System,
+    }
+
     /// Why an order has ended without goods.
     Reason {
         /// Stock could not serve it.
@@ -97,6 +107,54 @@ words! {
         /// Staff asked for it.
         ByStaff,
     }
+}
+
+/// Who made something happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Actor {
+    /// What they are to the order.
+    pub kind: ActorKind,
+    /// The account; none: it was no person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<UserId>,
+}
+
+/// Who made an event happen, and the event of another service that it follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Who.
+    pub actor: Actor,
+    /// The event of another service.
+    pub event: Option<EventId>,
+}
+
+impl Cause {
+    /// The shop itself, by the clock.
+    pub const SYSTEM: Self =
+        Self { actor: Actor { kind: ActorKind::System, id: None }, event: None };
+
+    /// The shop itself, by an event of another service.
+    pub fn event(id: EventId) -> Self {
+        Self { event: Some(id), ..Self::SYSTEM }
+    }
+
+    /// A person who may act on the order of this account: its customer, or an administrator.
+    pub fn caller(caller: UserId, owner: UserId) -> Self {
+        let own = caller == owner;
+        let kind = if own { ActorKind::Customer } else { ActorKind::Admin };
+        Self { actor: Actor { kind, id: Some(caller) }, event: None }
+    }
+}
+
+/// An event of a history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Past {
+    /// What happened.
+    pub event: Event,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who made it happen; none: an older release did not record it.
+    pub actor: Option<Actor>,
 }
 
 /// What is known when an order is placed: everything about it that never changes.

@@ -12,7 +12,7 @@ use kit::subscription::HandlerError;
 use sqlx::{PgConnection, PgPool};
 
 use crate::db;
-use crate::event::{Event, State};
+use crate::event::{Cause, Event, State};
 use crate::order::Order;
 use crate::saga::Saga;
 
@@ -49,7 +49,7 @@ impl Handle<StockReserved> for Saga {
             return Ok(());
         }
         let event = Event::Reserved { until: delivery.event.expires_at };
-        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        self.advance(tx, Some(&order), &event, Cause::event(delivery.id)).await?;
         Ok(())
     }
 }
@@ -71,7 +71,7 @@ impl Handle<StockRejected> for Saga {
         } else {
             Event::Rejected { shortages: delivery.event.shortages.clone() }
         };
-        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        self.advance(tx, Some(&order), &event, Cause::event(delivery.id)).await?;
         Ok(())
     }
 }
@@ -86,7 +86,7 @@ impl Handle<StockReleased> for Saga {
         // A hold that has run out says nothing of goods that an order gives back; and what an order gives
         // up before it is paid, nobody waits for.
         if !delivery.event.expired && order.awaits_goods() {
-            self.advance(tx, Some(&order), &Event::Restocked {}, Some(delivery.id)).await?;
+            self.advance(tx, Some(&order), &Event::Restocked {}, Cause::event(delivery.id)).await?;
         }
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Handle<PaymentCaptured> for Saga {
             let told = format!("{amount} was taken for an order of {}", order.total);
             return Err(HandlerError::permanent(told));
         };
-        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        self.advance(tx, Some(&order), &event, Cause::event(delivery.id)).await?;
         Ok(())
     }
 }
@@ -129,7 +129,7 @@ impl Handle<PaymentFailed> for Saga {
             reason: CancelReason::PaymentDeclined,
             detail: Some(delivery.event.reason.clone()),
         };
-        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        self.advance(tx, Some(&order), &event, Cause::event(delivery.id)).await?;
         Ok(())
     }
 }
@@ -159,7 +159,7 @@ impl Handle<PaymentRefunded> for Saga {
             delivery.event;
         let order = locked(tx, order_id).await?;
         let event = Event::Refunded { payment_id, amount, total };
-        self.advance(tx, Some(&order), &event, Some(delivery.id)).await?;
+        self.advance(tx, Some(&order), &event, Cause::event(delivery.id)).await?;
         Ok(())
     }
 }

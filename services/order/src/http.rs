@@ -117,7 +117,7 @@ async fn read(
 
 /// Read an order's history
 ///
-/// Every event, oldest first, with what the order was afterwards.
+/// Every event, oldest first, with what the order was afterwards. Staff also see who made it happen.
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}/history", tag = "orders", security(("bearer" = [])),
     params(("id" = OrderId, Path)),
@@ -134,7 +134,8 @@ async fn history(
     let mut connection = api.pool.acquire().await?;
     visible(db::find(&mut connection, id).await?, &caller)?;
     let history = db::history(&mut connection, id).await?;
-    entries(&history).map(axum::Json).map_err(Problem::internal)
+    let entries = entries(&history, caller.has(Role::Admin));
+    entries.map(axum::Json).map_err(Problem::internal)
 }
 
 /// The order, if the caller may know of it; others' orders look as if they did not exist.

@@ -24,8 +24,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::{env, limits};
 use contracts::proto::order::orders_server::OrdersServer;
+use contracts::{env, limits};
 use kit::config::{Env, FromEnv};
 use kit::grpc::Peer;
 use kit::kafka::{self, Producer};

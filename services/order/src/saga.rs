@@ -9,7 +9,7 @@ use contracts::events::{
     OrderRefundRequested, OrderRejected, OrderReserved, OrderRestockRequested, OrderReturned,
     OrderShipped,
 };
-use contracts::{EventId, Money, UserId};
+use contracts::{Money, UserId};
 use kit::metric;
 use kit::outbox::Outbox;
 use kit::problem::{CONFLICT, Problem};
@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 
 use crate::cache::Cache;
 use crate::db;
-use crate::event::{Event, Payment, Reason, State};
+use crate::event::{Cause, Event, Payment, Reason, State};
 use crate::order::{Illegal, Order};
 
 static ORDERS: LazyLock<IntCounterVec> =
@@ -85,7 +85,7 @@ impl Saga {
         tx: &mut PgConnection,
         order: Option<&Order>,
         event: &Event,
-        cause: Option<EventId>,
+        cause: Cause,
     ) -> Result<Option<Order>, StepError> {
         // Postgres keeps microseconds; what is folded later must be what is stored now.
         let now = Utc::now().trunc_subsecs(6);

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::db;
-use crate::event::Event;
+use crate::event::{Cause, Event};
 use crate::owed;
 use crate::saga::{Saga, StepError};
 
@@ -51,7 +51,7 @@ async fn sweep(pool: &PgPool, saga: &Saga, second_step: Duration) -> Result<i64,
     orders.extend(db::lock_unconfirmed(&mut tx, second_step, BATCH).await?);
     let mut ended = 0;
     for order in &orders {
-        saga.advance(&mut tx, Some(order), &Event::Expired {}, None).await?;
+        saga.advance(&mut tx, Some(order), &Event::Expired {}, Cause::SYSTEM).await?;
         ended += 1;
     }
     tx.commit().await?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::checkout::Item;
-use crate::event::{Event, Fulfilment, Payment, Reason, State};
+use crate::event::{Actor, Event, Fulfilment, Past, Payment, Reason, State};
 use crate::order::{Illegal, Order};
 use crate::token::PaymentToken;
 
@@ -136,16 +136,19 @@ pub struct HistoryEntry {
     /// Why it had ended without goods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// Who made it happen; for staff, and absent in older events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
     /// What there was too little of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shortages: Vec<Shortage>,
 }
 
-/// Shows a history; fails when it cannot have happened.
-pub fn entries(history: &[(Event, DateTime<Utc>)]) -> Result<Vec<HistoryEntry>, Illegal> {
+/// Shows a history, to staff with who made it; fails when it cannot have happened.
+pub fn entries(history: &[Past], for_staff: bool) -> Result<Vec<HistoryEntry>, Illegal> {
     let mut order: Option<Order> = None;
     let mut entries = Vec::with_capacity(history.len());
-    for (event, at) in history {
+    for Past { event, at, actor } in history {
         let Some(after) = Order::after(order.as_ref(), event, *at)? else {
             continue;
         };
@@ -161,6 +164,7 @@ pub fn entries(history: &[(Event, DateTime<Utc>)]) -> Result<Vec<HistoryEntry>, 
             payment: after.payment,
             fulfilment: after.fulfilment,
             reason: after.reason,
+            actor: actor.filter(|_| for_staff),
             shortages,
         });
         order = Some(after);

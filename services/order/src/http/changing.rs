@@ -13,7 +13,7 @@ use kit::problem::{CONFLICT, Problem, Result};
 
 use super::{Api, visible};
 use crate::db;
-use crate::event::Event;
+use crate::event::{Cause, Event};
 use crate::order::Order;
 use crate::view::OrderView;
 
@@ -46,7 +46,8 @@ impl Asked {
         let Self { api, caller, id } = self;
         let mut tx = api.pool.begin().await?;
         let order = visible(db::lock(&mut tx, id).await?, &caller)?;
-        let changed = api.saga.advance(&mut tx, Some(&order), &event(&order)?, None).await?;
+        let (event, cause) = (event(&order)?, Cause::caller(caller.user_id, order.user_id));
+        let changed = api.saga.advance(&mut tx, Some(&order), &event, cause).await?;
         tx.commit().await?;
         api.saga.committed(order.user_id);
         Ok(axum::Json(changed.unwrap_or(order).into()))

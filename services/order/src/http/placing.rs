@@ -18,7 +18,7 @@ use sqlx::PgConnection;
 use super::Api;
 use crate::checkout::Wanted;
 use crate::db;
-use crate::event::{Event, Placed};
+use crate::event::{Cause, Event, Placed};
 use crate::guards;
 use crate::view::{OrderView, PlaceOrder};
 
@@ -84,7 +84,8 @@ pub(super) async fn place(
         expires_at: (now + api.expiry).trunc_subsecs(6),
         source: Some(source),
     }));
-    let order = api.saga.advance(&mut tx, None, &event, None).await?;
+    let cause = Cause::caller(user_id, user_id);
+    let order = api.saga.advance(&mut tx, None, &event, cause).await?;
     let order = order.ok_or_else(|| Problem::internal("a new order was not new"))?;
     let answer = request.finish(tx, StatusCode::ACCEPTED, &OrderView::from(order)).await?;
     api.saga.committed(user_id);

@@ -39,8 +39,8 @@ pub(super) async fn ask(asked: Asked, Json(AskReturn { reason }): Json<AskReturn
     }
     let history = db::history(&mut connection, asked.id).await?;
     drop(connection);
-    let arrival = history.iter().find(|(event, _)| matches!(event, Event::Delivered {}));
-    if arrival.is_some_and(|(_, at)| Utc::now() - *at > WINDOW) {
+    let arrival = history.iter().find(|past| matches!(past.event, Event::Delivered {}));
+    if arrival.is_some_and(|past| Utc::now() - past.at > WINDOW) {
         let days = WINDOW.num_days();
         let late = format!("an order can be sent back for {days} days after it has arrived");
         return Err(Problem::new(CONFLICT, late));

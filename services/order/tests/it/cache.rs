@@ -5,7 +5,7 @@ use std::sync::Arc;
 use contracts::{OrderId, UserId};
 use kit::page::PageQuery;
 use kit::testing::{PartOfRedis, engine, eventually, waiting};
-use order::event::Event;
+use order::event::{Cause, Event};
 use redis::cmd;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -122,7 +122,7 @@ async fn a_slow_reader_cannot_put_an_old_list_back() {
         let mut tx = world.service.pool().begin().await.unwrap();
         let order = order::db::lock(&mut tx, id).await.unwrap();
         let event = Event::Expired {};
-        saga().advance(&mut tx, order.as_ref(), &event, None).await.unwrap();
+        saga().advance(&mut tx, order.as_ref(), &event, Cause::SYSTEM).await.unwrap();
         tx
     };
     let (one, other) = (step(ids[0]).await, step(ids[1]).await);

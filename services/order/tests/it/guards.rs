@@ -222,9 +222,7 @@ async fn an_account_has_three_open_orders_at_most_also_at_once() {
 #[tokio::test]
 async fn an_accounts_open_orders_hold_so_many_units_at_most() {
     let world = World::start_with(&[("OPEN_UNITS", "5")]).await;
-    let items = |quantity: u32| {
-        json!({ "items": [{ "product_id": world.things[0], "quantity": quantity }] })
-    };
+    let items = |quantity: u32| json!({ "items": [{ "product_id": world.things[0], "quantity": quantity }] });
     let problem = json_of(world.try_place("a", &items(6)).await, 409).await;
     assert_eq!(problem["type"], "/problems/too-many-open-orders");
     let order = id(&json_of(world.try_place("b", &items(4)).await, 202).await);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use contracts::events::{CancelReason, OrderLine};
 use contracts::{Currency, Money, OrderId, PaymentId, ProductId, UserId};
-use order::event::{Event, Fulfilment, Payment, Placed, State};
+use order::event::{Cause, Event, Fulfilment, Payment, Placed, State};
 use order::order::Order;
 use order::saga::StepError;
 use proptest::prelude::*;
@@ -182,13 +182,13 @@ async fn the_read_model_is_the_fold_of_the_stored_events() {
 async fn tried(world: &World, events: &[Event]) {
     let saga = crate::world::saga();
     let mut tx = world.service.pool().begin().await.unwrap();
-    let order = saga.advance(&mut tx, None, &placed(), None).await.unwrap().unwrap();
+    let order = saga.advance(&mut tx, None, &placed(), Cause::SYSTEM).await.unwrap().unwrap();
     tx.commit().await.unwrap();
     let mut steps = 1;
     for event in events {
         let mut tx = world.service.pool().begin().await.unwrap();
         let before = order::db::lock(&mut tx, order.id).await.unwrap().unwrap();
-        match saga.advance(&mut tx, Some(&before), event, None).await {
+        match saga.advance(&mut tx, Some(&before), event, Cause::SYSTEM).await {
             Ok(after) => steps += usize::from(after.is_some()),
             Err(StepError::Illegal(_)) => {}
             Err(StepError::Sql(error)) => panic!("{error}"),

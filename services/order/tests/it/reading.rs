@@ -102,3 +102,38 @@ async fn staff_ship_and_deliver_and_then_it_was_received() {
     assert_eq!(history[2]["payment"], "captured");
     assert!(!history.to_string().contains("tok_visa"));
 }
+
+#[tokio::test]
+async fn staff_read_in_the_history_of_an_order_who_made_it() {
+    let world = World::start().await;
+    let id = world.reserved().await;
+    let admin = UserId::new();
+    let ask = async |method: &str, path: &str| {
+        let path = format!("/api/v1/orders/{id}{path}");
+        let request = world.service.request_as(admin, &[Role::Admin], method, &path);
+        json_of(request.send().await.unwrap(), 200).await
+    };
+    world.service.publish(&captured(id)).await;
+    world.reaches(id, "paid").await;
+    ask("POST", "/ship").await;
+    ask("POST", "/deliver").await;
+    let back = format!("/api/v1/orders/{id}/return");
+    let back = world.service.request_as(world.user, &[], "POST", &back);
+    json_of(back.json(&serde_json::json!({})).send().await.unwrap(), 200).await;
+
+    let customer = serde_json::json!({ "kind": "customer", "id": world.user });
+    let staff = serde_json::json!({ "kind": "admin", "id": admin });
+    let system = serde_json::json!({ "kind": "system" });
+    let actors = |history: &Value| -> Vec<Value> {
+        history.as_array().unwrap().iter().map(|entry| entry["actor"].clone()).collect()
+    };
+    let shown = actors(&ask("GET", "/history").await);
+    assert_eq!(shown, [&customer, &system, &system, &staff, &staff, &customer].map(Clone::clone));
+    let shown = world.get(&format!("/api/v1/orders/{id}/history")).await;
+    assert!(!shown.to_string().contains("actor"), "customers see what happened: {shown}");
+
+    // What older releases have stored.
+    let older = "UPDATE order_events SET actor_kind = NULL, actor_id = NULL WHERE order_id = $1";
+    sqlx::query(older).bind(id.uuid()).execute(world.service.pool()).await.unwrap();
+    assert_eq!(actors(&ask("GET", "/history").await), [const { Value::Null }; 6]);
+}

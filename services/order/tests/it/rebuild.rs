@@ -5,7 +5,7 @@ use std::sync::Arc;
 use contracts::OrderId;
 use kit::testing::{engine, waiting};
 use order::cache::Cache;
-use order::event::Event;
+use order::event::{Cause, Event};
 use order::rebuild::{self, Rebuilt};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -108,7 +108,7 @@ async fn a_step_that_is_under_way_is_not_lost() {
     let mut tx = world.service.pool().begin().await.unwrap();
     let order = order::db::lock(&mut tx, id).await.unwrap();
     let (saga, event) = (saga(), Event::Expired {});
-    saga.advance(&mut tx, order.as_ref(), &event, None).await.unwrap();
+    saga.advance(&mut tx, order.as_ref(), &event, Cause::SYSTEM).await.unwrap();
     let pool = world.service.pool().clone();
     let rebuilding = tokio::spawn(async move { rebuild::run(&pool, &cache(), 100).await.unwrap() });
     waiting(world.service.pool(), 1).await;

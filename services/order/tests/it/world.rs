@@ -134,9 +134,9 @@ impl World {
         let mut connection = self.service.pool().acquire().await.unwrap();
         let history = order::db::history(&mut connection, id).await.unwrap();
         let stored = order::db::find(&mut connection, id).await.unwrap();
-        let folded = Order::fold(history.iter().map(|(event, at)| (event, *at))).unwrap();
+        let folded = Order::fold(history.iter().map(|past| (&past.event, past.at))).unwrap();
         assert_eq!(folded, stored);
-        history.iter().map(|(event, _)| event.name()).collect()
+        history.iter().map(|past| past.event.name()).collect()
     }
 
     /// What others were told of an order, in order.
