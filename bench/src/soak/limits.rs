@@ -173,3 +173,73 @@ fn tables(phase: &Phase) -> Result<Vec<String>> {
     }
     Ok(exceeded)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// A phase of an hour in which one container and one table grow as said, from 0 to 1 over the time.
+    fn phase(
+        usage: impl Fn(f64) -> Usage,
+        table: (&str, &str),
+        rows: impl Fn(f64) -> i64,
+        orders: u32,
+    ) -> Phase {
+        let sample = |n: u32| {
+            let part = f64::from(n) / 20.0;
+            let key = (table.0.to_owned(), table.1.to_owned());
+            Sample {
+                at: HOUR.mul_f64(part),
+                containers: BTreeMap::from([("soak-redis-0/redis".to_owned(), usage(part))]),
+                tables: BTreeMap::from([(key, rows(part))]),
+            }
+        };
+        Phase { name: "test", samples: (0..=20).map(sample).collect(), orders, time: HOUR }
+    }
+
+    fn steady(_: f64) -> Usage {
+        Usage { processes: 1, descriptors: 10, threads: 5, memory: 1 << 24, ..Usage::default() }
+    }
+
+    #[test]
+    fn leaking_container_exceeds_its_limit() {
+        let table = ("order", "orders");
+        assert_eq!(report(&phase(steady, table, |_| 1, 0)).unwrap(), [""; 0]);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+        let leaky = |part: f64| {
+            let zombies = (part * 300.0) as u64;
+            Usage { processes: 1 + zombies, zombies, ..steady(part) }
+        };
+        let exceeded = report(&phase(leaky, table, |_| 1, 0)).unwrap();
+        assert!(exceeded[0].contains("soak-redis-0/redis: processes"), "{exceeded:?}");
+        assert!(exceeded[1].contains("zombies: 30.0 → 270.0"), "{exceeded:?}");
+        assert_eq!(exceeded.len(), 2);
+    }
+
+    #[test]
+    fn growing_table_exceeds_rate_and_retention() {
+        #[expect(clippy::cast_possible_truncation, reason = "small")]
+        let grown = |table, rows: f64, orders| {
+            report(&phase(steady, table, |part| (part * rows) as i64, orders)).unwrap()
+        };
+        let orders = ("order", "orders");
+        assert!(grown(orders, 3600.0, 3600).is_empty());
+        assert_eq!(grown(orders, 7200.0, 3600).len(), 1);
+        assert_eq!(grown(orders, 100.0, 0).len(), 1, "at rest");
+        assert!(grown(("user", "password_tries"), 60.0, 0).is_empty());
+        let unknown = grown(("user", "leaks"), 0.0, 0);
+        assert!(unknown[0].contains("no limit"), "{unknown:?}");
+    }
+
+    #[test]
+    fn limits_of_tables_can_be_read() {
+        assert!(bound("nobody", "nothing").unwrap().is_none());
+        assert!(bound("payment", "credit.entries").unwrap().is_some());
+        assert_eq!(bound("review", "outbox").unwrap().unwrap().hours, Some(168.0));
+    }
+}

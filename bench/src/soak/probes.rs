@@ -28,7 +28,7 @@ struct Probe {
 
 enum How {
     Exec { kubectl: Kubectl, arguments: Vec<String> },
-    Http(String),
+    Http { client: reqwest::Client, url: String },
     Tcp(String),
 }
 
@@ -96,8 +96,8 @@ impl Probe {
                 let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
                 kubectl.run(&arguments).await.map(drop)
             }
-            How::Http(url) => {
-                let answer = e2e::client()?.get(url).send().await?;
+            How::Http { client, url } => {
+                let answer = client.get(url).send().await?;
                 ensure!(answer.status().is_success(), "{}", answer.status());
                 Ok(())
             }
@@ -126,7 +126,8 @@ fn how(kubectl: &Kubectl, pod: &Value, container: &Value, probe: &Value) -> Resu
     }
     if let Some(http) = probe.get("httpGet") {
         let (address, path) = (address(&http["port"])?, text(&http["path"])?);
-        return Ok(Some(How::Http(format!("http://{address}{path}"))));
+        let url = format!("http://{address}{path}");
+        return Ok(Some(How::Http { client: e2e::client()?, url }));
     }
     probe.get("tcpSocket").map(|tcp| address(&tcp["port"]).map(How::Tcp)).transpose()
 }
