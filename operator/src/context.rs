@@ -159,6 +159,11 @@ impl Checks {
         lock(&self.0).insert((shop.clone(), engine), Check { wish, part, at: Instant::now() });
     }
 
+    /// Forgets one check of a Shop.
+    pub fn forget_engine(&self, shop: &ObjectRef<Shop>, engine: Engine) {
+        lock(&self.0).remove(&(shop.clone(), engine));
+    }
+
     /// Forgets a Shop that is gone.
     pub fn forget(&self, shop: &ObjectRef<Shop>) {
         lock(&self.0).retain(|(checked, _), _| checked != shop);

@@ -3,6 +3,7 @@
 //! Everything is read first and written only where it differs. Whether a password is in sync is
 //! found out by logging in with it, as the service will.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -33,6 +34,30 @@ pub struct Owned {
     pub database: String,
     /// Name of the login role.
     pub role: String,
+}
+
+/// What the comment on a database says. The operator writes there, and nowhere else, whose schema the database has: a
+/// comment goes when its database goes, and no dump of a single database has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comment {
+    /// Nothing of ours.
+    None,
+    /// The image whose migrations were applied, if any were.
+    Ours(Option<String>),
+}
+
+impl Comment {
+    const PREFIX: &str = "shop-operator.io/migrated=";
+
+    fn parse(text: Option<&str>) -> Self {
+        let image = text.and_then(|text| text.strip_prefix(Self::PREFIX));
+        let given = |image: &str| Some(image.to_owned()).filter(|image| !image.is_empty());
+        image.map_or(Self::None, |image| Self::Ours(given(image)))
+    }
+
+    fn text(image: Option<&str>) -> String {
+        format!("{}{}", Self::PREFIX, image.unwrap_or_default())
+    }
 }
 
 /// What can go wrong with a Postgres server.
@@ -118,6 +143,44 @@ impl Admin {
             None => {}
         }
         self.run(format!("DROP ROLE IF EXISTS {}", identifier(&owned.role))).await
+    }
+
+    /// The comments on those of these databases that are there.
+    pub async fn comments(&mut self, names: &[String]) -> Result<BTreeMap<String, Comment>, Error> {
+        let found: Vec<(String, Option<String>)> = bounded(
+            sqlx::query_as(
+                "SELECT datname::text, shobj_description(oid, 'pg_database') \
+                 FROM pg_database WHERE datname = ANY($1)",
+            )
+            .bind(names)
+            .fetch_all(&mut self.connection),
+        )
+        .await?;
+        let parsed = |(name, text): (String, Option<String>)| {
+            let comment = Comment::parse(text.as_deref());
+            (name, comment)
+        };
+        Ok(found.into_iter().map(parsed).collect())
+    }
+
+    /// Writes the comment on a database: the image whose migrations it has.
+    pub async fn comment(&mut self, database: &str, migrated: Option<&str>) -> Result<(), Error> {
+        let (database, text) = (identifier(database), literal(&Comment::text(migrated)));
+        self.run(format!("COMMENT ON DATABASE {database} IS {text}")).await
+    }
+
+    /// Whether a service has ever migrated its database: the history of its migrations is there and not empty.
+    pub async fn has_schema(&self, owned: &Owned, password: &str) -> Result<bool, Error> {
+        let own = self.options.clone().username(&owned.role).password(password);
+        let mut connection = connect(&own.database(&owned.database)).await?;
+        let there = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+        let mut has: bool = bounded(sqlx::query_scalar(there).fetch_one(&mut connection)).await?;
+        if has {
+            let rows = "SELECT EXISTS (SELECT FROM _sqlx_migrations)";
+            has = bounded(sqlx::query_scalar(rows).fetch_one(&mut connection)).await?;
+        }
+        let _ = timeout(PATIENCE, connection.close()).await;
+        Ok(has)
     }
 
     /// Says goodbye, so that the server logs no lost connection.
@@ -243,6 +306,16 @@ fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_comment_reads_as_it_was_written() {
+        for image in [None, Some("registry:5000/order:1@sha256:ab")] {
+            let text = Comment::text(image);
+            assert_eq!(Comment::parse(Some(&text)), Comment::Ours(image.map(str::to_owned)));
+        }
+        assert_eq!(Comment::parse(Some("sales, do not touch")), Comment::None);
+        assert_eq!(Comment::parse(None), Comment::None);
+    }
 
     #[test]
     fn names_and_texts_cannot_leave_their_quotes() {

@@ -45,6 +45,9 @@ pub const TEMPLATE: &str = "shop-operator.io/template";
 pub const PROMOTE: &str = "shop-operator.io/promote";
 /// On a Shop: the service whose rollout is to be taken back. The operator takes it away when it has seen it.
 pub const ABORT: &str = "shop-operator.io/abort";
+/// On a Shop: that its data were lost is known, and need not be said any more. The operator takes it away when it has
+/// seen it.
+pub const ACKNOWLEDGE_DATA_LOSS: &str = "shop-operator.io/acknowledge-data-loss";
 /// Any new value on a Shop makes one backup now.
 pub const BACKUP_REQUEST: &str = "shop-operator.io/backup";
 /// On a pod that restores: the shop whose bundled object store it reads.

@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt as _};
 
 use crate::cache::{Cache, ChildKey, Seen};
-use crate::components::{COMPONENTS, Need};
+use crate::components::COMPONENTS;
 use crate::crd::Shop;
 use crate::credentials::{self, Content};
 use crate::error::Error;
@@ -48,11 +48,6 @@ pub async fn observe(
     };
     for component in &COMPONENTS {
         let name = component.name;
-        if component.needs(Need::Database)
-            && let Some(image) = completed(&children, &names::migrate_component(name))
-        {
-            observed.migrated.insert(name, image);
-        }
         if component.seeds && completed(&children, &names::seed_component(name)).is_some() {
             observed.seeded.insert(name);
         }

@@ -1,6 +1,6 @@
 //! One reconciliation of one Shop, as the list of its steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -16,10 +16,10 @@ use crate::backups::Backups;
 use crate::build;
 use crate::cache::{ChildKey, Seen};
 use crate::context::{Context, RESYNC};
-use crate::crd::{Shop, ShopStatus};
+use crate::crd::{DataLoss, Shop, ShopStatus};
 use crate::engines::{Engines, Step};
 use crate::error::Error;
-use crate::object::{CustomKind, Desired, HTTP_ROUTE, SERVICE_MONITOR, Stage};
+use crate::object::{CustomKind, Desired, HTTP_ROUTE, Object, SERVICE_MONITOR, Stage};
 use crate::observe::{Observation, observe};
 use crate::services::Services;
 use crate::status::{self, Facts, Part, Reason};
@@ -29,6 +29,9 @@ use crate::{cleanup, crashes, credentials, names, rollout};
 
 /// Wait while an engine starts, whose readiness no watch can tell.
 const POLL: Duration = Duration::from_millis(1500);
+
+/// Annotations that ask for something once.
+const ORDERS: [&str; 3] = [names::PROMOTE, names::ABORT, names::ACKNOWLEDGE_DATA_LOSS];
 
 /// Makes a Shop true and says in its status how far that is.
 pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> {
@@ -43,6 +46,7 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> 
     let mut facts = Facts {
         paused: run.applier.paused,
         kafka_cluster_id: shop.status.as_ref().and_then(|status| status.kafka_cluster_id.clone()),
+        data_loss: unacknowledged_loss(shop, run.applier.paused),
         backup: shop.status.as_ref().and_then(|status| status.backup.clone()),
         restored: shop.status.as_ref().and_then(|status| status.restored.clone()),
         ..Facts::default()
@@ -137,19 +141,29 @@ impl<'a> Run<'a> {
             Services::new(&self.applier, &valid, &observed, &desired, &rollouts.plans);
         let (database_plan, topic_plan) = (build::databases(&valid), build::topics(&valid));
         let databases_and_migrations = async {
-            let database = engines.databases(&database_plan).await;
+            let (database, schemas) = engines.databases(&database_plan).await;
+            services.take_in(&schemas);
             let (restore, restored, failed) = backups.restore(database.0.is_ready()).await;
             let filled = restore.is_ready() || restore.reason() == Reason::NotWanted;
-            services.migrate(database.0.is_ready() && filled).await;
-            (database, restore, restored, failed)
+            let fillable = database.0.is_ready() && filled;
+            if fillable {
+                let through = services.migrate().await;
+                match engines.mark_migrated(&database_plan, &through).await {
+                    Ok(marked) => services.confirm(&marked),
+                    Err(error) => services.errors.push(error),
+                }
+                services.seed().await;
+            }
+            (database, schemas, restore, restored, failed, fillable)
         };
         let others = join(engines.cache(), engines.object_store());
         let (
-            (database, restore, restored, failed),
+            (database, schemas, restore, restored, failed, fillable),
             ((events, kafka_cluster_id), (cache, object_store)),
         ) = join(databases_and_migrations, join(engines.topics(&topic_plan), others)).await;
         (facts.restore, facts.restored) = (restore, restored);
         errors.extend(failed);
+        facts.data_loss = engines.data_loss(&database_plan, &schemas, facts.data_loss.take());
         facts.kafka_cluster_id = kafka_cluster_id;
         services.roll_out(&events.0, &cache.0).await;
         errors.append(&mut services.errors);
@@ -162,6 +176,12 @@ impl<'a> Run<'a> {
         errors.extend(failed);
 
         let held = services.held();
+        let lacks_jobs = fillable && services.lacks_jobs();
+        let is_done = |(stage, object): &(Stage, &Object)| {
+            *stage == Stage::Migrations && services.is_migrated(object)
+        };
+        let wanted = desired.iter().filter(|pair| !is_done(pair));
+        let wanted: Vec<_> = wanted.map(|(_, object)| ChildKey::of(object)).collect();
         facts.services = services.facts;
         facts.monitoring = monitoring(&valid, &exposed);
         facts.route = route(&valid, &exposed);
@@ -169,7 +189,8 @@ impl<'a> Run<'a> {
             settle([database, cache, events, object_store], &mut errors);
         let waits = [&facts.database, &facts.cache, &facts.events, &facts.object_store]
             .into_iter()
-            .any(|part| matches!(part, Part::Waiting(..)) && !facts.paused);
+            .any(|part| matches!(part, Part::Waiting(..)));
+        let waits = (waits || lacks_jobs) && !facts.paused;
         let unsettled = waits || facts.services.iter().any(|service| !service.is_settled());
         let tick = if unsettled && !facts.paused {
             facts.crashes = crashes::find(client, &valid).await;
@@ -181,10 +202,10 @@ impl<'a> Run<'a> {
         errors.sort_by_key(Error::is_permanent);
         let later = errors.into_iter().next();
         facts.error = later.as_ref().map(|error| (error.reason(), error.message()));
-        let objects = desired.iter().map(|(_, object)| ChildKey::of(object));
         let secrets =
             build::credentials(&valid).into_iter().map(|spec| ChildKey::secret(&spec.name));
-        Ok(Plan { wanted: objects.chain(secrets).collect(), held, waits, tick, later })
+        let wanted = wanted.into_iter().chain(secrets).collect();
+        Ok(Plan { wanted, held, waits, tick, later })
     }
 
     async fn apply_stage(&self, desired: &Desired, stage: Stage) -> Vec<Error> {
@@ -283,12 +304,17 @@ async fn write_status(shop: &Shop, context: &Context, facts: &Facts) -> Result<b
     }
 }
 
+/// The loss of data that the status has, unless somebody has said that they know.
+fn unacknowledged_loss(shop: &Shop, paused: bool) -> Option<DataLoss> {
+    let loss = shop.status.as_ref()?.data_loss.clone();
+    // The annotation goes with the next write to the Shop.
+    loss.filter(|_| paused || !shop.annotations().contains_key(names::ACKNOWLEDGE_DATA_LOSS))
+}
+
 /// Takes away what somebody has asked for by annotation: it was done, or there was nothing to do it to. What is
 /// asked for meanwhile stays for the next time.
 async fn take_orders(shop: &Shop, context: &Context) -> Result<(), Error> {
-    let orders = |shop: &Shop| {
-        [names::PROMOTE, names::ABORT].map(|order| shop.annotations().get(order).cloned())
-    };
+    let orders = |shop: &Shop| ORDERS.map(|order| shop.annotations().get(order).cloned());
     let asked = orders(shop);
     if asked.iter().all(Option::is_none) {
         return Ok(());
@@ -301,7 +327,7 @@ async fn take_orders(shop: &Shop, context: &Context) -> Result<(), Error> {
     };
     let patch = json!({ "metadata": {
         "resourceVersion": now.metadata.resource_version,
-        "annotations": { names::PROMOTE: null, names::ABORT: null },
+        "annotations": ORDERS.map(|order| (order, None::<()>)).into_iter().collect::<BTreeMap<_, _>>(),
     } });
     match api.patch(&shop.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
         Ok(_) => Ok(()),

@@ -11,6 +11,7 @@ use crate::build::RolloutPlans;
 use crate::cache::ChildKey;
 use crate::components::Need;
 use crate::crd::ServiceName;
+use crate::engines::Schemas;
 use crate::error::Error;
 use crate::names::{self, COMPONENT_LABEL, SERVICE_LABEL};
 use crate::object::{Desired, Object, Stage};
@@ -24,6 +25,8 @@ pub struct Services<'a> {
     valid: &'a ValidatedShop,
     desired: &'a Desired,
     rollouts: &'a RolloutPlans,
+    /// Services whose database has no schema at all.
+    empty: BTreeSet<ServiceName>,
     /// State of each enabled service.
     pub facts: Vec<ServiceFacts>,
     /// What went wrong with single objects.
@@ -40,18 +43,37 @@ impl<'a> Services<'a> {
         rollouts: &'a RolloutPlans,
     ) -> Self {
         let facts = valid.services.iter().map(|service| facts(service, observed)).collect();
-        Self { applier, valid, desired, rollouts, facts, errors: Vec::new() }
+        let empty = BTreeSet::new();
+        Self { applier, valid, desired, rollouts, empty, facts, errors: Vec::new() }
     }
 
-    /// Runs migrations, and demo data where they are through. Both need databases.
-    pub async fn migrate(&mut self, databases_ready: bool) {
-        if !databases_ready {
-            return;
+    /// Takes in which schema each database has by its own account, whatever the status says.
+    pub fn take_in(&mut self, schemas: &Schemas) {
+        // One that was not asked has no entry.
+        for facts in &mut self.facts {
+            let Some(schema) = schemas.get(&facts.name) else { continue };
+            let applied = schema.as_ref() == Some(&facts.image);
+            facts.migration =
+                Some(if applied { Migration::Applied } else { Migration::WaitsForDatabase });
+            facts.migrated_image.clone_from(schema);
+            if schema.is_none() {
+                self.empty.insert(facts.name);
+            }
         }
-        for (object, live) in self.apply(self.desired.stage(Stage::Migrations)).await {
+    }
+
+    /// Runs the migrations that are due. Returns those that are through, which their databases do not know yet.
+    pub async fn migrate(&mut self) -> Vec<(ServiceName, String)> {
+        let migrations = self.desired.stage(Stage::Migrations).iter();
+        let due: Vec<&Object> = migrations.filter(|object| !self.is_migrated(object)).collect();
+        let mut through = Vec::new();
+        for (object, live) in self.apply(due).await {
             let Some(index) = self.index(object) else { continue };
             self.facts[index].migration = Some(match live.seen {
-                Some(job) if job_ended(&job, "Complete") => Migration::Applied,
+                Some(job) if job_ended(&job, "Complete") => {
+                    through.push((self.facts[index].name, self.facts[index].image.clone()));
+                    Migration::WaitsForDatabase
+                }
                 Some(job) if job_ended(&job, "Failed") => {
                     let line = self.last_line(object.name()).await;
                     Migration::Failed { job: object.name().to_owned(), line }
@@ -59,6 +81,23 @@ impl<'a> Services<'a> {
                 _ => Migration::Running,
             });
         }
+        through
+    }
+
+    /// Takes in that the databases of these services have the schema of their images.
+    pub fn confirm(&mut self, migrated: &BTreeSet<ServiceName>) {
+        for facts in self.facts.iter_mut().filter(|facts| migrated.contains(&facts.name)) {
+            facts.migration = Some(Migration::Applied);
+        }
+    }
+
+    /// Whether some database lacks its schema and no Job is under way: the next pass brings one.
+    pub fn lacks_jobs(&self) -> bool {
+        self.facts.iter().any(|facts| facts.migration == Some(Migration::WaitsForDatabase))
+    }
+
+    /// Writes demo data where migrations are through.
+    pub async fn seed(&mut self) {
         let seeds = self.desired.stage(Stage::Seeds).iter();
         let due: Vec<&Object> = seeds.filter(|object| self.is_migrated(object)).collect();
         for (object, live) in self.apply(due).await {
@@ -113,7 +152,7 @@ impl<'a> Services<'a> {
             self.facts[index].migration.as_ref().is_some_and(|m| *m != Migration::Applied);
         // Pods that keep their template need no newer schema.
         let kept = self.rollouts.get(&component.name).is_some_and(|plan| plan.kept.is_some());
-        if pending && !kept {
+        if pending && (!kept || self.empty.contains(&component.name)) {
             return Some("its migration is applied");
         }
         if component.needs(Need::Events) && topics.reason() == Reason::TopicTaken {
@@ -139,7 +178,8 @@ impl<'a> Services<'a> {
         done
     }
 
-    fn is_migrated(&self, object: &Object) -> bool {
+    /// Whether the database of an object's service has the schema of the service's image.
+    pub fn is_migrated(&self, object: &Object) -> bool {
         self.index(object).is_some_and(|index| {
             self.facts[index].migration.as_ref().is_none_or(|m| *m == Migration::Applied)
         })

@@ -36,7 +36,7 @@ impl Applier<'_> {
     }
 
     /// Deletes an object if it is still the one that was seen.
-    pub(super) async fn delete(
+    pub async fn delete(
         &self,
         resource: &ApiResource,
         name: &str,

@@ -36,7 +36,7 @@ pub use rollout::{
 pub use schema::{definition, yaml};
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
 pub use sms::{Sms, TokenSecretRef};
-pub use status::{ServiceStatus, ShopStatus};
+pub use status::{DataLoss, ServiceStatus, ShopStatus};
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

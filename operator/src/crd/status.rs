@@ -1,6 +1,6 @@
 //! What the operator has seen and done.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,10 @@ pub struct ShopStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<String>,
 
+    /// Databases whose data were lost. Nothing after the annotation `shop-operator.io/acknowledge-data-loss` was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_loss: Option<DataLoss>,
+
     /// What became of backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupStatus>,
@@ -73,6 +77,21 @@ pub struct ShopStatus {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// Databases that were found missing or empty although the shop had data in them.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataLoss {
+    /// The server.
+    pub engine: String,
+
+    /// Names of the databases.
+    #[schemars(length(max = 32))]
+    pub databases: Vec<String>,
+
+    /// When that was noticed.
+    pub time: Time,
 }
 
 /// State of one service.

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::facts::{DemoData, Facts, Migration, Part, ServiceFacts};
 use super::reason::Reason;
 use super::{payments, rollouts};
+use crate::names;
 
 /// Most characters that the API takes in a condition's message.
 const MESSAGE_LIMIT: usize = 32_768;
@@ -64,6 +65,7 @@ pub(super) fn conditions(
     let mut verdicts = vec![ready(facts, &services, &parts)];
     verdicts.push(progressing(&parts));
     verdicts.push(degraded(facts, &parts));
+    verdicts.push(data_lost(facts));
     // What nobody has asked for has no state.
     let wanted = parts.iter().filter(|(_, part)| part.reason() != Reason::NotWanted);
     verdicts.extend(wanted.map(|(type_, part)| Verdict::of(type_, part)));
@@ -120,7 +122,11 @@ fn degraded(facts: &Facts, parts: &[(&'static str, &Part)]) -> Verdict {
     if let Some((reason, message)) = &facts.error {
         return Verdict::new(type_, true, *reason, message.clone());
     }
-    // It comes first, for it is why other parts wait.
+    if facts.data_loss.is_some() {
+        let Verdict { reason, message, .. } = data_lost(facts);
+        return Verdict::new(type_, true, reason, message);
+    }
+    // Before the parts, for it is why they wait.
     if !facts.crashes.is_empty() {
         let messages: Vec<&str> = facts.crashes.iter().map(|c| c.message.as_str()).collect();
         return Verdict::new(type_, true, Reason::CrashLooping, messages.join("; "));
@@ -129,6 +135,30 @@ fn degraded(facts: &Facts, parts: &[(&'static str, &Part)]) -> Verdict {
         return Verdict::new(type_, true, part.reason(), part.message().to_owned());
     }
     Verdict::new(type_, false, Reason::AsDesired, "nothing needs help".to_owned())
+}
+
+/// What was lost, and what to do about it. It holds until somebody has said that they know.
+fn data_lost(facts: &Facts) -> Verdict {
+    let type_ = "DataLost";
+    let Some(loss) = &facts.data_loss else {
+        let message = "no loss of data is known".to_owned();
+        return Verdict::new(type_, false, Reason::NoDataLost, message);
+    };
+    let newest =
+        facts.backup.as_ref().and_then(|backup| backup.last_successful.as_ref()?.name.as_ref());
+    let restore = newest.map_or_else(
+        || "restore them from a backup of your own (this Shop has made none)".to_owned(),
+        |name| format!("create another Shop with restoreFrom.backup: {name}"),
+    );
+    let message = format!(
+        "on {} these databases were missing or empty at {}, although the shop had data in them: {}. They were made \
+         again without the data: {restore}, or set the annotation {}=true on the Shop to accept the loss",
+        loss.engine,
+        loss.time.0,
+        loss.databases.join(", "),
+        names::ACKNOWLEDGE_DATA_LOSS,
+    );
+    Verdict::new(type_, true, Reason::DataLost, message)
 }
 
 fn paused(paused: bool) -> Verdict {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::reason::Reason;
 use crate::cache::Seen;
 use crate::crashes::Crash;
-use crate::crd::{BackupStatus, Restored, RolloutStatus, ServiceName};
+use crate::crd::{BackupStatus, DataLoss, Restored, RolloutStatus, ServiceName};
 use crate::validate::ValidatedShop;
 
 /// State of a part of the shop.
@@ -174,6 +174,8 @@ pub struct Facts {
     pub valid: Option<ValidatedShop>,
     /// Postgres and the databases.
     pub database: Part,
+    /// Databases whose data were lost.
+    pub data_loss: Option<DataLoss>,
     /// Redis.
     pub cache: Part,
     /// Kafka and the topics.

@@ -36,6 +36,7 @@ pub fn status(shop: &Shop, facts: &Facts, now: Timestamp) -> ShopStatus {
         database: Some(format!("{} {}", database_kind(valid), facts.database.reason().as_str())),
         events: Some(format!("{} {}", events_kind(valid), facts.events.reason().as_str())),
         kafka_cluster_id: facts.kafka_cluster_id.clone(),
+        data_loss: facts.data_loss.clone(),
         backup: facts.backup.clone(),
         restored: facts.restored.clone(),
         migrations: Some(migrations(&facts.services)),

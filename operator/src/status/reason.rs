@@ -35,6 +35,10 @@ reasons! {
     Starting,
     /// Every database is there.
     DatabasesReady,
+    /// Databases were missing or empty although the shop had data in them.
+    DataLost,
+    /// No loss of data is known.
+    NoDataLost,
     /// Redis answers.
     CacheReady,
     /// Redis does not answer.

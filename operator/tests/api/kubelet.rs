@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 /// Part of the image of a Job that is to fail.
 pub(crate) const BROKEN: &str = "broken";
+/// Part of the image of a Job that runs until the test ends it.
+pub(crate) const HELD: &str = "held";
 
 /// Makes every Deployment available and ends every Job of a namespace, until it is dropped.
 pub(crate) async fn run(client: Client, namespace: String) {
@@ -57,19 +59,31 @@ fn ended(job: &Job) -> Option<Value> {
     }
     let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let image = pod.and_then(|pod| pod.containers[0].image.clone()).unwrap_or_default();
-    let now = "2026-01-01T00:00:00Z";
-    let condition = |type_: &str| json!({ "type": type_, "status": "True", "lastTransitionTime": now, "lastProbeTime": now });
+    if image.contains(HELD) {
+        return None;
+    }
     Some(if image.contains(BROKEN) {
         let conditions = [condition("FailureTarget"), condition("Failed")];
-        json!({ "startTime": now, "failed": 4, "conditions": conditions })
+        json!({ "startTime": NOW, "failed": 4, "conditions": conditions })
     } else {
-        let conditions = [condition("SuccessCriteriaMet"), condition("Complete")];
-        json!({ "startTime": now, "completionTime": now, "succeeded": 1, "conditions": conditions })
+        complete()
     })
 }
 
+const NOW: &str = "2026-01-01T00:00:00Z";
+
+fn condition(type_: &str) -> Value {
+    json!({ "type": type_, "status": "True", "lastTransitionTime": NOW, "lastProbeTime": NOW })
+}
+
+/// The status of a Job that has completed.
+pub(crate) fn complete() -> Value {
+    let conditions = [condition("SuccessCriteriaMet"), condition("Complete")];
+    json!({ "startTime": NOW, "completionTime": NOW, "succeeded": 1, "conditions": conditions })
+}
+
 /// An object that was deleted meanwhile needs no status.
-async fn write<K>(api: &Api<K>, name: &str, status: Value)
+pub(crate) async fn write<K>(api: &Api<K>, name: &str, status: Value)
 where
     K: Clone + DeserializeOwned + Debug,
 {

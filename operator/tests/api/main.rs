@@ -11,6 +11,7 @@ mod apply;
 mod backups;
 mod crash;
 mod crashes;
+mod data_loss;
 mod definitions;
 mod deletion;
 mod election;
