@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
+use prometheus::IntGauge;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -59,8 +60,8 @@ impl Context {
             config,
             cache: Arc::default(),
             capabilities,
+            backoff: Backoff::new(metrics.retry_queue.clone()),
             metrics,
-            backoff: Backoff::default(),
             checks: Checks::default(),
             shops: Shops::default(),
         }
@@ -89,33 +90,39 @@ impl Shops {
 }
 
 /// Exponential waits per Shop, with jitter and a cap.
-#[derive(Debug, Default)]
-pub struct Backoff(Mutex<HashMap<ObjectRef<Shop>, u32>>);
+#[derive(Debug)]
+pub struct Backoff {
+    failures: Mutex<HashMap<ObjectRef<Shop>, u32>>,
+    /// How many Shops wait.
+    gauge: IntGauge,
+}
 
 impl Backoff {
+    /// No Shop waits yet.
+    pub fn new(gauge: IntGauge) -> Self {
+        Self { failures: Mutex::default(), gauge }
+    }
+
     /// How long to wait after one more error.
     pub fn next(&self, shop: &ObjectRef<Shop>) -> Duration {
-        let mut failures = lock(&self.0);
+        let mut failures = lock(&self.failures);
         let count = failures.entry(shop.clone()).or_default();
         let (first, longest) = BACKOFF;
         let wait = first.saturating_mul(2_u32.saturating_pow(*count)).min(longest);
         *count = count.saturating_add(1);
+        self.measure(&failures);
         wait.mul_f64(rand::random_range(0.8..1.2))
     }
 
-    /// Begins anew after a success.
+    /// Starts again with the shortest wait: the Shop does not wait for a retry any more.
     pub fn reset(&self, shop: &ObjectRef<Shop>) {
-        lock(&self.0).remove(shop);
+        let mut failures = lock(&self.failures);
+        failures.remove(shop);
+        self.measure(&failures);
     }
 
-    /// How many Shops wait for another try.
-    pub fn len(&self) -> usize {
-        lock(&self.0).len()
-    }
-
-    /// Whether no Shop waits for another try.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    fn measure(&self, failures: &HashMap<ObjectRef<Shop>, u32>) {
+        self.gauge.set(i64::try_from(failures.len()).unwrap_or(i64::MAX));
     }
 }
 
@@ -180,12 +187,28 @@ mod tests {
 
     #[test]
     fn waits_grow_to_a_cap_and_begin_anew() {
-        let backoff = Backoff::default();
+        let backoff = Backoff::new(Metrics::new().unwrap().retry_queue);
         let shop = ObjectRef::new("demo");
         let waits: Vec<Duration> = (0..40).map(|_| backoff.next(&shop)).collect();
         assert!(waits[0] < Duration::from_millis(1200));
         assert!(waits[6] > waits[0] && waits[39] <= BACKOFF.1.mul_f64(1.2));
         backoff.reset(&shop);
         assert!(backoff.next(&shop) < Duration::from_millis(1200));
+    }
+
+    #[test]
+    fn the_retry_gauge_goes_up_and_down() {
+        let gauge = Metrics::new().unwrap().retry_queue;
+        let backoff = Backoff::new(gauge.clone());
+        let (one, other) = (ObjectRef::new("one"), ObjectRef::new("other"));
+        for shop in [&one, &one, &other] {
+            backoff.next(shop);
+        }
+        assert_eq!(gauge.get(), 2);
+        backoff.reset(&one);
+        backoff.reset(&one);
+        assert_eq!(gauge.get(), 1);
+        backoff.reset(&other);
+        assert_eq!(gauge.get(), 0);
     }
 }

@@ -119,7 +119,10 @@ fn attempt(
 #[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 fn retry(shop: Arc<Shop>, error: &Error, context: Arc<Context>) -> Action {
     let shop = ObjectRef::from_obj(&*shop);
-    let wait = if error.is_permanent() { RESYNC } else { context.backoff.next(&shop) };
-    context.metrics.retry_queue.set(i64::try_from(context.backoff.len()).unwrap_or(i64::MAX));
-    Action::requeue(wait)
+    if error.is_permanent() {
+        // It waits for a change, not for a retry.
+        context.backoff.reset(&shop);
+        return Action::requeue(RESYNC);
+    }
+    Action::requeue(context.backoff.next(&shop))
 }
