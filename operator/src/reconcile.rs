@@ -36,7 +36,7 @@ const ORDERS: [&str; 3] = [names::PROMOTE, names::ABORT, names::ACKNOWLEDGE_DATA
 /// Makes a Shop true and says in its status how far that is.
 pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> {
     if shop.metadata.deletion_timestamp.is_some() {
-        return cleanup::finish(shop, context).await;
+        return Box::pin(cleanup::finish(shop, context)).await;
     }
     let Some(shop) = cleanup::ensure_finalizer(shop, &context.client).await? else {
         return Ok(Action::requeue(POLL));

@@ -75,9 +75,11 @@ impl Engines<'_> {
         cluster: &str,
     ) -> Result<topics::Report, Error> {
         let adopts = self.shop.spec.topics.adopt_existing;
-        let refuse = |foreign: BTreeSet<String>| match foreign.is_empty() || adopts {
-            true => Ok(()),
-            false => Err(topics::Error::Foreign { topics: foreign.into_iter().collect() }),
+        let refuse = |foreign: BTreeSet<String>| {
+            if foreign.is_empty() || adopts {
+                return Ok(());
+            }
+            Err(topics::Error::Foreign { topics: foreign.into_iter().collect() })
         };
         let mut record = topics::Record::read(self.applier, self.shop).await?;
         let own = record.topics(cluster);
