@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(component: &str, container: Value) -> Pod {
+    fn pod(component: &str, container: &Value) -> Pod {
         let mut status = json!({
             "name": component, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {},
         });
@@ -112,10 +112,10 @@ mod tests {
     fn a_container_that_is_restarted_later_and_later_crashes() {
         let terminated = json!({ "terminated": { "reason": "Error", "exitCode": 2 } });
         let back_off = json!({ "waiting": { "reason": BACK_OFF } });
-        let waits = pod("order", json!({ "state": back_off, "lastState": terminated }));
+        let waits = pod("order", &json!({ "state": back_off, "lastState": terminated }));
         let runs =
             json!({ "restartCount": 4, "lastState": terminated, "state": { "running": {} } });
-        let pods = [waits.clone(), pod("cart", runs), waits];
+        let pods = [waits.clone(), pod("cart", &runs), waits];
         let found = crashes(&pods);
         let components: Vec<&str> = found.iter().map(|crash| crash.component.as_str()).collect();
         assert_eq!(components, ["cart", "order"]);
@@ -127,13 +127,13 @@ mod tests {
     #[test]
     fn a_container_that_starts_or_works_does_not_crash() {
         let terminated = json!({ "terminated": { "reason": "Error", "exitCode": 2 } });
-        let mut going = pod("user", json!({ "state": { "waiting": { "reason": BACK_OFF } } }));
+        let mut going = pod("user", &json!({ "state": { "waiting": { "reason": BACK_OFF } } }));
         going.metadata.deletion_timestamp =
             serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         let pods = [
-            pod("a", json!({ "state": { "waiting": { "reason": "ContainerCreating" } } })),
-            pod("b", json!({ "ready": true, "restartCount": 9, "lastState": terminated })),
-            pod("c", json!({ "restartCount": 1, "lastState": terminated })),
+            pod("a", &json!({ "state": { "waiting": { "reason": "ContainerCreating" } } })),
+            pod("b", &json!({ "ready": true, "restartCount": 9, "lastState": terminated })),
+            pod("c", &json!({ "restartCount": 1, "lastState": terminated })),
             going,
         ];
         assert_eq!(crashes(&pods), []);

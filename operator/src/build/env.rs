@@ -210,6 +210,8 @@ fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
     let mut vars = vec![var(env::RATE_LIMIT_PER_MINUTE, gateway.rate_limit_per_minute.to_string())];
     if !gateway.trusted_proxies.is_empty() {
         vars.push(var(env::TRUSTED_PROXIES, gateway.trusted_proxies.join(",")));
+    } else if shop.is_behind_proxy() {
+        vars.push(var(env::SHARED_ADDRESSES, "true"));
     }
     if !gateway.cors_allowed_origins.is_empty() {
         vars.push(var(env::CORS_ALLOWED_ORIGINS, gateway.cors_allowed_origins.join(",")));

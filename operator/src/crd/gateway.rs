@@ -31,7 +31,8 @@ pub struct Gateway {
 
     /// Addresses and networks of the proxies in front of the gateway, e.g. `10.244.0.0/16`: those of
     /// the pods of an Ingress controller, or of a load balancer. From these alone `X-Forwarded-For` is
-    /// believed. Absent: nobody is, and all guests that come through one proxy share one rate limit.
+    /// believed. Absent: from nobody; guests that come through an Ingress or an HTTPRoute then share one rate limit, twenty
+    /// times as wide, and the condition `ClientAddressesKnown` says so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),

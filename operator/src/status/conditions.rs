@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::facts::{DemoData, Facts, Migration, Part, ServiceFacts};
 use super::reason::Reason;
-use super::{payments, rollouts};
+use super::{payments, proxies, rollouts};
 use crate::names;
 
 /// Most characters that the API takes in a condition's message.
@@ -46,6 +46,7 @@ pub(super) fn conditions(
     let demo_data = demo_data(&facts.services);
     let rollouts = rollouts::part(facts);
     let test_payments = payments::part(facts);
+    let addresses = proxies::part(facts);
     let parts = [
         ("DatabaseReady", &facts.database),
         ("CacheReady", &facts.cache),
@@ -61,6 +62,7 @@ pub(super) fn conditions(
         ("RolloutsSettled", &rollouts),
         ("BackupsReady", &facts.backups),
         ("TestPaymentsEnabled", &test_payments),
+        ("ClientAddressesKnown", &addresses),
     ];
     let mut verdicts = vec![ready(facts, &services, &parts)];
     verdicts.push(progressing(&parts));

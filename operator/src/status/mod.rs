@@ -3,6 +3,7 @@
 mod conditions;
 mod facts;
 mod payments;
+mod proxies;
 mod reason;
 mod rollouts;
 mod route;

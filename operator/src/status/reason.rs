@@ -97,6 +97,10 @@ reasons! {
     TestProviderAllowed,
     /// Stripe charges, and the test provider does not.
     StripeConfigured,
+    /// The addresses of proxies are known.
+    ProxiesTrusted,
+    /// There are proxies, and the spec does not say which.
+    NoTrustedProxies,
     /// ServiceMonitors are applied.
     ServiceMonitorsApplied,
     /// Every Gateway has taken the HTTPRoute.

@@ -94,6 +94,11 @@ impl ValidatedShop {
         self.services.iter().any(|service| service.recipe.is_some())
     }
 
+    /// Whether guests come through an Ingress or an HTTPRoute of the shop, hence by the addresses of its controller.
+    pub fn is_behind_proxy(&self) -> bool {
+        self.gateway.ingress.is_some() || self.http_route
+    }
+
     /// DNS name of the Service of one of the shop's components.
     pub fn host_of(&self, component: &str) -> String {
         names::host(&self.name, component, &self.namespace, &self.cluster_domain)

@@ -24,10 +24,10 @@ fn condition(spec: &Value, type_: &str) -> Option<(String, String, String)> {
         ..Secret::default()
     };
     let shop = shop(spec.clone());
-    let valid = validate(&shop, &observed(&[stripe]), &config()).unwrap();
+    let valid = validate(&shop, &observed(&[stripe]), &config()).expect("the shop is valid");
     let facts = Facts { valid: Some(valid), ..Facts::default() };
     let conditions = status(&shop, &facts, Timestamp::UNIX_EPOCH).conditions;
-    let degraded = conditions.iter().find(|c| c.type_ == "Degraded").unwrap();
+    let degraded = conditions.iter().find(|c| c.type_ == "Degraded").expect("it is always said");
     assert_eq!(degraded.status, "False", "{}", degraded.message);
     let found = conditions.into_iter().find(|condition| condition.type_ == type_)?;
     Some((found.status, found.reason, found.message))
@@ -46,4 +46,22 @@ fn test_payments_are_said_where_they_are_taken() {
     let allowed = json!({ "stripe": stripe(), "allowTestProviderBesideStripe": true });
     assert_eq!(of(allowed), said("True", "TestProviderAllowed"));
     assert_eq!(of(json!({ "stripe": stripe(), "testProvider": false })), None);
+}
+
+#[test]
+fn a_proxy_that_is_not_trusted_is_said_with_what_to_do() {
+    let of = |gateway: Value| {
+        let spec = json!({ "host": "a.example", "gateway": gateway });
+        condition(&spec, "ClientAddressesKnown")
+    };
+    let route = || json!({ "parentRefs": [{ "name": "public" }] });
+    for gateway in [json!({ "ingress": {} }), json!({ "httpRoute": route() })] {
+        let (status, reason, message) = of(gateway).unwrap();
+        assert_eq!((&*status, &*reason), ("False", "NoTrustedProxies"));
+        assert!(message.contains("spec.gateway.trustedProxies"), "{message}");
+    }
+    let trusted = json!({ "ingress": {}, "trustedProxies": ["10.244.0.0/16"] });
+    let (status, reason, _) = of(trusted).unwrap();
+    assert_eq!((&*status, &*reason), ("True", "ProxiesTrusted"));
+    assert_eq!(of(json!({})), None);
 }

@@ -17,8 +17,9 @@ fn probe(container: &Value) -> Value {
     }
     let port = &probe["tcpSocket"]["port"];
     let ports = container["ports"].as_array().into_iter().flatten();
-    let named = ports.filter(|named| named["name"] == *port).map(|named| &named["containerPort"]);
-    json!({ "port": named.last().unwrap_or(port) })
+    let mut named =
+        ports.filter(|named| named["name"] == *port).map(|named| &named["containerPort"]);
+    json!({ "port": named.next().unwrap_or(port) })
 }
 
 #[test]

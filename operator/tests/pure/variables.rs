@@ -34,6 +34,24 @@ fn only_the_gateway_knows_its_proxies_and_only_if_there_are_some() {
 }
 
 #[test]
+fn the_gateway_knows_that_guests_share_addresses_where_no_proxy_is_trusted() {
+    let told = |gateway: Value| {
+        let shop = validated(json!({ "host": "a.example", "gateway": gateway }));
+        let of = |service: &str| {
+            let deployment = get(&shop, "Deployment", &format!("demo-{service}"));
+            value(deployment.pointer("/spec/template").unwrap(), env::SHARED_ADDRESSES)
+        };
+        assert_eq!(of("user"), None);
+        of("gateway")
+    };
+    let route = || json!({ "parentRefs": [{ "name": "public" }] });
+    assert_eq!(told(json!({ "ingress": {} })).as_deref(), Some("true"));
+    assert_eq!(told(json!({ "httpRoute": route() })).as_deref(), Some("true"));
+    assert_eq!(told(json!({ "ingress": {}, "trustedProxies": ["10.244.0.0/16"] })), None);
+    assert_eq!(told(json!({})), None);
+}
+
+#[test]
 fn only_payment_has_the_keys_of_stripe() {
     let stripe = Secret {
         metadata: ObjectMeta { name: Some("pay".into()), ..ObjectMeta::default() },

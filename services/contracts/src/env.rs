@@ -100,6 +100,9 @@ pub const SECOND_STEP_SECONDS: &str = "SECOND_STEP_SECONDS";
 /// Comma-separated addresses and networks (`10.0.0.0/8`) of proxies in front of the gateway, whose
 /// `X-Forwarded-For` it believes; none by default.
 pub const TRUSTED_PROXIES: &str = "TRUSTED_PROXIES";
+/// Whether guests reach the gateway through proxies that `TRUSTED_PROXIES` does not name, and so share their addresses:
+/// `true` or `false`, which is the default. Limits by address are wider then.
+pub const SHARED_ADDRESSES: &str = "SHARED_ADDRESSES";
 
 /// Seconds for which stock is held for an order that is not paid yet; `inventory` alone has it.
 pub const RESERVATION_TTL_SECONDS: &str = "RESERVATION_TTL_SECONDS";

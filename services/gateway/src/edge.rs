@@ -80,7 +80,7 @@ pub async fn admit(
         _ if is_sensitive(&path) => (edge.auth_limit, address),
         _ if path.starts_with(WEBHOOKS) => (edge.webhook_limit, address),
         Ok(Some(caller)) => (edge.limit, caller.user_id.to_string()),
-        Ok(None) | Err(_) => (edge.limit, address),
+        Ok(None) | Err(_) => (edge.guest_limit, address),
     };
     let allowance = edge.limiter.take(limit, &client).await;
     allowance.as_ref().map_or(Ok(()), crate::limit::Allowance::check)?;
@@ -96,12 +96,23 @@ fn is_sensitive(path: &str) -> bool {
     path.strip_prefix(SENSITIVE).is_some_and(|rest| !HARMLESS.contains(&rest))
 }
 
-/// The limit on everything, the stricter one on what guesses at passwords, and a wide one for
-/// providers, all of whose webhooks come from a few addresses.
-pub fn limits(per_minute: u32) -> [Limit; 3] {
-    let (stricter, wide) = (per_minute.div_ceil(10), per_minute.saturating_mul(20));
-    [("client", per_minute), ("auth", stricter), ("webhooks", wide)]
-        .map(|(name, per_minute)| Limit { name, per_minute })
+/// Clients that are counted as one where many share an address.
+const SHARING: u32 = 20;
+
+/// The limit on everything, for users and for guests, the stricter one on what guesses at passwords, and a wide one
+/// for providers, all of whose webhooks come from a few addresses. Where guests share the address of a proxy, what is
+/// limited by address is as wide.
+pub fn limits(per_minute: u32, shared: bool) -> [Limit; 4] {
+    let limit = |name, per_minute| Limit { name, per_minute };
+    let by_address = |per_minute: u32| {
+        if shared { per_minute.saturating_mul(SHARING) } else { per_minute }
+    };
+    [
+        limit("client", per_minute),
+        limit(if shared { "guests" } else { "client" }, by_address(per_minute)),
+        limit("auth", by_address(per_minute.div_ceil(10))),
+        limit("webhooks", per_minute.saturating_mul(SHARING)),
+    ]
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ pub struct Config {
     rate_limit: NonZeroU32,
     origins: AllowedOrigins,
     trusted_proxies: TrustedProxies,
+    shared_addresses: bool,
     weights: Option<PathBuf>,
     bases: HashMap<Upstream, Base>,
     peers: Peers,
@@ -95,6 +96,7 @@ impl FromEnv for Config {
         let rate_limit = env.or(env::RATE_LIMIT_PER_MINUTE, RATE_LIMIT);
         let origins = env.or(env::CORS_ALLOWED_ORIGINS, AllowedOrigins::None);
         let trusted_proxies = env.or(env::TRUSTED_PROXIES, TrustedProxies::default());
+        let shared_addresses = env.or(env::SHARED_ADDRESSES, false);
         let weights = env.optional(env::WEIGHTS_FILE);
         let bases = bases(env);
         let peers = Peers::from_env(env);
@@ -103,6 +105,7 @@ impl FromEnv for Config {
             rate_limit: rate_limit?,
             origins: origins?,
             trusted_proxies: trusted_proxies?,
+            shared_addresses: shared_addresses?,
             weights: weights?,
             bases: bases?,
             peers: peers?,
@@ -118,6 +121,7 @@ pub struct Edge {
     library: Library,
     limiter: Limiter,
     limit: Limit,
+    guest_limit: Limit,
     auth_limit: Limit,
     webhook_limit: Limit,
     origins: AllowedOrigins,
@@ -134,9 +138,10 @@ impl Service for Gateway {
     }
 
     async fn build(config: Config, app: App) -> Result<App, StartError> {
-        let Config { redis, rate_limit, origins, trusted_proxies, weights, bases, peers } = config;
+        let Config { redis, origins, trusted_proxies, weights, bases, peers, .. } = config;
         let shop = app.common.shop.clone();
-        let [limit, auth_limit, webhook_limit] = edge::limits(rate_limit.get());
+        let [limit, guest_limit, auth_limit, webhook_limit] =
+            edge::limits(config.rate_limit.get(), config.shared_addresses);
         let canaries = Arc::<Canaries>::default();
         let edge = Edge {
             proxy: Proxy::new(bases, Arc::clone(&canaries), app.stop.clone()),
@@ -149,6 +154,7 @@ impl Service for Gateway {
             library: Library::new(serde_json::to_value(kit::openapi::of::<Self>())?),
             limiter: Limiter::new(redis.connect()?, &shop),
             limit,
+            guest_limit,
             auth_limit,
             webhook_limit,
             origins,

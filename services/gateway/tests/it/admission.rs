@@ -147,6 +147,29 @@ async fn behind_a_trusted_proxy_each_client_counts_by_itself() {
     assert_eq!(tally(from("2001:db8::2")).await, BTreeMap::from([(429, 5)]));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn guests_behind_a_proxy_that_is_not_trusted_share_a_wide_limit() {
+    let gateway = limited("2", &[("SHARED_ADDRESSES", "true")]).await;
+    let request = |method: &'static str, path: &'static str| {
+        let request = gateway.request(method, path);
+        // What anybody can write is not believed.
+        move |n: u8| {
+            let address = format!("198.51.100.{n}");
+            request.try_clone().unwrap().header("X-Forwarded-For", address)
+        }
+    };
+    let guests = tally((0..100).map(request("GET", "/api/v1/cart"))).await;
+    assert!(guests[&200] >= 40, "a single client may send 2: {guests:?}");
+    assert!(guests[&429] > 0, "there is still a limit: {guests:?}");
+    let logins = tally((0..60).map(request("POST", "/api/v1/auth/login"))).await;
+    assert!(logins[&200] >= 20, "a single client may send 1: {logins:?}");
+    assert!(logins[&429] > 0, "there is still a limit: {logins:?}");
+    // Whom a token tells apart is counted alone.
+    let user = UserId::new();
+    let own = |_| gateway.request_as(user, &[Role::Customer], "GET", "/api/v1/cart");
+    assert_eq!(tally((0..5).map(own)).await, BTreeMap::from([(200, 2), (429, 3)]));
+}
+
 #[tokio::test]
 async fn only_allowed_origins_may_call() {
     let cart = echo("cart").await;
