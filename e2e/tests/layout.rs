@@ -45,7 +45,8 @@ fn crates_know_only_whom_they_may_know() {
         let names: &[&str] = match member {
             "contracts" | "telemetry" | "e2e" => &[],
             "bench" => &["e2e"],
-            "kit" | "operator" => &["contracts", "telemetry"],
+            "listener" => &["contracts"],
+            "kit" | "operator" => &["contracts", "listener", "telemetry"],
             "backup" => &["contracts", "kit"],
             service if SERVICES.contains(&service) => &["contracts", "kit"],
             other => panic!("{other} has no place in docs/architecture.md"),

@@ -7,11 +7,15 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use listener::Limits;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+
+/// Connections at a time: one kubelet, and few that scrape.
+const CONNECTIONS: usize = 32;
 
 /// How far the process has come; it starts unready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +48,7 @@ struct Admin {
 ///
 /// # Errors
 ///
-/// Fails if the address cannot be bound or the listener breaks.
+/// Fails if the address cannot be bound.
 pub async fn serve(
     address: SocketAddr,
     phase: watch::Receiver<Phase>,
@@ -57,7 +61,9 @@ pub async fn serve(
         .route("/metrics", get(print_metrics))
         .with_state(Admin { phase, metrics });
     let listener = TcpListener::bind(address).await?;
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
+    listener::serve("admin", listener, router, limits, stop.cancelled_owned()).await;
+    Ok(())
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {

@@ -19,6 +19,8 @@ pub const HTTP_ADDR: &str = "HTTP_ADDR";
 pub const GRPC_ADDR: &str = "GRPC_ADDR";
 /// Listen address of the admin port.
 pub const ADMIN_ADDR: &str = "ADMIN_ADDR";
+/// Connections that the HTTP and the gRPC port accept at a time; absent: what the memory limit allows.
+pub const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
 /// Seconds between SIGTERM and the moment the listeners close, so that endpoints can be updated.
 pub const DRAIN_SECONDS: &str = "DRAIN_SECONDS";
 

@@ -20,7 +20,9 @@ pub mod weights;
 pub use email_token::EmailToken;
 pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, StockId, UserId};
 pub use money::{Currency, Money, MoneyError};
-pub use network::{FORWARDED_FOR, Network, NetworkError, client_network};
+pub use network::{
+    FORWARDED_FOR, Network, NetworkError, NotNetworks, TrustedProxies, client_network,
+};
 pub use sku::{Sku, SkuError};
 
 /// Messages and stubs generated from `proto/` (`make generate`).

@@ -48,6 +48,31 @@ impl Network {
     }
 }
 
+/// The proxies in front of a server, each of which speaks for many clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<Network>);
+
+/// The list cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a comma-separated list of addresses and networks like 10.0.0.0/8")]
+pub struct NotNetworks;
+
+impl FromStr for TrustedProxies {
+    type Err = NotNetworks;
+
+    fn from_str(text: &str) -> Result<Self, NotNetworks> {
+        let networks = text.split(',').map(|network| network.trim().parse());
+        networks.collect::<Result<_, _>>().map(Self).map_err(|_| NotNetworks)
+    }
+}
+
+impl TrustedProxies {
+    /// Whether the address, in its canonical form, is one of theirs.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+}
+
 /// Header by which proxies tell whom they speak for.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
@@ -82,6 +107,16 @@ mod tests {
         assert!(contains("fd00::/8", "fdff::1") && !contains("fd00::/8", "fe00::1"));
         assert!(contains("0.0.0.0/0", "8.8.8.8") && !contains("0.0.0.0/0", "::1"));
         assert!(contains("::/0", "2001:db8::1"));
+    }
+
+    #[test]
+    fn lists_that_are_none_are_refused() {
+        for bad in ["", "10.0.0.0/33", "10.0.0.1,,", "host"] {
+            assert_eq!(bad.parse::<TrustedProxies>(), Err(NotNetworks), "{bad}");
+        }
+        let list: TrustedProxies = "10.0.0.0/8, fd00::/8".parse().unwrap();
+        assert!(list.contains("10.1.2.3".parse().unwrap()));
+        assert!(!list.contains("8.8.8.8".parse().unwrap()));
     }
 
     #[test]

@@ -24,14 +24,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use contracts::env;
+use contracts::{TrustedProxies, env};
 use kit::config::{Env, FromEnv};
 use kit::grpc::Peer;
 use kit::{App, Service, StartError};
 use utoipa::openapi::OpenApi;
 
 use crate::canaries::Canaries;
-use crate::client::TrustedProxies;
 use crate::documents::Library;
 use crate::limit::{Limit, Limiter};
 use crate::origins::AllowedOrigins;
@@ -50,7 +49,6 @@ pub struct Config {
     redis: kit::redis::Settings,
     rate_limit: NonZeroU32,
     origins: AllowedOrigins,
-    trusted_proxies: TrustedProxies,
     shared_addresses: bool,
     weights: Option<PathBuf>,
     bases: HashMap<Upstream, Base>,
@@ -95,7 +93,6 @@ impl FromEnv for Config {
         let redis = kit::redis::Settings::from_env(env);
         let rate_limit = env.or(env::RATE_LIMIT_PER_MINUTE, RATE_LIMIT);
         let origins = env.or(env::CORS_ALLOWED_ORIGINS, AllowedOrigins::None);
-        let trusted_proxies = env.or(env::TRUSTED_PROXIES, TrustedProxies::default());
         let shared_addresses = env.or(env::SHARED_ADDRESSES, false);
         let weights = env.optional(env::WEIGHTS_FILE);
         let bases = bases(env);
@@ -104,7 +101,6 @@ impl FromEnv for Config {
             redis: redis?,
             rate_limit: rate_limit?,
             origins: origins?,
-            trusted_proxies: trusted_proxies?,
             shared_addresses: shared_addresses?,
             weights: weights?,
             bases: bases?,
@@ -138,10 +134,10 @@ impl Service for Gateway {
     }
 
     async fn build(config: Config, app: App) -> Result<App, StartError> {
-        let Config { redis, origins, trusted_proxies, weights, bases, peers, .. } = config;
+        let Config { redis, rate_limit, shared_addresses, origins, weights, bases, peers } = config;
         let shop = app.common.shop.clone();
         let [limit, guest_limit, auth_limit, webhook_limit] =
-            edge::limits(config.rate_limit.get(), config.shared_addresses);
+            edge::limits(rate_limit.get(), shared_addresses);
         let canaries = Arc::<Canaries>::default();
         let edge = Edge {
             proxy: Proxy::new(bases, Arc::clone(&canaries), app.stop.clone()),
@@ -158,7 +154,7 @@ impl Service for Gateway {
             auth_limit,
             webhook_limit,
             origins,
-            trusted_proxies,
+            trusted_proxies: app.common.listen.trusted_proxies.clone(),
             draining: app.draining(),
             shop,
         };

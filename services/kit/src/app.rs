@@ -1,5 +1,7 @@
 //! A service that runs: three listeners, background tasks, readiness, and an end without losses.
 
+mod listen;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,19 +10,18 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::{Extension, Router, middleware};
-use contracts::{env, ports};
 use futures_util::future::BoxFuture;
+use listener::Limits;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
+pub use self::listen::Listen;
 use crate::admin::{self, Readiness};
-use crate::config::{Env, FromEnv};
 use crate::service::{Common, Service, StartError, verifier};
 use crate::telemetry::chain;
 use crate::{grpc, http as edge, postgres, unread};
@@ -31,33 +32,8 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 const BODY_LIMIT: usize = 1 << 20;
 /// How long requests and tasks that are under way may still take after the listeners have closed.
 const FINISH: Duration = Duration::from_secs(20);
-/// How long clients keep a gRPC connection: a new one finds new pods.
-const GRPC_CONNECTION_AGE: Duration = Duration::from_mins(1);
-
-/// Where a service listens.
-#[derive(Clone, Debug)]
-pub struct Listen {
-    /// HTTP API.
-    pub http: SocketAddr,
-    /// gRPC API.
-    pub grpc: SocketAddr,
-    /// Probes and metrics.
-    pub admin: SocketAddr,
-    /// How long to keep serving after SIGTERM, while the cluster stops sending requests.
-    pub drain: Duration,
-}
-
-impl FromEnv for Listen {
-    fn from_env(env: &mut Env) -> Option<Self> {
-        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
-        let http = env.or(env::HTTP_ADDR, any(ports::HTTP));
-        let grpc = env.or(env::GRPC_ADDR, any(ports::GRPC));
-        let admin = env.or(env::ADMIN_ADDR, any(ports::ADMIN));
-        let drain = env.or(env::DRAIN_SECONDS, 3);
-        let drain = Duration::from_secs(drain?);
-        Some(Self { http: http?, grpc: grpc?, admin: admin?, drain })
-    }
-}
+/// Connections of the admin port: one kubelet, and few that scrape.
+const ADMIN_CONNECTIONS: usize = 32;
 
 /// The addresses that were really bound.
 #[derive(Clone, Copy, Debug)]
@@ -242,23 +218,18 @@ impl App {
         let mut set = JoinSet::new();
         let routes =
             layered(http, self.openapi.as_ref(), &self.draining).layer(Extension(verifier));
-        let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
+        let (http_limits, grpc_limits) = self.common.listen.limits(grpc.is_some());
         let stopped = stop.clone().cancelled_owned();
         set.spawn(async move {
-            let served = axum::serve(http_listener, routes).with_graceful_shutdown(stopped).await;
-            ("http", served.map_err(Into::into))
+            listener::serve("http", http_listener, routes, http_limits, stopped).await;
+            ("http", Ok(()))
         });
         if let Some(routes) = grpc {
+            let routes = routes.prepare().into_axum_router().layer(grpc::Observe);
             let stopped = stop.clone().cancelled_owned();
             set.spawn(async move {
-                let served = tonic::transport::Server::builder()
-                    .tcp_nodelay(true)
-                    .max_connection_age(GRPC_CONNECTION_AGE)
-                    .layer(grpc::Observe)
-                    .add_routes(routes)
-                    .serve_with_incoming_shutdown(TcpListenerStream::new(grpc_listener), stopped)
-                    .await;
-                ("grpc", served.map_err(Into::into))
+                listener::serve("grpc", grpc_listener, routes, grpc_limits, stopped).await;
+                ("grpc", Ok(()))
             });
         }
         for (name, task) in tasks {
@@ -267,12 +238,8 @@ impl App {
         let admin = admin::routes(Arc::new(readiness), pools);
         let stopped = admin_stop.clone().cancelled_owned();
         // Answers to the very end, so it is no part of the set that is waited for.
-        tokio::spawn(async move {
-            let served = axum::serve(admin_listener, admin).with_graceful_shutdown(stopped).await;
-            if let Err(error) = served {
-                tracing::error!(error = chain(&error), "the admin port is closed");
-            }
-        });
+        let limits = Limits { connections: ADMIN_CONNECTIONS, ..Limits::default() };
+        tokio::spawn(listener::serve("admin", admin_listener, admin, limits, stopped));
         set
     }
 }

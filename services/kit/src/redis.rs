@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use contracts::env;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, IntoConnectionInfo, RedisError, RedisResult};
+use redis::{Client, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult};
 
 use crate::config::{Env, FromEnv};
 use crate::secret::Secret;
@@ -44,9 +44,16 @@ impl Settings {
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             // Waiting between attempts would hold up the request that waits for the connection.
             .set_number_of_retries(0);
-        let client = Client::open(self.url.expose().into_connection_info()?)?;
+        let client = Client::open(self.connection_info()?)?;
         let connection = ConnectionManager::new_lazy_with_config(client, config)?;
         Ok(Redis { connection, key_prefix: self.key_prefix.as_str().into() })
+    }
+
+    /// With Nagle's algorithm a second command waits for the acknowledgement of the first.
+    fn connection_info(&self) -> RedisResult<ConnectionInfo> {
+        let info = self.url.expose().into_connection_info()?;
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        Ok(info.set_tcp_settings(tcp))
     }
 }
 
@@ -74,4 +81,16 @@ impl Redis {
 /// `app.check("redis", move || kit::redis::ping(redis.clone()))`.
 pub async fn ping(redis: Redis) -> Result<(), RedisError> {
     redis::cmd("PING").exec_async(&mut redis.connection()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_sent_at_once() {
+        let url = Secret::new("redis://127.0.0.1:1");
+        let settings = Settings { url, key_prefix: String::new() };
+        assert!(settings.connection_info().unwrap().tcp_settings().nodelay());
+    }
 }
