@@ -197,9 +197,9 @@ impl Proxy {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            // Without a connection nothing was sent. With one, the service may have acted before
-            // the connection broke, which a repeated idempotent request does not make worse.
-            let harmless = error.is_connect() || parts.method.is_idempotent();
+            // Without a connection nothing was sent. With one, the service may have acted before the connection
+            // broke, and others since: an idempotent PUT or DELETE would undo what they have done.
+            let harmless = error.is_connect() || parts.method.is_safe();
             let again = harmless && body.is_whole();
             if trial.is_some() && again {
                 // The old version is there, so there is nothing to wait for.
