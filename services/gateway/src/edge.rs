@@ -57,7 +57,7 @@ fn name_host(request: &mut Request) {
     }
 }
 
-/// Lets a request in unless its token is not valid or its client has sent too many.
+/// Lets a request in unless its token is not valid, its client has sent too many, or its roles have been taken away.
 pub async fn admit(
     State(edge): State<Arc<Edge>>,
     request: Request,
@@ -84,7 +84,9 @@ pub async fn admit(
     };
     let allowance = edge.limiter.take(limit, &client).await;
     allowance.as_ref().map_or(Ok(()), crate::limit::Allowance::check)?;
-    caller?;
+    if let Some(caller) = caller? {
+        edge.standings.check(&parts.method, &caller).await?;
+    }
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if let Some(allowance) = allowance {
         allowance.tell(response.headers_mut());

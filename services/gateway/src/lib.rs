@@ -17,6 +17,7 @@ pub mod postman;
 pub mod proxy;
 pub mod replay;
 pub mod routes;
+pub mod standing;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -37,6 +38,7 @@ use crate::origins::AllowedOrigins;
 use crate::page::Sources;
 use crate::proxy::{Base, Proxy};
 use crate::routes::Upstream;
+use crate::standing::Standings;
 
 /// Requests a minute that one client may send, unless the shop says otherwise.
 const RATE_LIMIT: NonZeroU32 = NonZeroU32::new(600).expect("it is more than nothing");
@@ -114,6 +116,7 @@ pub struct Edge {
     shop: String,
     proxy: Proxy,
     sources: Sources,
+    standings: Standings,
     library: Library,
     limiter: Limiter,
     limit: Limit,
@@ -147,6 +150,7 @@ impl Service for Gateway {
                 &peers.inventory,
                 peers.review.as_ref(),
             ),
+            standings: Standings::new(&peers.user),
             library: Library::new(serde_json::to_value(kit::openapi::of::<Self>())?),
             limiter: Limiter::new(redis.connect()?, &shop),
             limit,

@@ -110,7 +110,7 @@ impl Sources {
         id: &str,
         authorization: Option<&HeaderValue>,
     ) -> Result<Option<ProductPage>> {
-        let asked = call(|| {
+        let asked = call(PATIENCE, || {
             let mut client = self.catalog.clone();
             let mut request = Request::new(catalog::GetProductRequest { id: id.to_owned() });
             // The catalog sees for itself who that is: its seller sees more of a product than others.
@@ -134,7 +134,7 @@ impl Sources {
     }
 
     async fn seller(&self, id: &str) -> Option<Seller> {
-        let asked = call(|| {
+        let asked = call(PATIENCE, || {
             let mut client = self.users.clone();
             let request = user::GetUserRequest { id: id.to_owned() };
             async move { client.get_user(request).await }
@@ -145,7 +145,7 @@ impl Sources {
 
     async fn stock(&self, product: &catalog::Product) -> Option<Stock> {
         let variants = || product.variants.iter().map(|variant| &variant.sku);
-        let asked = call(|| {
+        let asked = call(PATIENCE, || {
             let mut client = self.inventory.clone();
             let skus = std::iter::once(&product.sku).chain(variants()).cloned().collect();
             async move { client.get_stock(inventory::GetStockRequest { skus }).await }
@@ -164,7 +164,7 @@ impl Sources {
 
     async fn rating(&self, id: &str) -> Option<Rating> {
         let reviews = self.reviews.as_ref()?;
-        let asked = call(|| {
+        let asked = call(PATIENCE, || {
             let mut client = reviews.clone();
             let request = review::GetRatingsRequest { product_ids: vec![id.to_owned()] };
             async move { client.get_ratings(request).await }
@@ -178,7 +178,7 @@ impl Sources {
 
 /// Asks within the deadline, and once more if the connection was the problem: a pod that goes away
 /// ends its connections, and the next one leads to another pod.
-async fn call<T, F>(ask: impl Fn() -> F) -> Result<T, Status>
+pub(crate) async fn call<T, F>(limit: Duration, ask: impl Fn() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<Response<T>, Status>>,
 {
@@ -188,7 +188,7 @@ where
             answer => answer,
         }
     };
-    let answer = tokio::time::timeout(PATIENCE, asked).await;
+    let answer = tokio::time::timeout(limit, asked).await;
     let answer = answer.map_err(|_| Status::deadline_exceeded("no answer in time"))?;
     answer.map(Response::into_inner)
 }

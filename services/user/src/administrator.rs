@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::{Email, Name, Password};
 use crate::cache::Cache;
-use crate::db::{self, EMAIL_UNIQUE, NewAccount, sessions};
+use crate::db::{self, EMAIL_UNIQUE, NewAccount, administrators, sessions};
 use crate::password::Hasher;
 
 /// Pause between attempts, while the database is still starting.
@@ -137,7 +137,7 @@ impl Appointment {
         let event =
             UserRegistered { user_id: account.id, email: account.email, name: account.name };
         self.outbox.append(&mut tx, &event).await?;
-        db::remember_given(&mut tx, account.id, hash).await?;
+        administrators::remember_given(&mut tx, account.id, hash).await?;
         tx.commit().await?;
         tracing::info!(user = %account.id, "the first administrator has an account");
         Ok(())
@@ -146,7 +146,7 @@ impl Appointment {
     /// Takes over a password that the operator did not give before. What the administrator has chosen
     /// meanwhile stays as long as the operator says the same.
     async fn follow(&self, id: UserId, administrator: &Administrator) -> Result<(), Problem> {
-        let given = db::given(&mut *self.pool.acquire().await?, id).await?;
+        let given = administrators::given(&mut *self.pool.acquire().await?, id).await?;
         let known = given.is_some();
         let password = administrator.password.clone();
         if known && self.hasher.verify(password.clone().into_secret(), given).await? {
@@ -154,7 +154,7 @@ impl Appointment {
         }
         let hash = self.hasher.hash(password).await?;
         let mut tx = self.pool.begin().await?;
-        db::remember_given(&mut tx, id, &hash).await?;
+        administrators::remember_given(&mut tx, id, &hash).await?;
         if known {
             if let Some(version) = db::set_password(&mut tx, id, &hash).await? {
                 self.profiles.invalidate(id, version).await;

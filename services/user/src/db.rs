@@ -1,6 +1,7 @@
 //! Accounts in Postgres, and what belongs to them.
 
 pub mod addresses;
+pub mod administrators;
 pub mod email_tokens;
 pub mod favourites;
 pub mod notices;
@@ -203,13 +204,15 @@ pub async fn set_blocked(
     .map(|row| row.map(Account::from))
 }
 
-/// Locks an account whose rows in other tables are counted, or of which one is the default. False if there is
-/// no account.
-pub async fn lock(tx: &mut PgConnection, id: UserId) -> Result<bool> {
-    let locked = sqlx::query!("SELECT FROM accounts WHERE id = $1 FOR NO KEY UPDATE", id.uuid())
-        .fetch_optional(tx)
-        .await?;
-    Ok(locked.is_some())
+/// Locks an account that its owner is about to change. Whether it is blocked, if there is one.
+pub async fn lock(tx: &mut PgConnection, id: UserId) -> Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"SELECT blocked_at IS NOT NULL AS "blocked!" FROM accounts WHERE id = $1
+           FOR NO KEY UPDATE"#,
+        id.uuid(),
+    )
+    .fetch_optional(tx)
+    .await
 }
 
 /// Notes that the address is the owner's, unless that is known; the account's version if it was not.
@@ -244,27 +247,4 @@ pub async fn set_password(tx: &mut PgConnection, id: UserId, hash: &str) -> Resu
     )
     .fetch_optional(tx)
     .await
-}
-
-/// Hash of the password that the first administrator was given last.
-pub async fn given(tx: &mut PgConnection, id: UserId) -> Result<Option<String>> {
-    sqlx::query_scalar!(
-        "SELECT password_hash FROM first_administrator WHERE user_id = $1",
-        id.uuid(),
-    )
-    .fetch_optional(tx)
-    .await
-}
-
-/// Keeps the hash of the password that the first administrator is given.
-pub async fn remember_given(tx: &mut PgConnection, id: UserId, hash: &str) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO first_administrator (user_id, password_hash) VALUES ($1, $2)
-         ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash",
-        id.uuid(),
-        hash,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }

@@ -2,12 +2,14 @@
 
 use contracts::UserId;
 use contracts::proto::user::users_server::{Users, UsersServer};
-use contracts::proto::user::{GetUserRequest, User};
+use contracts::proto::user::{GetStandingRequest, GetUserRequest, Standing, User};
 use sqlx::PgPool;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
+use crate::account::role_name;
 use crate::cache::Cache;
+use crate::db;
 
 /// The gRPC services.
 pub fn routes(pool: PgPool, profiles: Cache) -> Routes {
@@ -22,14 +24,34 @@ struct Server {
 #[tonic::async_trait]
 impl Users for Server {
     async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<User>, Status> {
-        let unknown = || Status::not_found("there is no such account");
-        // Whatever is no id names nobody.
-        let id: UserId = request.into_inner().id.parse().map_err(|_| unknown())?;
-        let account = self.profiles.find(&self.pool, id).await.map_err(|error| {
-            tracing::error!(error = kit::telemetry::chain(&error), "an account cannot be read");
-            Status::unavailable("please try again later")
-        })?;
-        let account = account.ok_or_else(unknown)?;
+        let id = account_id(&request.into_inner().id)?;
+        let account = self.profiles.find(&self.pool, id).await;
+        let account = account.map_err(|error| unreadable(&error))?.ok_or_else(unknown)?;
         Ok(Response::new(User { id: account.id.to_string(), name: account.name.clone() }))
     }
+
+    async fn get_standing(
+        &self,
+        request: Request<GetStandingRequest>,
+    ) -> Result<Response<Standing>, Status> {
+        let id = account_id(&request.into_inner().id)?;
+        let read = async { db::account(&mut *self.pool.acquire().await?, id).await };
+        let account = read.await.map_err(|error| unreadable(&error))?.ok_or_else(unknown)?;
+        let roles = account.roles.iter().map(|role| role_name(*role).to_owned()).collect();
+        Ok(Response::new(Standing { roles, blocked: account.blocked }))
+    }
+}
+
+/// What is no id names no account.
+fn account_id(text: &str) -> Result<UserId, Status> {
+    text.parse().map_err(|_| unknown())
+}
+
+fn unknown() -> Status {
+    Status::not_found("there is no such account")
+}
+
+fn unreadable(error: &(dyn std::error::Error + 'static)) -> Status {
+    tracing::error!(error = kit::telemetry::chain(error), "an account cannot be read");
+    Status::unavailable("please try again later")
 }

@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use contracts::UserId;
+use kit::auth::{Caller, Role, refused};
 use kit::outbox::Outbox;
-use kit::problem::{Kind, Problem, Result};
+use kit::problem::{FORBIDDEN, Kind, Problem, Result};
 use kit::worker::Wake;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use utoipa::openapi::OpenApi;
@@ -20,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::cache::Cache;
-use crate::db;
+use crate::db::{self, administrators};
 use crate::password::Hasher;
 use crate::token::Issuer;
 
@@ -97,10 +98,28 @@ impl State {
     }
 }
 
-/// Lets nobody else change what belongs to an account until the transaction ends.
+/// Locks the account of a caller for a change of what belongs to it. It may have been blocked since its token was signed.
 async fn lock(tx: &mut PgConnection, account: UserId) -> Result<()> {
-    let known = db::lock(tx, account).await?;
-    known.then_some(()).ok_or_else(|| Problem::not_found("account"))
+    match db::lock(tx, account).await? {
+        Some(false) => Ok(()),
+        Some(true) => Err(refused()),
+        None => Err(Problem::not_found("account")),
+    }
+}
+
+/// Locks the shop's administrators for a change of who may do what. The caller must be one of them now: what the token
+/// says may be five minutes old.
+async fn lock_administrators(tx: &mut PgConnection, caller: &Caller) -> Result<()> {
+    caller.require(Role::Admin)?;
+    if administrators::lock(tx).await?.contains(&caller.user_id) {
+        return Ok(());
+    }
+    let blocked = db::account(tx, caller.user_id).await?.is_none_or(|account| account.blocked);
+    Err(if blocked {
+        refused()
+    } else {
+        Problem::new(FORBIDDEN, "your account is no longer an administrator's")
+    })
 }
 
 /// The document of every route.

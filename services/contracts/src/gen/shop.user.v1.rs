@@ -14,6 +14,21 @@ pub struct User {
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetStandingRequest {
+    /// UUID
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Standing {
+    /// customer, seller, admin
+    #[prost(string, repeated, tag = "1")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// an administrator keeps the account out
+    #[prost(bool, tag = "2")]
+    pub blocked: bool,
+}
 /// Generated client implementations.
 pub mod users_client {
     #![allow(
@@ -128,6 +143,29 @@ pub mod users_client {
                 .insert(GrpcMethod::new("shop.user.v1.Users", "GetUser"));
             self.inner.unary(req, path, codec).await
         }
+        /// Whether an account may act now, and in which roles. Read from the database for every call, never from a cache.
+        /// NOT_FOUND when there is no such account.
+        pub async fn get_standing(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetStandingRequest>,
+        ) -> std::result::Result<tonic::Response<super::Standing>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/shop.user.v1.Users/GetStanding",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("shop.user.v1.Users", "GetStanding"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -148,6 +186,12 @@ pub mod users_server {
             &self,
             request: tonic::Request<super::GetUserRequest>,
         ) -> std::result::Result<tonic::Response<super::User>, tonic::Status>;
+        /// Whether an account may act now, and in which roles. Read from the database for every call, never from a cache.
+        /// NOT_FOUND when there is no such account.
+        async fn get_standing(
+            &self,
+            request: tonic::Request<super::GetStandingRequest>,
+        ) -> std::result::Result<tonic::Response<super::Standing>, tonic::Status>;
     }
     /// What other services may know of accounts.
     #[derive(Debug)]
@@ -254,6 +298,49 @@ pub mod users_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/shop.user.v1.Users/GetStanding" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetStandingSvc<T: Users>(pub Arc<T>);
+                    impl<T: Users> tonic::server::UnaryService<super::GetStandingRequest>
+                    for GetStandingSvc<T> {
+                        type Response = super::Standing;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetStandingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Users>::get_standing(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetStandingSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

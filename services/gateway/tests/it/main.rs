@@ -7,6 +7,7 @@ mod log;
 mod page;
 mod proxying;
 mod retrying;
+mod standing;
 mod support;
 mod tunnels;
 mod weights;

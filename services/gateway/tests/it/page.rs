@@ -12,7 +12,7 @@ use contracts::proto::inventory::{GetStockRequest, GetStockResponse, Stock};
 use contracts::proto::review::reviews_server::{Reviews, ReviewsServer};
 use contracts::proto::review::{GetRatingsRequest, GetRatingsResponse, Rating};
 use contracts::proto::user::users_server::{Users, UsersServer};
-use contracts::proto::user::{GetUserRequest, User};
+use contracts::proto::user::{GetStandingRequest, GetUserRequest, Standing, User};
 use contracts::{ProductId, UserId};
 use kit::auth::Role;
 use serde_json::{Value, json};
@@ -107,6 +107,13 @@ impl Users for Mood {
         }
         let id = request.into_inner().id;
         Ok(Response::new(User { id, name: "Ada".to_owned() }))
+    }
+
+    async fn get_standing(
+        &self,
+        _: Request<GetStandingRequest>,
+    ) -> Result<Response<Standing>, Status> {
+        Err(Status::unimplemented("not asked for"))
     }
 }
 

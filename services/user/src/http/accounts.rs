@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::State;
+use super::{State, lock, lock_administrators};
 use crate::account::{Account, Name};
 use crate::db::{self, sessions};
 
@@ -60,6 +60,7 @@ pub(super) async fn rename(
     let name = body.name.parse::<Name>();
     let name = name.map_err(|error| Problem::invalid_field("/name", error.to_string()))?;
     let mut tx = state.pool.begin().await?;
+    lock(&mut tx, caller.user_id).await?;
     let renamed = db::rename(&mut tx, caller.user_id, version, &name).await?;
     let account = changed(&mut tx, caller.user_id, renamed).await?;
     state.commit(tx, account.id, Some(account.version)).await?;
@@ -111,7 +112,10 @@ pub(super) struct Roles {
     roles: Vec<Role>,
 }
 
-/// Changes what an account may do, from its next access token on. For administrators.
+/// Changes what an account may do. For administrators.
+///
+/// A role that is taken away ends at once for every request that changes something, and
+/// with the last access token, five minutes later at most, for reading.
 #[utoipa::path(
     put, path = "/api/v1/users/{id}/roles", tag = "accounts", security(("bearer" = [])),
     request_body = Roles,
@@ -136,17 +140,17 @@ pub(super) async fn set_roles(
     IfMatch(version): IfMatch,
     Json(mut body): Json<Roles>,
 ) -> Result<impl IntoResponse> {
-    caller.require(Role::Admin)?;
+    let mut tx = state.pool.begin().await?;
+    lock_administrators(&mut tx, &caller).await?;
     body.roles.sort_unstable();
     body.roles.dedup();
     if body.roles.is_empty() {
         return Err(Problem::invalid_field("/roles", "must name at least one role"));
     }
-    // So that a shop is never left without an administrator.
+    // The caller is an administrator and stays one, so the shop is never left without.
     if id == caller.user_id && !body.roles.contains(&Role::Admin) {
         return Err(Problem::new(CONFLICT, "another administrator must take the role from you"));
     }
-    let mut tx = state.pool.begin().await?;
     let updated = db::set_roles(&mut tx, id, version, &body.roles).await?;
     let account = changed(&mut tx, id, updated).await?;
     state.commit(tx, id, Some(account.version)).await?;
@@ -162,8 +166,10 @@ pub(super) struct Block {
     blocked: bool,
 }
 
-/// Blocks an account or lets it in again. Its last access token is valid until it expires. For
-/// administrators.
+/// Blocks an account or lets it in again. For administrators.
+///
+/// Its last access token is good for reading until it expires; sellers and
+/// administrators change nothing more with it.
 #[utoipa::path(
     put, path = "/api/v1/users/{id}/blocked", tag = "accounts", security(("bearer" = [])),
     request_body = Block,
@@ -188,12 +194,12 @@ pub(super) async fn set_blocked(
     IfMatch(version): IfMatch,
     Json(body): Json<Block>,
 ) -> Result<impl IntoResponse> {
-    caller.require(Role::Admin)?;
-    // So that a shop is never left without an administrator.
+    let mut tx = state.pool.begin().await?;
+    lock_administrators(&mut tx, &caller).await?;
+    // The caller is an administrator and stays one, so the shop is never left without.
     if id == caller.user_id {
         return Err(Problem::new(CONFLICT, "another administrator must do that"));
     }
-    let mut tx = state.pool.begin().await?;
     let updated = db::set_blocked(&mut tx, id, version, body.blocked).await?;
     let account = changed(&mut tx, id, updated).await?;
     if body.blocked {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::{EMAIL_TOKEN, State};
+use super::{EMAIL_TOKEN, State, lock};
 use crate::account::{Email, Password, is_password_length};
 use crate::db::{self, email_tokens, sessions};
 use crate::guessing::Try;
@@ -69,6 +69,7 @@ pub(super) async fn change(
     attempt.forgive(&state.pool).await?;
     let hash = state.hasher.hash(new).await?;
     let mut tx = state.pool.begin().await?;
+    lock(&mut tx, caller.user_id).await?;
     let version = replace(&mut tx, &state, caller.user_id, &hash).await?;
     state.commit(tx, caller.user_id, version).await?;
     Ok(StatusCode::NO_CONTENT)

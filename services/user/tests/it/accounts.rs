@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 use user::User;
 
-use crate::{PASSWORD, answer, login, me, refresh, register, start};
+use crate::{PASSWORD, administrator, answer, login, me, refresh, register, start};
 
 fn id(account: &Value) -> UserId {
     account["id"].as_str().unwrap().parse().unwrap()
@@ -88,7 +88,7 @@ async fn only_administrators_give_roles() {
     for roles in [&[Role::Customer][..], &[Role::Seller]] {
         assert_eq!(set_roles(&service, (user, roles), user, "1", &seller).await.0, 403);
     }
-    let admin = (UserId::new(), &[Role::Admin][..]);
+    let admin = (administrator(&service).await, &[Role::Admin][..]);
     let (status, account) = set_roles(&service, admin, user, "1", &seller).await;
     assert_eq!((status, &account["roles"]), (200, &json!(["customer", "seller"])), "{account}");
     let (_, fresh) = refresh(&service, &tokens["refresh_token"]).await;
@@ -100,8 +100,8 @@ async fn only_administrators_give_roles() {
     assert_eq!(set_roles(&service, admin, user, "2", &json!([])).await.0, 422);
     assert_eq!(set_roles(&service, admin, user, "2", &json!(["root"])).await.0, 422);
     assert_eq!(set_roles(&service, admin, UserId::new(), "1", &json!(["admin"])).await.0, 404);
-    let themself = (user, &[Role::Admin][..]);
-    assert_eq!(set_roles(&service, themself, user, "2", &json!(["customer"])).await.0, 409);
+    let alone = set_roles(&service, admin, admin.0, "1", &json!(["customer"])).await;
+    assert_eq!(alone.0, 409, "the last administrator stays one: {}", alone.1);
 
     assert_eq!(set_roles(&service, admin, user, "2", &json!(["admin"])).await.0, 200);
     let (_, fresh) = refresh(&service, &fresh["refresh_token"]).await;
@@ -115,14 +115,17 @@ async fn a_blocked_account_is_kept_out() {
     let service = start().await;
     let user = id(&register(&service, "ada@example.com").await);
     let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
-    let admin = UserId::new();
+    let admin = administrator(&service).await;
+    let own = format!("/api/v1/users/{admin}/blocked");
+    let themself = service.request_as(admin, &[Role::Admin], "PUT", &own).header("If-Match", "1");
+    let answered = themself.json(&json!({ "blocked": true })).send().await.unwrap();
+    assert_eq!(answered.status(), 409, "the last administrator is not blocked");
     let block = async |by: UserId, roles: &[Role], version: &str, blocked: bool| {
         let path = format!("/api/v1/users/{user}/blocked");
         let request = service.request_as(by, roles, "PUT", &path).header("If-Match", version);
         answer(request.json(&json!({ "blocked": blocked })).send().await.unwrap()).await
     };
     assert_eq!(block(admin, &[Role::Seller], "1", true).await.0, 403);
-    assert_eq!(block(user, &[Role::Admin], "1", true).await.0, 409, "nobody blocks themself");
     let (status, account) = block(admin, &[Role::Admin], "1", true).await;
     assert_eq!((status, &account["blocked"]), (200, &json!(true)), "{account}");
     assert_eq!(refresh(&service, &tokens["refresh_token"]).await.0, 401);

@@ -18,7 +18,7 @@ use user::account::Account;
 use user::cache::Cache;
 use user::db;
 
-use crate::{PASSWORD, answer, register, start};
+use crate::{PASSWORD, administrator, answer, register, start};
 
 fn redis(url: &str) -> Redis {
     Settings { url: Secret::new(url), key_prefix: String::new() }.connect().unwrap()
@@ -109,7 +109,7 @@ async fn an_account_is_held_for_five_minutes_for_its_owner_and_for_other_service
 async fn every_change_of_an_account_lets_it_go() {
     let service = start().await;
     let user = opened(&service).await;
-    let admin = (UserId::new(), Role::Admin);
+    let admin = (administrator(&service).await, Role::Admin);
     let letting_go = async |what: &str| {
         assert_eq!(seconds_left(user).await, -2, "{what}: the writer has deleted it");
     };
@@ -126,21 +126,19 @@ async fn every_change_of_an_account_lets_it_go() {
     assert_eq!(me(&service, user).await, promoted);
 
     held(&service, user).await;
-    let path = format!("/api/v1/users/{user}/blocked");
-    let body = json!({ "blocked": true });
-    let blocked = change(&service, (Method::PUT, &path), admin, &promoted["version"], body).await;
-    letting_go("block").await;
-    assert_eq!(me(&service, user).await, blocked);
-
-    held(&service, user).await;
     let body = json!({ "current_password": PASSWORD, "new_password": "another one for Ada" });
     let request = service.request_as(user, &[], "PUT", "/api/v1/me/password").json(&body);
     assert_eq!(request.send().await.unwrap().status(), 204);
     letting_go("password").await;
-    assert_eq!(
-        me(&service, user).await["version"],
-        json!(blocked["version"].as_i64().unwrap() + 1)
-    );
+    let version = json!(promoted["version"].as_i64().unwrap() + 1);
+    assert_eq!(me(&service, user).await["version"], version);
+
+    held(&service, user).await;
+    let path = format!("/api/v1/users/{user}/blocked");
+    let body = json!({ "blocked": true });
+    let blocked = change(&service, (Method::PUT, &path), admin, &version, body).await;
+    letting_go("block").await;
+    assert_eq!(me(&service, user).await, blocked);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod administrator;
+mod administrators;
 mod belongings;
 mod cache;
 mod favourites;
@@ -11,10 +12,14 @@ mod passwords;
 mod sessions;
 mod tokens;
 
+use contracts::UserId;
+use kit::auth::Role;
 use kit::testing::{Running, check_openapi};
 use reqwest::Response;
 use serde_json::{Value, json};
 use user::User;
+use user::account::Name;
+use user::db::{self, NewAccount};
 
 /// A password that may be chosen.
 const PASSWORD: &str = "correct horse battery";
@@ -43,6 +48,19 @@ async fn register(service: &Running, email: &str) -> Value {
     let (status, account) = answer(post(service, "/api/v1/auth/register", &body).await).await;
     assert_eq!(status, 201, "{account}");
     account
+}
+
+/// Opens an account with these roles, of which nobody knows the password.
+async fn account(service: &Running, roles: &[Role]) -> UserId {
+    let id = UserId::new();
+    let email = format!("{id}@example.com").parse().unwrap();
+    let (name, mut connection) = (Name::default(), service.pool().acquire().await.unwrap());
+    let new = NewAccount { id, email: &email, name: &name, password_hash: None, roles };
+    db::insert(&mut connection, &new).await.unwrap().id
+}
+
+async fn administrator(service: &Running) -> UserId {
+    account(service, &[Role::Customer, Role::Admin]).await
 }
 
 async fn login(service: &Running, email: &str, password: &str) -> (u16, Value) {
