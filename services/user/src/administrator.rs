@@ -15,7 +15,7 @@ use kit::telemetry::chain;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::account::{Email, Name, Password};
+use crate::account::{Account, Email, Name, Password};
 use crate::cache::Cache;
 use crate::db::{self, EMAIL_UNIQUE, NewAccount, administrators, sessions};
 use crate::password::Hasher;
@@ -104,23 +104,27 @@ impl Appointment {
     }
 
     async fn appoint(&self, administrator: &Administrator) -> Result<(), Problem> {
-        let found = {
-            let mut connection = self.pool.acquire().await?;
-            db::by_email(&mut connection, &administrator.email).await?
-        };
-        if let Some((id, roles, _)) = found {
+        if let Some(account) = self.find(&administrator.email).await? {
             // Never promoted: whoever holds the account may not be whom the operator means.
-            if !roles.contains(&Role::Admin) {
+            if !account.roles.contains(&Role::Admin) {
                 tracing::error!("the administrator's address belongs to another account");
                 return Ok(());
             }
-            return self.follow(id, administrator).await;
+            return self.follow(account.id, administrator).await;
         }
         let hash = self.hasher.hash(administrator.password.clone()).await?;
         match self.open(administrator, &hash).await {
             // Another replica was faster.
             Err(error) if kit::postgres::violated(&error) == Some(EMAIL_UNIQUE) => Ok(()),
             other => Ok(other?),
+        }
+    }
+
+    async fn find(&self, email: &Email) -> Result<Option<Account>, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
+        match db::by_email(&mut connection, email).await? {
+            Some((id, _)) => db::account(&mut connection, id).await,
+            None => Ok(None),
         }
     }
 

@@ -115,21 +115,16 @@ pub async fn account(tx: &mut PgConnection, id: UserId) -> Result<Option<Account
     .map(|row| row.map(Account::from))
 }
 
-/// Id, roles and password hash of the account with this address.
+/// Id and password hash of the account with this address.
 pub async fn by_email(
     tx: &mut PgConnection,
     email: &Email,
-) -> Result<Option<(UserId, Vec<Role>, Option<String>)>> {
-    let row = sqlx::query!(
-        "SELECT id, roles, password_hash FROM accounts WHERE email = $1",
-        email.as_str(),
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(row.map(|row| {
-        let roles = row.roles.iter().filter_map(|role| role_of(role)).collect();
-        (row.id.into(), roles, row.password_hash)
-    }))
+) -> Result<Option<(UserId, Option<String>)>> {
+    let row =
+        sqlx::query!("SELECT id, password_hash FROM accounts WHERE email = $1", email.as_str(),)
+            .fetch_optional(tx)
+            .await?;
+    Ok(row.map(|row| (row.id.into(), row.password_hash)))
 }
 
 /// Accounts, the newest first.

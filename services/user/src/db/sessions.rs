@@ -10,20 +10,41 @@ use super::Result;
 use crate::account::role_of;
 use crate::token::OpaqueToken;
 
-/// Opens a session with its first refresh token; false if the account is blocked.
+/// What came of a login whose password was right a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// There is a session; the roles that the account has now.
+    Opened(Vec<Role>),
+    /// An administrator keeps the account out.
+    Blocked,
+    /// The account has another password by now, or is gone.
+    Changed,
+}
+
+/// Opens a session with its first refresh token, if the account still has the password hash that was verified. A hash has a
+/// salt of its own, so it is the version of the password. The account stays locked until the transaction ends: a
+/// change of the password at the same time is seen here, or ends this session too.
 pub async fn open(
     tx: &mut PgConnection,
     user: UserId,
+    verified_hash: &str,
     token: &OpaqueToken,
     expires_at: DateTime<Utc>,
-) -> Result<bool> {
-    // The lock: of a login and a block at the same time the later one sees the other.
-    let opened = sqlx::query!(
-        "WITH account AS (
-             SELECT id FROM accounts WHERE id = $2 AND blocked_at IS NULL FOR SHARE
-         ), session AS (
-             INSERT INTO sessions (id, user_id) SELECT $1, id FROM account RETURNING id
-         )
+) -> Result<Opening> {
+    let account = sqlx::query!(
+        r#"SELECT roles, blocked_at IS NOT NULL AS "blocked!" FROM accounts
+           WHERE id = $1 AND password_hash = $2 FOR SHARE"#,
+        user.uuid(),
+        verified_hash,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(account) = account else { return Ok(Opening::Changed) };
+    if account.blocked {
+        return Ok(Opening::Blocked);
+    }
+    sqlx::query!(
+        "WITH session AS (INSERT INTO sessions (id, user_id) VALUES ($1, $2) RETURNING id)
          INSERT INTO refresh_tokens (hash, session_id, expires_at) SELECT $3, id, $4 FROM session",
         Uuid::now_v7(),
         user.uuid(),
@@ -32,7 +53,7 @@ pub async fn open(
     )
     .execute(tx)
     .await?;
-    Ok(opened.rows_affected() > 0)
+    Ok(Opening::Opened(account.roles.iter().filter_map(|role| role_of(role)).collect()))
 }
 
 /// Spends a refresh token and stores the next, in one statement: of two requests with one token, one

@@ -63,14 +63,20 @@ pub(super) async fn change(
     let email: Email = email.parse().map_err(Problem::internal)?;
     let attempt = Try::new(&email, network);
     attempt.count(&state.pool).await?;
-    if !state.hasher.verify(Secret::new(body.current_password), hash).await? {
-        return Err(Problem::invalid_field("/current_password", NOT_THE_PASSWORD));
+    let wrong = || Problem::invalid_field("/current_password", NOT_THE_PASSWORD);
+    if !state.hasher.verify(Secret::new(body.current_password), hash.clone()).await? {
+        return Err(wrong());
     }
     attempt.forgive(&state.pool).await?;
-    let hash = state.hasher.hash(new).await?;
+    let new = state.hasher.hash(new).await?;
     let mut tx = state.pool.begin().await?;
     lock(&mut tx, caller.user_id).await?;
-    let version = replace(&mut tx, &state, caller.user_id, &hash).await?;
+    // Another change may have come first: of two who know a password, the later must know the new one.
+    let current = db::credentials(&mut tx, caller.user_id).await?;
+    if current.is_none_or(|(_, current)| current != hash) {
+        return Err(wrong());
+    }
+    let version = replace(&mut tx, &state, caller.user_id, &new).await?;
     state.commit(tx, caller.user_id, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }

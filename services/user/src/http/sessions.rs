@@ -19,7 +19,8 @@ use utoipa::ToSchema;
 
 use super::{BLOCKED, CREDENTIALS, EMAIL_TAKEN, REFRESH, State};
 use crate::account::{Account, Email, Name, Password, is_password_length};
-use crate::db::{self, EMAIL_UNIQUE, NewAccount, sessions};
+use crate::db::sessions::{self, Opening};
+use crate::db::{self, EMAIL_UNIQUE, NewAccount};
 use crate::guessing::Try;
 use crate::letters::{self, Purpose};
 use crate::token::{ACCESS_LIFETIME, OpaqueToken, REFRESH_LIFETIME};
@@ -145,26 +146,34 @@ pub(super) async fn login(
     ClientNetwork(network): ClientNetwork,
     Json(body): Json<Credentials>,
 ) -> Result<impl IntoResponse> {
-    let Some((user, roles)) = authenticate(&state, network, body).await? else {
-        LOGINS.with_label_values(&["refused"]).inc();
-        // One answer for all reasons: which of them it was would tell who has an account.
-        return Err(Problem::new(CREDENTIALS, "check both, or open an account"));
+    let Some((user, hash)) = authenticate(&state, network, body).await? else {
+        return Err(wrong_credentials());
     };
     let token = OpaqueToken::generate();
-    let mut connection = state.pool.acquire().await?;
+    let mut tx = state.pool.begin().await?;
     let expires_at = Utc::now() + REFRESH_LIFETIME;
-    if !sessions::open(&mut connection, user, &token, expires_at).await? {
-        return Err(Problem::new(BLOCKED, "ask the shop why"));
-    }
+    let roles = match sessions::open(&mut tx, user, &hash, &token, expires_at).await? {
+        Opening::Opened(roles) => roles,
+        Opening::Blocked => return Err(Problem::new(BLOCKED, "ask the shop why")),
+        Opening::Changed => return Err(wrong_credentials()),
+    };
+    tx.commit().await?;
     LOGINS.with_label_values(&["success"]).inc();
     tokens(&state, user, &roles, &token)
 }
 
+/// One answer for all reasons: which of them it was would tell who has an account.
+fn wrong_credentials() -> Problem {
+    LOGINS.with_label_values(&["refused"]).inc();
+    Problem::new(CREDENTIALS, "check both, or open an account")
+}
+
+/// The account whose address and password these are, and the hash that its password was verified by.
 async fn authenticate(
     state: &State,
     network: Option<IpAddr>,
     body: Credentials,
-) -> Result<Option<(UserId, Vec<Role>)>> {
+) -> Result<Option<(UserId, String)>> {
     let Ok(email) = body.email.parse::<Email>() else { return Ok(None) };
     if !is_password_length(&body.password) {
         return Ok(None);
@@ -178,10 +187,8 @@ async fn authenticate(
         let mut connection = state.pool.acquire().await?;
         db::by_email(&mut connection, &email).await?
     };
-    let (account, hash) = match found {
-        Some((user, roles, hash)) => (Some((user, roles)), hash),
-        None => (None, None),
-    };
+    let account = found.and_then(|(user, hash)| Some((user, hash?)));
+    let hash = account.as_ref().map(|(_, hash)| hash.clone());
     if !state.hasher.verify(Secret::new(body.password), hash).await? {
         return Ok(None);
     }

@@ -73,7 +73,11 @@ async fn two_administrators_who_end_each_other_leave_one() {
         );
         let mut statuses = [first, second];
         statuses.sort_unstable();
-        assert_eq!((statuses, active_administrators(&service).await), ([200, refused], 1), "{what}");
+        assert_eq!(
+            (statuses, active_administrators(&service).await),
+            ([200, refused], 1),
+            "{what}"
+        );
     }
 }
 
@@ -106,7 +110,10 @@ async fn standing_is_what_the_database_says_now() {
     let mut client = UsersClient::new(peer.client());
     let mut standing = async |id: String| client.get_standing(GetStandingRequest { id }).await;
     let found = standing(user.to_string()).await.unwrap().into_inner();
-    assert_eq!((found.roles, found.blocked), (vec!["customer".to_owned(), "seller".to_owned()], false));
+    assert_eq!(
+        (found.roles, found.blocked),
+        (vec!["customer".to_owned(), "seller".to_owned()], false)
+    );
     // Behind the back of the service and of its cache.
     sqlx::query("UPDATE accounts SET roles = '{customer}', blocked_at = now()")
         .execute(service.pool())

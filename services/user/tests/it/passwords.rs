@@ -1,12 +1,13 @@
 //! Passwords: changed by their owners, guessed by others.
 
 use contracts::UserId;
-use kit::testing::Running;
+use kit::testing::{Running, waiting};
 use serde_json::{Value, json};
 use user::guessing::{PER_ACCOUNT, PER_NETWORK};
 
 use crate::{PASSWORD, answer, login, refresh, register, start};
 
+const ADA: &str = "ada@example.com";
 const OTHER: &str = "another long password";
 
 async fn change(service: &Running, user: UserId, current: &str, new: &str) -> (u16, Value) {
@@ -38,6 +39,65 @@ async fn a_new_password_ends_all_sessions() {
     assert_eq!(login(&service, "ada@example.com", PASSWORD).await.0, 401);
     assert_eq!(login(&service, "ada@example.com", OTHER).await.0, 200);
     assert_eq!(change(&service, UserId::new(), PASSWORD, OTHER).await.0, 404, "nobody's");
+}
+
+/// Holds an account's row until so many requests wait for it.
+async fn gate(service: &Running, begin: impl Future<Output = ()>, waiters: i64) {
+    let mut gate = service.pool().begin().await.unwrap();
+    sqlx::query("SELECT FROM accounts FOR UPDATE").execute(&mut *gate).await.unwrap();
+    let open = async {
+        waiting(service.pool(), waiters).await;
+        gate.commit().await.unwrap();
+    };
+    tokio::join!(begin, open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_with_the_old_password_during_its_change_opens_nothing() {
+    let service = start().await;
+    let account = register(&service, ADA).await;
+    let user: UserId = account["id"].as_str().unwrap().parse().unwrap();
+    let (mut changed, mut late) = (0, (0, Value::Null));
+    // The change waits for the row first, then the login, whose password was right when it was looked at.
+    let race = async {
+        let change = async { changed = change(&service, user, PASSWORD, OTHER).await.0 };
+        let login = async {
+            waiting(service.pool(), 1).await;
+            late = login(&service, ADA, PASSWORD).await;
+        };
+        tokio::join!(change, login);
+    };
+    gate(&service, race, 2).await;
+    assert_eq!((changed, late.0), (204, 401), "{}", late.1);
+    let live: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions WHERE revoked_at IS NULL")
+        .fetch_one(service.pool())
+        .await
+        .unwrap();
+    assert_eq!(live, 0, "the change has ended all sessions");
+    assert_eq!(login(&service, ADA, OTHER).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_changes_of_one_password_at_once_one_holds() {
+    let service = start().await;
+    let account = register(&service, ADA).await;
+    let user: UserId = account["id"].as_str().unwrap().parse().unwrap();
+    let others = ["one of the long passwords", "another of the long passwords"];
+    let mut statuses = [0; 2];
+    let [one, other] = &mut statuses;
+    let race = async {
+        let one = async { *one = change(&service, user, PASSWORD, others[0]).await.0 };
+        let other = async { *other = change(&service, user, PASSWORD, others[1]).await.0 };
+        tokio::join!(one, other);
+    };
+    gate(&service, race, 2).await;
+    let mut sorted = statuses;
+    sorted.sort_unstable();
+    assert_eq!(sorted, [204, 422]);
+    for (status, password) in statuses.into_iter().zip(others) {
+        let expected = if status == 204 { 200 } else { 401 };
+        assert_eq!(login(&service, ADA, password).await.0, expected);
+    }
 }
 
 /// Tries a password from an address, as the gateway would pass it on.
