@@ -176,11 +176,18 @@ impl Running {
 
     /// Waits for an event of type `E` about this aggregate on its way out through Kafka.
     pub async fn published<E: Event>(&self, subject: Uuid) -> E {
+        self.published_where(subject, |_| true).await
+    }
+
+    /// Same, of several the first that fits.
+    pub async fn published_where<E: Event>(&self, subject: Uuid, fits: impl Fn(&E) -> bool) -> E {
         let topic = E::AGGREGATE.topic(&self.kafka.topic_prefix);
         self.found(&topic, |message| {
             let record = Record::from_message(message).expect("an event of ours");
             let wanted = record.r#type == E::TYPE && record.subject == subject;
-            wanted.then(|| Delivery::from_record(&record).expect("the payload fits").event)
+            let event =
+                wanted.then(|| Delivery::from_record(&record).expect("the payload fits").event);
+            event.filter(&fits)
         })
         .await
     }

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::{Account, Email, Name, Password};
 use crate::cache::Cache;
-use crate::db::{self, EMAIL_UNIQUE, NewAccount, administrators, sessions};
+use crate::credentials;
+use crate::db::{self, EMAIL_UNIQUE, NewAccount, administrators};
 use crate::password::Hasher;
 
 /// Pause between attempts, while the database is still starting.
@@ -163,7 +164,7 @@ impl Appointment {
             if let Some(version) = db::set_password(&mut tx, id, &hash).await? {
                 self.profiles.invalidate(id, version).await;
             }
-            sessions::end_all(&mut tx, id).await?;
+            credentials::end_all(&mut tx, id).await?;
             tracing::info!(user = %id, "the first administrator has the password that is given now");
         }
         tx.commit().await?;

@@ -11,7 +11,7 @@ use kit::worker::Wake;
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::db::email_tokens;
+use crate::db::{self, email_tokens};
 use crate::token::OpaqueToken;
 
 /// Pause between two letters of one kind to one account: nobody's mailbox is flooded.
@@ -89,6 +89,8 @@ async fn answer_reset(pool: &PgPool, outbox: &Outbox) -> Result<usize, sqlx::Err
     let mut tx = pool.begin().await?;
     let Some(taken) = email_tokens::take_reset_request(&mut tx).await? else { return Ok(0) };
     if let Some(user) = taken {
+        // A change of the password at the same time ends this token, or comes before it.
+        db::lock(&mut tx, user).await?;
         write(&mut tx, outbox, user, Purpose::ResetPassword).await?;
     }
     tx.commit().await?;

@@ -4,6 +4,7 @@ pub mod account;
 pub mod address;
 pub mod administrator;
 pub mod cache;
+pub mod credentials;
 pub mod db;
 pub mod events;
 pub mod grpc;

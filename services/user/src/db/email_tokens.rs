@@ -33,34 +33,57 @@ pub async fn issue(
     Ok(issued.rows_affected() > 0)
 }
 
-/// Whether a token is good.
-pub async fn is_good(tx: &mut PgConnection, purpose: Purpose, token: &OpaqueToken) -> Result<bool> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-             SELECT FROM email_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > now()
-         ) AS "good!""#,
-        token.hash(),
-        purpose.as_str(),
-    )
-    .fetch_one(tx)
-    .await
-}
-
-/// Spends a token; tells whose it was, if it was good.
-pub async fn spend(
+/// The account of a token, if it is good.
+pub async fn account_of(
     tx: &mut PgConnection,
     purpose: Purpose,
     token: &OpaqueToken,
 ) -> Result<Option<UserId>> {
     let user = sqlx::query_scalar!(
-        "DELETE FROM email_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > now()
-         RETURNING user_id",
+        "SELECT user_id FROM email_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > now()",
         token.hash(),
         purpose.as_str(),
     )
     .fetch_optional(tx)
     .await?;
     Ok(user.map(UserId::from))
+}
+
+/// Spends a token of an account, which is locked: whoever changes its credentials does that first too. False if the token is
+/// not good.
+pub async fn spend(
+    tx: &mut PgConnection,
+    user: UserId,
+    purpose: Purpose,
+    token: &OpaqueToken,
+) -> Result<bool> {
+    let spent = sqlx::query!(
+        "DELETE FROM email_tokens
+         WHERE hash = $1 AND purpose = $2 AND user_id = $3 AND expires_at > now()",
+        token.hash(),
+        purpose.as_str(),
+        user.uuid(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(spent.rows_affected() > 0)
+}
+
+/// Ends all tokens of an account, and requests for one that nobody has answered yet.
+pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!("DELETE FROM email_tokens WHERE user_id = $1", user.uuid())
+        .execute(&mut *tx)
+        .await?;
+    // A request that is being answered is left: its answer waits for the lock on the account.
+    sqlx::query!(
+        "DELETE FROM password_reset_requests WHERE email IN (
+             SELECT r.email FROM password_reset_requests r JOIN accounts a USING (email)
+             WHERE a.id = $1 FOR UPDATE OF r SKIP LOCKED)",
+        user.uuid(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Removes tokens that have expired.

@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 
 use super::{State, lock, lock_administrators};
 use crate::account::{Account, Name};
-use crate::db::{self, sessions};
+use crate::credentials;
+use crate::db;
 
 /// The caller's account.
 #[utoipa::path(
@@ -203,7 +204,7 @@ pub(super) async fn set_blocked(
     let updated = db::set_blocked(&mut tx, id, version, body.blocked).await?;
     let account = changed(&mut tx, id, updated).await?;
     if body.blocked {
-        sessions::end_all(&mut tx, id).await?;
+        credentials::end_all(&mut tx, id).await?;
     }
     state.commit(tx, id, Some(account.version)).await?;
     tracing::info!(by = %caller.user_id, user = %id, blocked = body.blocked, "block changed");

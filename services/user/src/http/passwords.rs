@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 
 use super::{EMAIL_TOKEN, State, lock};
 use crate::account::{Email, Password, is_password_length};
-use crate::db::{self, email_tokens, sessions};
+use crate::credentials;
+use crate::db::{self, email_tokens};
 use crate::guessing::Try;
 use crate::letters::Purpose;
 use crate::token::OpaqueToken;
@@ -31,7 +32,7 @@ pub(super) struct Change {
     new_password: String,
 }
 
-/// Changes the caller's password and ends all sessions: log in again with the new one.
+/// Changes the caller's password and ends all sessions and all links in e-mails: log in again with the new one.
 #[utoipa::path(
     put, path = "/api/v1/me/password", tag = "accounts", security(("bearer" = [])),
     request_body = Change,
@@ -83,7 +84,7 @@ pub(super) async fn change(
 
 const NOT_THE_PASSWORD: &str = "is not the password of the account";
 
-/// Gives an account another password, ends its sessions, and has its owner told. Its version after.
+/// Gives an account another password, ends all that the old one has opened, and has its owner told. Its version after.
 async fn replace(
     tx: &mut PgConnection,
     state: &State,
@@ -91,7 +92,7 @@ async fn replace(
     hash: &str,
 ) -> Result<Option<i64>> {
     let version = db::set_password(tx, user, hash).await?;
-    sessions::end_all(tx, user).await?;
+    credentials::end_all(tx, user).await?;
     state.outbox.append(tx, &PasswordChanged { user_id: user }).await?;
     tracing::info!(%user, "password changed");
     Ok(version)
@@ -135,7 +136,8 @@ pub(super) struct Reset {
     new_password: String,
 }
 
-/// Chooses another password by the token of a letter, which is good once, for an hour. Ends all sessions.
+/// Chooses another password by the token of a letter, which is good once, for an hour. Ends all sessions and
+/// all other links.
 #[utoipa::path(
     post, path = "/api/v1/auth/reset-password", tag = "auth", request_body = Reset,
     responses(
@@ -153,12 +155,14 @@ pub(super) async fn reset(
     let (token, purpose) = (OpaqueToken::presented(body.token), Purpose::ResetPassword);
     let invalid = || Problem::new(EMAIL_TOKEN, "ask for another letter");
     // Hashing is dear, so it is not for everybody.
-    if !email_tokens::is_good(&mut *state.pool.acquire().await?, purpose, &token).await? {
-        return Err(invalid());
-    }
+    let user = email_tokens::account_of(&mut *state.pool.acquire().await?, purpose, &token).await?;
+    let user = user.ok_or_else(invalid)?;
     let hash = state.hasher.hash(new).await?;
     let mut tx = state.pool.begin().await?;
-    let user = email_tokens::spend(&mut tx, purpose, &token).await?.ok_or_else(invalid)?;
+    db::lock(&mut tx, user).await?;
+    if !email_tokens::spend(&mut tx, user, purpose, &token).await? {
+        return Err(invalid());
+    }
     let replaced = replace(&mut tx, &state, user, &hash).await?;
     // Whoever got the letter reads the address's mails.
     let verified = db::set_verified(&mut tx, user).await?;

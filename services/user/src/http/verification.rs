@@ -31,11 +31,14 @@ pub(super) async fn verify(
     Shared(state): Shared<State>,
     Json(body): Json<Verification>,
 ) -> Result<StatusCode> {
-    let token = OpaqueToken::presented(body.token);
+    let (token, purpose) = (OpaqueToken::presented(body.token), Purpose::VerifyEmail);
+    let invalid = || Problem::new(EMAIL_TOKEN, "ask for another letter");
     let mut tx = state.pool.begin().await?;
-    let Some(user) = email_tokens::spend(&mut tx, Purpose::VerifyEmail, &token).await? else {
-        return Err(Problem::new(EMAIL_TOKEN, "ask for another letter"));
-    };
+    let user = email_tokens::account_of(&mut tx, purpose, &token).await?.ok_or_else(invalid)?;
+    db::lock(&mut tx, user).await?;
+    if !email_tokens::spend(&mut tx, user, purpose, &token).await? {
+        return Err(invalid());
+    }
     let version = db::set_verified(&mut tx, user).await?;
     state.commit(tx, user, version).await?;
     Ok(StatusCode::NO_CONTENT)

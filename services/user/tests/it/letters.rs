@@ -1,12 +1,17 @@
 //! Letters that bring a token along: for verifying an address, and for a forgotten password.
 
-use contracts::events::{EmailVerificationRequested, PasswordChanged, PasswordResetRequested};
+use contracts::events::{
+    EmailVerificationRequested, Event, PasswordChanged, PasswordResetRequested,
+};
 use contracts::{EmailToken, UserId};
+use kit::auth::Role;
 use kit::testing::{Running, eventually};
 use serde_json::{Value, json};
 use user::guessing::PER_ACCOUNT;
+use user::letters::Purpose;
+use user::token::OpaqueToken;
 
-use crate::{PASSWORD, answer, login, me, post, refresh, register, start};
+use crate::{PASSWORD, administrator, answer, login, me, post, refresh, register, start};
 
 const ADA: &str = "ada@example.com";
 const OTHER: &str = "another long password";
@@ -33,10 +38,29 @@ async fn reset(service: &Running, token: &EmailToken, password: &str) -> (u16, V
     answer(post(service, "/api/v1/auth/reset-password", &body).await).await
 }
 
+/// The token that is good now, from the event that brings it to the mails.
+async fn current<E: Event>(
+    service: &Running,
+    user: UserId,
+    purpose: Purpose,
+    token: fn(&E) -> &EmailToken,
+) -> EmailToken {
+    let query = "SELECT hash FROM email_tokens WHERE user_id = $1 AND purpose = $2";
+    let hash: Vec<u8> = eventually("there is a token", async || {
+        let query = sqlx::query_scalar(query).bind(user.uuid()).bind(purpose.as_str());
+        query.fetch_optional(service.pool()).await.unwrap()
+    })
+    .await;
+    let hashed = |token: &EmailToken| OpaqueToken::presented(token.expose().to_owned()).hash();
+    let event = service.published_where(user.uuid(), |event: &E| hashed(token(event)) == hash);
+    token(&event.await).clone()
+}
+
 /// The token of the letter that a shopper gets who has forgotten a password.
 async fn reset_letter(service: &Running, user: UserId) -> EmailToken {
     assert_eq!(forget(service, " Ada@Example.COM ").await.0, 202);
-    service.published::<PasswordResetRequested>(user.uuid()).await.token
+    let purpose = Purpose::ResetPassword;
+    current::<PasswordResetRequested>(service, user, purpose, |event| &event.token).await
 }
 
 async fn execute(service: &Running, statement: &'static str) {
@@ -127,6 +151,50 @@ async fn a_forgotten_password_is_replaced_by_whoever_reads_the_letter() {
     assert_eq!(status, 200, "guesses at the old password do not count: {tokens}");
     let account = me(&service, tokens["access_token"].as_str().unwrap()).await.1;
     assert_eq!(account["email_verified"], true, "who gets the mail has the address");
+}
+
+/// Whatever changes who can get in ends the links that were asked for before.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_of_credentials_ends_the_links_in_mails() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let admin = administrator(&service).await;
+    let changed_password = async |current: &str, new: &str| {
+        let body = json!({ "current_password": current, "new_password": new });
+        let request = service.request_as(user, &[], "PUT", "/api/v1/me/password").json(&body);
+        assert_eq!(request.send().await.unwrap().status(), 204);
+    };
+    let set_blocked = async |blocked: bool| {
+        let version: i64 = sqlx::query_scalar("SELECT version FROM accounts WHERE id = $1")
+            .bind(user.uuid())
+            .fetch_one(service.pool())
+            .await
+            .unwrap();
+        let path = format!("/api/v1/users/{user}/blocked");
+        let request = service.request_as(admin, &[Role::Admin], "PUT", &path);
+        let request = request.header("If-Match", version.to_string());
+        let answer = request.json(&json!({ "blocked": blocked })).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    };
+
+    let link = reset_letter(&service, user).await;
+    changed_password(PASSWORD, OTHER).await;
+    assert_eq!(reset(&service, &link, "a thief's password").await.0, 400, "a change");
+    assert_eq!(login(&service, ADA, OTHER).await.0, 200, "the owner's password holds");
+
+    let link = reset_letter(&service, user).await;
+    set_blocked(true).await;
+    set_blocked(false).await;
+    assert_eq!(reset(&service, &link, "a thief's password").await.0, 400, "a block");
+
+    let link = reset_letter(&service, user).await;
+    assert_eq!(send_again(&service, user).await.status(), 202);
+    let purpose = Purpose::VerifyEmail;
+    let verification =
+        current::<EmailVerificationRequested>(&service, user, purpose, |event| &event.token).await;
+    assert_eq!(reset(&service, &link, PASSWORD).await.0, 204);
+    assert_eq!(verify(&service, &verification).await.0, 400, "a reset");
+    assert_eq!(count(&service, "SELECT count(*) FROM email_tokens").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

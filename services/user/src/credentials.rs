@@ -1,0 +1,13 @@
+//! What ends with the credentials of an account. Every change of who can get in calls this, in its transaction: another
+//! password, however it was chosen, a block, an address that was verified. The account must be locked.
+
+use contracts::UserId;
+use sqlx::PgConnection;
+
+use crate::db::{email_tokens, sessions};
+
+/// Ends all that the credentials until now have opened or could still open: sessions, and tokens in e-mails.
+pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sessions::end_all(tx, user).await?;
+    email_tokens::end_all(tx, user).await
+}
