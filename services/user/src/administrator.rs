@@ -20,6 +20,7 @@ use crate::cache::Cache;
 use crate::credentials;
 use crate::db::{self, EMAIL_UNIQUE, NewAccount, administrators};
 use crate::password::Hasher;
+use crate::throttle;
 
 /// Pause between attempts, while the database is still starting.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -169,6 +170,8 @@ impl Appointment {
         }
         tx.commit().await?;
         self.profiles.committed(id);
+        // The operator's way back in, whatever others have tried.
+        throttle::forget(&mut *self.pool.acquire().await?, &administrator.email, None).await?;
         Ok(())
     }
 }

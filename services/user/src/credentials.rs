@@ -4,10 +4,11 @@
 use contracts::UserId;
 use sqlx::PgConnection;
 
-use crate::db::{email_tokens, sessions};
+use crate::db::{devices, email_tokens, sessions};
 
-/// Ends all that the credentials until now have opened or could still open: sessions, and tokens in e-mails.
+/// Ends all that the credentials until now have opened or could still open: sessions, tokens in e-mails, known devices.
 pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
     sessions::end_all(tx, user).await?;
+    devices::end_all(tx, user).await?;
     email_tokens::end_all(tx, user).await
 }

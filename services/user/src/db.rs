@@ -2,11 +2,12 @@
 
 pub mod addresses;
 pub mod administrators;
+pub mod attempts;
+pub mod devices;
 pub mod email_tokens;
 pub mod favourites;
 pub mod notices;
 pub mod sessions;
-pub mod tries;
 
 use chrono::{DateTime, Utc};
 use contracts::UserId;

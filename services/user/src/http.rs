@@ -2,6 +2,7 @@
 
 mod accounts;
 mod addresses;
+mod devices;
 mod favourites;
 mod passwords;
 mod sessions;

@@ -8,10 +8,10 @@ pub mod credentials;
 pub mod db;
 pub mod events;
 pub mod grpc;
-pub mod guessing;
 pub mod http;
 pub mod letters;
 pub mod password;
+pub mod throttle;
 pub mod token;
 
 use std::path::PathBuf;
@@ -138,7 +138,8 @@ impl Service for User {
             .task("resets", letters::answer_resets(pool.clone(), outbox, resets, stop.clone()))
             .task("purge", async move {
                 let purge = || async {
-                    guessing::purge(&pool).await?;
+                    throttle::purge(&pool).await?;
+                    db::devices::purge(&mut *pool.acquire().await?).await?;
                     db::email_tokens::purge(&mut *pool.acquire().await?).await?;
                     db::sessions::purge(&pool).await.map(|_| 0)
                 };

@@ -1,6 +1,7 @@
 //! Passwords, for their owners.
 
 use axum::extract::State as Shared;
+use axum::response::IntoResponse;
 use contracts::UserId;
 use contracts::events::PasswordChanged;
 use http::StatusCode;
@@ -12,12 +13,13 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use super::devices::Device;
 use super::{EMAIL_TOKEN, State, lock};
 use crate::account::{Email, Password, is_password_length};
 use crate::credentials;
 use crate::db::{self, email_tokens};
-use crate::guessing::Try;
 use crate::letters::Purpose;
+use crate::throttle::{self, Attempt};
 use crate::token::OpaqueToken;
 
 /// The password as it is, and as it shall be.
@@ -47,8 +49,9 @@ pub(super) async fn change(
     Shared(state): Shared<State>,
     caller: Caller,
     ClientNetwork(network): ClientNetwork,
+    device: Device,
     Json(body): Json<Change>,
-) -> Result<StatusCode> {
+) -> Result<impl IntoResponse> {
     let mut fields = Fields::default();
     let new = fields.take("/new_password", body.new_password.parse::<Password>());
     let plausible = is_password_length(&body.current_password);
@@ -62,13 +65,13 @@ pub(super) async fn change(
     let found = db::credentials(&mut *state.pool.acquire().await?, caller.user_id).await?;
     let (email, hash) = found.ok_or_else(|| Problem::not_found("account"))?;
     let email: Email = email.parse().map_err(Problem::internal)?;
-    let attempt = Try::new(&email, network);
+    let attempt = Attempt::new(&state.pool, &email, network, device.token.as_ref()).await?;
     attempt.count(&state.pool).await?;
     let wrong = || Problem::invalid_field("/current_password", NOT_THE_PASSWORD);
     if !state.hasher.verify(Secret::new(body.current_password), hash.clone()).await? {
         return Err(wrong());
     }
-    attempt.forgive(&state.pool).await?;
+    attempt.succeeded(&state.pool).await?;
     let new = state.hasher.hash(new).await?;
     let mut tx = state.pool.begin().await?;
     lock(&mut tx, caller.user_id).await?;
@@ -78,8 +81,9 @@ pub(super) async fn change(
         return Err(wrong());
     }
     let version = replace(&mut tx, &state, caller.user_id, &new).await?;
+    let known = device.remember(&mut tx, caller.user_id).await?;
     state.commit(tx, caller.user_id, version).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, known))
 }
 
 const NOT_THE_PASSWORD: &str = "is not the password of the account";
@@ -148,8 +152,10 @@ pub(super) struct Reset {
 )]
 pub(super) async fn reset(
     Shared(state): Shared<State>,
+    ClientNetwork(network): ClientNetwork,
+    device: Device,
     Json(body): Json<Reset>,
-) -> Result<StatusCode> {
+) -> Result<impl IntoResponse> {
     let new = body.new_password.parse::<Password>();
     let new = new.map_err(|error| Problem::invalid_field("/new_password", error.to_string()))?;
     let (token, purpose) = (OpaqueToken::presented(body.token), Purpose::ResetPassword);
@@ -166,11 +172,13 @@ pub(super) async fn reset(
     let replaced = replace(&mut tx, &state, user, &hash).await?;
     // Whoever got the letter reads the address's mails.
     let verified = db::set_verified(&mut tx, user).await?;
+    // The way back for owners whose password others have tried: their device has attempts of its own from now on.
+    let known = device.remember(&mut tx, user).await?;
     let owner = db::credentials(&mut tx, user).await?;
     state.commit(tx, user, verified.or(replaced)).await?;
     if let Some(Ok(email)) = owner.map(|(email, _)| email.parse::<Email>()) {
         // Who has guessed at the old password has not guessed at this one.
-        Try::new(&email, None).forgive(&state.pool).await?;
+        throttle::forget(&mut *state.pool.acquire().await?, &email, network).await?;
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, known))
 }

@@ -17,12 +17,13 @@ use prometheus::{IntCounter, IntCounterVec};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::devices::Device;
 use super::{BLOCKED, CREDENTIALS, EMAIL_TAKEN, REFRESH, State};
 use crate::account::{Account, Email, Name, Password, is_password_length};
 use crate::db::sessions::{self, Opening};
 use crate::db::{self, EMAIL_UNIQUE, NewAccount};
-use crate::guessing::Try;
 use crate::letters::{self, Purpose};
+use crate::throttle::Attempt;
 use crate::token::{ACCESS_LIFETIME, OpaqueToken, REFRESH_LIFETIME};
 
 static LOGINS: LazyLock<IntCounterVec> = kit::metric!(
@@ -132,6 +133,9 @@ pub(super) struct Tokens {
 }
 
 /// Opens a session.
+///
+/// The cookie `shop_device` of the answer tells the owner from strangers who try the password: sent along
+/// with later logins it has attempts of its own. It opens nothing, and clients may ignore it.
 #[utoipa::path(
     post, path = "/api/v1/auth/login", tag = "auth", request_body = Credentials,
     responses(
@@ -144,9 +148,10 @@ pub(super) struct Tokens {
 pub(super) async fn login(
     Shared(state): Shared<State>,
     ClientNetwork(network): ClientNetwork,
+    device: Device,
     Json(body): Json<Credentials>,
 ) -> Result<impl IntoResponse> {
-    let Some((user, hash)) = authenticate(&state, network, body).await? else {
+    let Some((user, hash)) = authenticate(&state, network, &device, body).await? else {
         return Err(wrong_credentials());
     };
     let token = OpaqueToken::generate();
@@ -157,9 +162,10 @@ pub(super) async fn login(
         Opening::Blocked => return Err(Problem::new(BLOCKED, "ask the shop why")),
         Opening::Changed => return Err(wrong_credentials()),
     };
+    let known = device.remember(&mut tx, user).await?;
     tx.commit().await?;
     LOGINS.with_label_values(&["success"]).inc();
-    tokens(&state, user, &roles, &token)
+    Ok((known, tokens(&state, user, &roles, &token)?))
 }
 
 /// One answer for all reasons: which of them it was would tell who has an account.
@@ -172,13 +178,14 @@ fn wrong_credentials() -> Problem {
 async fn authenticate(
     state: &State,
     network: Option<IpAddr>,
+    device: &Device,
     body: Credentials,
 ) -> Result<Option<(UserId, String)>> {
     let Ok(email) = body.email.parse::<Email>() else { return Ok(None) };
     if !is_password_length(&body.password) {
         return Ok(None);
     }
-    let attempt = Try::new(&email, network);
+    let attempt = Attempt::new(&state.pool, &email, network, device.token.as_ref()).await?;
     attempt.count(&state.pool).await.inspect_err(|_| {
         LOGINS.with_label_values(&["limited"]).inc();
     })?;
@@ -192,7 +199,7 @@ async fn authenticate(
     if !state.hasher.verify(Secret::new(body.password), hash).await? {
         return Ok(None);
     }
-    attempt.forgive(&state.pool).await?;
+    attempt.succeeded(&state.pool).await?;
     Ok(account)
 }
 

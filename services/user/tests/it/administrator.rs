@@ -44,6 +44,8 @@ async fn a_password_that_is_given_anew_holds() {
     let (status, tokens) = login(&service, ROOT, PASSWORD).await;
     assert_eq!(status, 200, "{tokens}");
 
+    // The way back for an administrator without a mailbox, whatever others have tried.
+    while login(&service, ROOT, "wrong password").await.0 != 429 {}
     service.restart::<User>(&[(env::ADMIN_PASSWORD, "as it says from now on")]).await;
     assert_eq!(login(&service, ROOT, PASSWORD).await.0, 401);
     assert_eq!(login(&service, ROOT, "as it says from now on").await.0, 200);

@@ -7,8 +7,8 @@ use contracts::{EmailToken, UserId};
 use kit::auth::Role;
 use kit::testing::{Running, eventually};
 use serde_json::{Value, json};
-use user::guessing::PER_ACCOUNT;
 use user::letters::Purpose;
+use user::throttle::FREE_ATTEMPTS;
 use user::token::OpaqueToken;
 
 use crate::{PASSWORD, administrator, answer, login, me, post, refresh, register, start};
@@ -132,7 +132,7 @@ async fn a_forgotten_password_is_replaced_by_whoever_reads_the_letter() {
     let service = start().await;
     let user = owner(&service).await;
     let (_, tokens) = login(&service, ADA, PASSWORD).await;
-    for _ in 0..PER_ACCOUNT {
+    for _ in 0..FREE_ATTEMPTS {
         login(&service, ADA, "what was it").await;
     }
     assert_eq!(login(&service, ADA, PASSWORD).await.0, 429);

@@ -10,6 +10,7 @@ mod favourites;
 mod letters;
 mod passwords;
 mod sessions;
+mod throttle;
 mod tokens;
 
 use contracts::UserId;

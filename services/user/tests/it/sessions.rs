@@ -111,7 +111,7 @@ async fn nobody_learns_who_has_an_account() {
     // milliseconds, with it tens of them.
     let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
     for _ in 0..20 {
-        sqlx::query("DELETE FROM password_tries").execute(service.pool()).await.unwrap();
+        sqlx::query("DELETE FROM attempts").execute(service.pool()).await.unwrap();
         known = known.min(refused_after(&service, "ada@example.com").await);
         unknown = unknown.min(refused_after(&service, "eve@example.com").await);
     }

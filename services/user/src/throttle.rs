@@ -1,0 +1,209 @@
+//! Limits to guessing passwords that lock nobody out. An attempt is counted before the password is looked at, so that many
+//! at once are not more than many in a row, and whether there is such an account makes no difference.
+//!
+//! A device that the owner has logged in with has a budget of its own. All others are counted by account and network
+//! together; an account that is tried from many networks leaves each of them one attempt for each delay.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use http::{HeaderValue, header};
+use kit::problem::{Problem, RATE_LIMITED, Result};
+use sha2::{Digest, Sha256};
+use sqlx::{PgConnection, PgPool};
+
+use crate::account::Email;
+use crate::db::{attempts, devices};
+use crate::token::OpaqueToken;
+
+/// Attempts for one account from one network, or from one known device, before they are delayed.
+pub const FREE_ATTEMPTS: i32 = 10;
+/// Attempts for one account from all networks in a window, before the free ones end. NIST SP 800-63B, 5.2.2 allows 100
+/// in a row.
+pub const MAX_PER_ACCOUNT: i32 = 100;
+/// Wrong passwords from one network in a window, for whatever accounts.
+pub const MAX_PER_NETWORK: i32 = 100;
+/// Registrations from one network in an hour: each tells whether an address has an account.
+pub const MAX_REGISTRATIONS: i32 = 5;
+
+const WINDOW: Duration = Duration::from_mins(15);
+const REGISTRATION_WINDOW: Duration = Duration::from_hours(1);
+/// Delay before the first attempt that is not free; it doubles with each.
+const INITIAL_DELAY: Duration = Duration::from_secs(30);
+const MAX_DELAY: Duration = Duration::from_mins(15);
+/// How long after the last attempt delays are remembered.
+const MEMORY: Duration = Duration::from_hours(1);
+/// How long counts are kept: longer than any of them counts.
+const RETENTION: Duration = Duration::from_hours(24);
+
+type Subject = [u8; 32];
+
+fn subject(kind: &str, value: &str) -> Subject {
+    Sha256::digest(format!("{kind}:{value}")).into()
+}
+
+/// An attempt to guess a password.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    device: Option<Subject>,
+    pair: Subject,
+    network: Option<Subject>,
+    account: Subject,
+}
+
+impl Attempt {
+    /// An attempt for an account from a network, and perhaps by a device of its owner.
+    pub async fn new(
+        pool: &PgPool,
+        email: &Email,
+        network: Option<IpAddr>,
+        device: Option<&OpaqueToken>,
+    ) -> Result<Self> {
+        let mut known = None;
+        if let Some(token) = device
+            && devices::is_known(&mut *pool.acquire().await?, token, email).await?
+        {
+            known = Some(Sha256::digest([&b"device:"[..], &token.hash()].concat()).into());
+        }
+        Ok(Self { device: known, ..Self::by_stranger(email, network) })
+    }
+
+    fn by_stranger(email: &Email, network: Option<IpAddr>) -> Self {
+        let email = email.as_str();
+        let near = network.map_or_else(|| "none".to_owned(), |network| near(network).to_string());
+        Self {
+            device: None,
+            pair: subject("pair", &format!("{email} {near}")),
+            network: public(network).map(|network| subject("network", &network)),
+            account: subject("account", email),
+        }
+    }
+
+    /// Counts it, or refuses it.
+    pub async fn count(&self, pool: &PgPool) -> Result<()> {
+        let mut connection = pool.acquire().await?;
+        if let Some(device) = &self.device {
+            return pace(&mut connection, device, FREE_ATTEMPTS).await;
+        }
+        let window = WINDOW.as_secs_f64();
+        let tried = attempts::counted(&mut connection, &self.account, window).await?;
+        let free = if tried < MAX_PER_ACCOUNT { FREE_ATTEMPTS } else { 1 };
+        pace(&mut connection, &self.pair, free).await?;
+        if let Some(network) = &self.network {
+            limit(&mut connection, network, WINDOW, MAX_PER_NETWORK).await?;
+        }
+        attempts::count(&mut connection, &self.account, window).await?;
+        Ok(())
+    }
+
+    /// The password was right: what its owner has mistyped is forgotten, and this was no guess.
+    pub async fn succeeded(&self, pool: &PgPool) -> Result<()> {
+        let mut connection = pool.acquire().await?;
+        if let Some(device) = &self.device {
+            attempts::forget(&mut connection, device).await?;
+            return Ok(());
+        }
+        attempts::forget(&mut connection, &self.pair).await?;
+        for counted in self.network.iter().chain([&self.account]) {
+            attempts::take_back(&mut connection, counted).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Forgets what was guessed at an account that has another password now: by everybody, and from this network.
+pub async fn forget(
+    tx: &mut PgConnection,
+    email: &Email,
+    network: Option<IpAddr>,
+) -> Result<(), sqlx::Error> {
+    let attempt = Attempt::by_stranger(email, network);
+    attempts::forget(tx, &attempt.pair).await?;
+    attempts::forget(tx, &attempt.account).await
+}
+
+async fn pace(tx: &mut PgConnection, subject: &Subject, free: i32) -> Result<()> {
+    let pace = attempts::Pace {
+        free,
+        delay_seconds: INITIAL_DELAY.as_secs_f64(),
+        max_delay_seconds: MAX_DELAY.as_secs_f64(),
+        memory_seconds: MEMORY.as_secs_f64(),
+    };
+    match attempts::pace(tx, subject, &pace).await? {
+        None => Ok(()),
+        Some(seconds) => Err(refused(seconds)),
+    }
+}
+
+async fn limit(tx: &mut PgConnection, by: &Subject, window: Duration, max: i32) -> Result<()> {
+    let counted = attempts::count(tx, by, window.as_secs_f64()).await?;
+    if counted.count <= max {
+        return Ok(());
+    }
+    let end = counted.since + TimeDelta::from_std(window).unwrap_or_default();
+    Err(refused((end - Utc::now()).as_seconds_f64()))
+}
+
+/// What strangers are counted by beside the account: neighbours in one /24 are one guesser.
+fn near(network: IpAddr) -> IpAddr {
+    match network {
+        IpAddr::V4(address) => IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << 8))),
+        IpAddr::V6(address) => IpAddr::V6(address),
+    }
+}
+
+/// A network, if it may be a client's. A private one is rather that of a proxy which the gateway was not told to trust
+/// (`spec.gateway.trustedProxies`), and everybody is behind it.
+fn public(network: Option<IpAddr>) -> Option<String> {
+    let is_public = |address: &IpAddr| match address {
+        IpAddr::V4(address) => {
+            !(address.is_private() || address.is_loopback() || address.is_link_local())
+        }
+        IpAddr::V6(address) => {
+            !(address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local())
+        }
+    };
+    network.filter(is_public).map(|network| network.to_string())
+}
+
+/// Removes counts that have ended.
+pub async fn purge(pool: &PgPool) -> Result<(), sqlx::Error> {
+    attempts::purge(&mut *pool.acquire().await?, RETENTION.as_secs_f64()).await
+}
+
+fn refused(seconds: f64) -> Problem {
+    let seconds = seconds.ceil().clamp(1.0, REGISTRATION_WINDOW.as_secs_f64());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
+    let seconds = seconds as u64;
+    let problem = Problem::new(RATE_LIMITED, "too many attempts: wait, or choose another password");
+    problem.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(network: &str) -> Attempt {
+        let email = "ada@example.com".parse().unwrap();
+        Attempt::by_stranger(&email, Some(network.parse().unwrap()))
+    }
+
+    #[test]
+    fn clients_behind_one_proxy_are_not_counted_together() {
+        for network in ["203.0.113.7", "2001:db8:1:2::"] {
+            assert!(from(network).network.is_some(), "{network}");
+        }
+        for network in ["10.244.1.5", "192.168.0.1", "127.0.0.1", "fd00::", "::1", "fe80::"] {
+            assert!(from(network).network.is_none(), "{network}");
+        }
+    }
+
+    #[test]
+    fn neighbours_are_one_guesser() {
+        assert_eq!(from("203.0.113.7").pair, from("203.0.113.200").pair);
+        assert_ne!(from("203.0.113.7").pair, from("203.0.114.7").pair);
+        assert_ne!(from("203.0.113.7").network, from("203.0.113.200").network);
+        assert_ne!(from("2001:db8:1:2::").pair, from("2001:db8:1:3::").pair);
+    }
+}
