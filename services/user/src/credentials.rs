@@ -4,11 +4,49 @@
 use contracts::UserId;
 use sqlx::PgConnection;
 
-use crate::db::{devices, email_tokens, sessions};
+use crate::db::{self, addresses, devices, email_tokens, sessions};
+use crate::token::OpaqueToken;
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// Ends all that the credentials until now have opened or could still open: sessions, tokens in e-mails, known devices.
-pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
-    sessions::end_all(tx, user).await?;
-    devices::end_all(tx, user).await?;
+pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    end_all_but(tx, user, None).await
+}
+
+async fn end_all_but(
+    tx: &mut PgConnection,
+    user: UserId,
+    device: Option<&OpaqueToken>,
+) -> Result<()> {
+    sessions::end_all_but(tx, user, device).await?;
+    devices::end_all_but(tx, user, device).await?;
     email_tokens::end_all(tx, user).await
+}
+
+/// Who has shown that they read the mails of an account.
+#[derive(Clone, Copy, Debug)]
+pub enum Reader<'a> {
+    /// On a device where somebody has logged in with the account's password.
+    Device(&'a OpaqueToken),
+    /// With an access token of the account.
+    Caller,
+    /// Perhaps for the first time: the account may have been opened by another person, with this person's address.
+    Unknown,
+}
+
+/// An address belongs to whoever reads its mails. When that is known, other sessions end, and what has been stored before is
+/// removed, unless the reader shows that they know the account. The account's version, if its address was not verified.
+pub async fn verify(
+    tx: &mut PgConnection,
+    user: UserId,
+    reader: Reader<'_>,
+) -> Result<Option<i64>> {
+    let Some(version) = db::set_verified(tx, user).await? else { return Ok(None) };
+    let device = if let Reader::Device(token) = reader { Some(token) } else { None };
+    end_all_but(tx, user, device).await?;
+    if matches!(reader, Reader::Unknown) {
+        addresses::delete_all(tx, user).await?;
+    }
+    Ok(Some(version))
 }

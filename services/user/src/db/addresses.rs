@@ -125,6 +125,12 @@ pub async fn unmark_others(tx: &mut PgConnection, user: UserId, id: Option<Uuid>
     Ok(())
 }
 
+/// Removes all addresses of an account.
+pub async fn delete_all(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!("DELETE FROM addresses WHERE user_id = $1", user.uuid()).execute(tx).await?;
+    Ok(())
+}
+
 /// Removes an address; the newest of the others becomes the default if this one was.
 pub async fn delete(tx: &mut PgConnection, user: UserId, id: Uuid) -> Result<()> {
     let was_default = sqlx::query_scalar!(

@@ -70,9 +70,19 @@ pub async fn insert(
     Ok(())
 }
 
-/// Forgets all devices of an account.
-pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<()> {
-    sqlx::query!("DELETE FROM known_devices WHERE user_id = $1", user.uuid()).execute(tx).await?;
+/// Forgets all devices of an account but one.
+pub async fn end_all_but(
+    tx: &mut PgConnection,
+    user: UserId,
+    device: Option<&OpaqueToken>,
+) -> Result<()> {
+    sqlx::query!(
+        "DELETE FROM known_devices WHERE user_id = $1 AND ($2::bytea IS NULL OR hash <> $2)",
+        user.uuid(),
+        device.map(OpaqueToken::hash),
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -12,48 +12,58 @@ use crate::token::OpaqueToken;
 
 /// What came of a login whose password was right a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Opening {
-    /// There is a session; the roles that the account has now.
-    Opened(Vec<Role>),
+pub enum Admission {
+    /// A session may be opened; the roles that the account has now.
+    Admitted(Vec<Role>),
     /// An administrator keeps the account out.
     Blocked,
     /// The account has another password by now, or is gone.
     Changed,
 }
 
-/// Opens a session with its first refresh token, if the account still has the password hash that was verified. A hash has a
-/// salt of its own, so it is the version of the password. The account stays locked until the transaction ends: a
-/// change of the password at the same time is seen here, or ends this session too.
-pub async fn open(
-    tx: &mut PgConnection,
-    user: UserId,
-    verified_hash: &str,
-    token: &OpaqueToken,
-    expires_at: DateTime<Utc>,
-) -> Result<Opening> {
+/// Whether an account still has the password hash that was verified. A hash has a salt of its own, so it is the version of the
+/// password. The account stays locked until the transaction ends: a change of the password at the same time is seen
+/// here, or ends the session that is opened too.
+pub async fn admit(tx: &mut PgConnection, user: UserId, verified_hash: &str) -> Result<Admission> {
     let account = sqlx::query!(
         r#"SELECT roles, blocked_at IS NOT NULL AS "blocked!" FROM accounts
            WHERE id = $1 AND password_hash = $2 FOR SHARE"#,
         user.uuid(),
         verified_hash,
     )
-    .fetch_optional(&mut *tx)
+    .fetch_optional(tx)
     .await?;
-    let Some(account) = account else { return Ok(Opening::Changed) };
-    if account.blocked {
-        return Ok(Opening::Blocked);
-    }
+    Ok(match account {
+        None => Admission::Changed,
+        Some(account) if account.blocked => Admission::Blocked,
+        Some(account) => {
+            Admission::Admitted(account.roles.iter().filter_map(|role| role_of(role)).collect())
+        }
+    })
+}
+
+/// Opens a session of an account that was admitted, with its first refresh token.
+pub async fn open(
+    tx: &mut PgConnection,
+    user: UserId,
+    device: &OpaqueToken,
+    token: &OpaqueToken,
+    expires_at: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query!(
-        "WITH session AS (INSERT INTO sessions (id, user_id) VALUES ($1, $2) RETURNING id)
-         INSERT INTO refresh_tokens (hash, session_id, expires_at) SELECT $3, id, $4 FROM session",
+        "WITH session AS (
+             INSERT INTO sessions (id, user_id, device) VALUES ($1, $2, $3) RETURNING id
+         )
+         INSERT INTO refresh_tokens (hash, session_id, expires_at) SELECT $4, id, $5 FROM session",
         Uuid::now_v7(),
         user.uuid(),
+        device.hash(),
         token.hash(),
         expires_at,
     )
     .execute(tx)
     .await?;
-    Ok(Opening::Opened(account.roles.iter().filter_map(|role| role_of(role)).collect()))
+    Ok(())
 }
 
 /// Spends a refresh token and stores the next, in one statement: of two requests with one token, one
@@ -111,11 +121,18 @@ pub async fn end(tx: &mut PgConnection, token: &OpaqueToken) -> Result<()> {
     Ok(())
 }
 
-/// Revokes all sessions of an account.
-pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<()> {
+/// Revokes all sessions of an account but those that were opened on a device.
+pub async fn end_all_but(
+    tx: &mut PgConnection,
+    user: UserId,
+    device: Option<&OpaqueToken>,
+) -> Result<()> {
     sqlx::query!(
-        "UPDATE sessions SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL",
+        "UPDATE sessions SET revoked_at = now()
+         WHERE user_id = $1 AND revoked_at IS NULL
+           AND ($2::bytea IS NULL OR device IS DISTINCT FROM $2)",
         user.uuid(),
+        device.map(OpaqueToken::hash),
     )
     .execute(tx)
     .await?;

@@ -7,9 +7,11 @@ use chrono::{TimeDelta, Utc};
 use contracts::UserId;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use kit::auth::Caller;
 use kit::problem::{Problem, Result};
 use sqlx::PgConnection;
 
+use crate::credentials::Reader;
 use crate::db::devices;
 use crate::token::OpaqueToken;
 
@@ -45,30 +47,52 @@ fn presented(headers: &HeaderMap) -> Option<OpaqueToken> {
 }
 
 impl Device {
-    /// The owner of an account has shown who they are: from now on this is a device of theirs. The header that tells it so.
-    pub(super) async fn remember(
-        self,
+    /// Who uses it to show that they read the mails of an account.
+    pub(super) async fn reader(
+        &self,
         tx: &mut PgConnection,
         user: UserId,
-    ) -> Result<[(HeaderName, HeaderValue); 1]> {
+        caller: Result<Caller>,
+    ) -> Result<Reader<'_>> {
+        if let Some(token) = &self.token
+            && devices::extend(tx, user, token, Utc::now() + LIFETIME).await?
+        {
+            return Ok(Reader::Device(token));
+        }
+        let own = caller.is_ok_and(|caller| caller.user_id == user);
+        Ok(if own { Reader::Caller } else { Reader::Unknown })
+    }
+
+    /// The owner of an account has shown who they are: from now on this is a device of theirs.
+    pub(super) async fn remember(self, tx: &mut PgConnection, user: UserId) -> Result<Known> {
         let expires_at = Utc::now() + LIFETIME;
-        let known = match self.token {
-            Some(token) if devices::extend(tx, user, &token, expires_at).await? => Some(token),
-            _ => None,
-        };
-        let token = match known {
-            Some(token) => token,
-            None => {
-                let token = OpaqueToken::generate();
-                devices::insert(tx, user, &token, expires_at).await?;
-                token
-            }
-        };
+        if let Some(token) = self.token
+            && devices::extend(tx, user, &token, expires_at).await?
+        {
+            return Ok(Known { token, https: self.https });
+        }
+        let token = OpaqueToken::generate();
+        devices::insert(tx, user, &token, expires_at).await?;
+        Ok(Known { token, https: self.https })
+    }
+}
+
+/// A device of the owner of an account.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// What its cookie holds.
+    pub token: OpaqueToken,
+    https: bool,
+}
+
+impl Known {
+    /// The header that sets its cookie.
+    pub(super) fn cookie(&self) -> Result<[(HeaderName, HeaderValue); 1]> {
         let secure = if self.https { "; Secure" } else { "" };
         // Scripts need not see it, and other sites have no use for it.
         let cookie = format!(
             "{COOKIE}={}; Path=/api/v1; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
-            token.expose(),
+            self.token.expose(),
             LIFETIME.num_seconds(),
         );
         let mut value = HeaderValue::try_from(cookie).map_err(Problem::internal)?;

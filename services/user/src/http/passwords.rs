@@ -83,7 +83,7 @@ pub(super) async fn change(
     let version = replace(&mut tx, &state, caller.user_id, &new).await?;
     let known = device.remember(&mut tx, caller.user_id).await?;
     state.commit(tx, caller.user_id, version).await?;
-    Ok((StatusCode::NO_CONTENT, known))
+    Ok((StatusCode::NO_CONTENT, known.cookie()?))
 }
 
 const NOT_THE_PASSWORD: &str = "is not the password of the account";
@@ -154,6 +154,7 @@ pub(super) async fn reset(
     Shared(state): Shared<State>,
     ClientNetwork(network): ClientNetwork,
     device: Device,
+    caller: Result<Caller>,
     Json(body): Json<Reset>,
 ) -> Result<impl IntoResponse> {
     let new = body.new_password.parse::<Password>();
@@ -169,16 +170,17 @@ pub(super) async fn reset(
     if !email_tokens::spend(&mut tx, user, purpose, &token).await? {
         return Err(invalid());
     }
+    // Whoever got the link reads the address's mails. Before the password, with which known devices end.
+    let reader = device.reader(&mut tx, user, caller).await?;
+    let verified = credentials::verify(&mut tx, user, reader).await?;
     let replaced = replace(&mut tx, &state, user, &hash).await?;
-    // Whoever got the letter reads the address's mails.
-    let verified = db::set_verified(&mut tx, user).await?;
     // The way back for owners whose password others have tried: their device has attempts of its own from now on.
     let known = device.remember(&mut tx, user).await?;
     let owner = db::credentials(&mut tx, user).await?;
-    state.commit(tx, user, verified.or(replaced)).await?;
+    state.commit(tx, user, replaced.or(verified)).await?;
     if let Some(Ok(email)) = owner.map(|(email, _)| email.parse::<Email>()) {
         // Who has guessed at the old password has not guessed at this one.
         throttle::forget(&mut *state.pool.acquire().await?, &email, network).await?;
     }
-    Ok((StatusCode::NO_CONTENT, known))
+    Ok((StatusCode::NO_CONTENT, known.cookie()?))
 }

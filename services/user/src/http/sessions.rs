@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use super::devices::Device;
 use super::{BLOCKED, CREDENTIALS, EMAIL_TAKEN, REFRESH, State};
 use crate::account::{Account, Email, Name, Password, is_password_length};
-use crate::db::sessions::{self, Opening};
+use crate::db::sessions::{self, Admission};
 use crate::db::{self, EMAIL_UNIQUE, NewAccount};
 use crate::letters::{self, Purpose};
 use crate::throttle::Attempt;
@@ -157,15 +157,16 @@ pub(super) async fn login(
     let token = OpaqueToken::generate();
     let mut tx = state.pool.begin().await?;
     let expires_at = Utc::now() + REFRESH_LIFETIME;
-    let roles = match sessions::open(&mut tx, user, &hash, &token, expires_at).await? {
-        Opening::Opened(roles) => roles,
-        Opening::Blocked => return Err(Problem::new(BLOCKED, "ask the shop why")),
-        Opening::Changed => return Err(wrong_credentials()),
+    let roles = match sessions::admit(&mut tx, user, &hash).await? {
+        Admission::Admitted(roles) => roles,
+        Admission::Blocked => return Err(Problem::new(BLOCKED, "ask the shop why")),
+        Admission::Changed => return Err(wrong_credentials()),
     };
     let known = device.remember(&mut tx, user).await?;
+    sessions::open(&mut tx, user, &known.token, &token, expires_at).await?;
     tx.commit().await?;
     LOGINS.with_label_values(&["success"]).inc();
-    Ok((known, tokens(&state, user, &roles, &token)?))
+    Ok((known.cookie()?, tokens(&state, user, &roles, &token)?))
 }
 
 /// One answer for all reasons: which of them it was would tell who has an account.
@@ -279,7 +280,7 @@ pub(super) async fn logout_everywhere(
     caller: Caller,
 ) -> Result<StatusCode> {
     let mut connection = state.pool.acquire().await?;
-    sessions::end_all(&mut connection, caller.user_id).await?;
+    sessions::end_all_but(&mut connection, caller.user_id, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

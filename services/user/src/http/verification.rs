@@ -8,7 +8,9 @@ use kit::problem::{Body, Problem, RATE_LIMITED, Result};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::devices::Device;
 use super::{EMAIL_TOKEN, State, lock};
+use crate::credentials;
 use crate::db::{self, email_tokens};
 use crate::letters::{self, PAUSE, Purpose};
 use crate::token::OpaqueToken;
@@ -23,12 +25,18 @@ pub(super) struct Verification {
 }
 
 /// Shows that the account's address is its owner's, by the token of a letter. It is good once, for three days.
+///
+/// Ends all sessions
+/// but those of this browser (cookie `shop_device`), and all other links. Addresses of the account are removed if neither the cookie nor an access
+/// token says that it is the caller's: another person may have opened it.
 #[utoipa::path(
     post, path = "/api/v1/auth/verify-email", tag = "auth", request_body = Verification,
     responses((status = 204), (status = 400, description = "invalid-email-token", body = Body))
 )]
 pub(super) async fn verify(
     Shared(state): Shared<State>,
+    device: Device,
+    caller: Result<Caller>,
     Json(body): Json<Verification>,
 ) -> Result<StatusCode> {
     let (token, purpose) = (OpaqueToken::presented(body.token), Purpose::VerifyEmail);
@@ -39,7 +47,8 @@ pub(super) async fn verify(
     if !email_tokens::spend(&mut tx, user, purpose, &token).await? {
         return Err(invalid());
     }
-    let version = db::set_verified(&mut tx, user).await?;
+    let reader = device.reader(&mut tx, user, caller).await?;
+    let version = credentials::verify(&mut tx, user, reader).await?;
     state.commit(tx, user, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
