@@ -63,6 +63,7 @@ const CONSUMERS: [(&str, &[&str]); 7] = [
             "user.email_verification_requested",
             "user.password_reset_requested",
             "user.password_changed",
+            "user.registration_attempted",
             "user.favourite_available",
             "product.created",
             "product.updated",

@@ -57,6 +57,7 @@ events! {
     EmailVerificationRequested: User by user_id = "user.email_verification_requested",
     PasswordResetRequested: User by user_id = "user.password_reset_requested",
     PasswordChanged: User by user_id = "user.password_changed",
+    RegistrationAttempted: User by user_id = "user.registration_attempted",
     FavouriteAvailable: User by user_id = "user.favourite_available",
     ProductCreated: Product by product_id = "product.created",
     ProductUpdated: Product by product_id = "product.updated",

@@ -5,6 +5,7 @@ mod addresses;
 mod devices;
 mod favourites;
 mod passwords;
+mod registration;
 mod sessions;
 mod verification;
 
@@ -61,7 +62,7 @@ pub struct State {
 /// Every route.
 pub fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(kit::openapi::document("User", "Accounts, sessions and roles."))
-        .routes(routes!(sessions::register))
+        .routes(routes!(registration::register))
         .routes(routes!(sessions::login))
         .routes(routes!(sessions::refresh))
         .routes(routes!(sessions::logout))

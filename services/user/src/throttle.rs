@@ -112,6 +112,19 @@ impl Attempt {
     }
 }
 
+/// Counts a registration from a network, or refuses it.
+pub async fn count_registration(pool: &PgPool, network: Option<IpAddr>) -> Result<()> {
+    let Some(network) = public(network) else { return Ok(()) };
+    let by = subject("registration", &network);
+    limit(&mut *pool.acquire().await?, &by, REGISTRATION_WINDOW, MAX_REGISTRATIONS).await
+}
+
+/// Whether the owner of an address may be told that another registration was attempted: mailboxes are not flooded.
+pub async fn may_notify(tx: &mut PgConnection, email: &Email) -> Result<bool, sqlx::Error> {
+    let by = subject("notice", email.as_str());
+    Ok(attempts::count(tx, &by, RETENTION.as_secs_f64()).await?.count == 1)
+}
+
 /// Forgets what was guessed at an account that has another password now: by everybody, and from this network.
 pub async fn forget(
     tx: &mut PgConnection,

@@ -48,6 +48,13 @@ pub struct PasswordChanged {
     pub user_id: UserId,
 }
 
+/// A registration was attempted with the address of this account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RegistrationAttempted {
+    /// The account.
+    pub user_id: UserId,
+}
+
 /// A product that somebody keeps among their favourites can be bought again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FavouriteAvailable {

@@ -8,7 +8,7 @@ use contracts::events::{
     EmailVerificationRequested, FavouriteAvailable, OrderCancelled, OrderDelivered, OrderExpired,
     OrderPaid, OrderPlaced, OrderRejected, OrderReturned, OrderShipped, PasswordChanged,
     PasswordResetRequested, PaymentActionRequired, PaymentRefunded, ProductCreated, ProductDeleted,
-    ProductUpdated, StockLow, UserRegistered,
+    ProductUpdated, RegistrationAttempted, StockLow, UserRegistered,
 };
 use contracts::{EventId, Money, OrderId, UserId};
 use kit::inbox::{Delivery, Handle, Inbox};
@@ -37,6 +37,7 @@ pub fn inbox(consumer: &'static str, pool: PgPool, wakes: &Wakes) -> Inbox {
         .on::<EmailVerificationRequested>(teller.clone())
         .on::<PasswordResetRequested>(teller.clone())
         .on::<PasswordChanged>(teller.clone())
+        .on::<RegistrationAttempted>(teller.clone())
         .on::<FavouriteAvailable>(teller.clone())
         .on::<ProductCreated>(teller.clone())
         .on::<ProductUpdated>(teller.clone())
@@ -141,6 +142,7 @@ tells! {
         Letter::ResetPassword { token, expires_at }
     };
     PasswordChanged => |_| Letter::PasswordChanged;
+    RegistrationAttempted => |_| Letter::RegistrationAttempted;
     OrderPlaced is Placed => |OrderPlaced { order_id, lines, total, .. }| {
         Letter::Placed { order_id, lines, total }
     };

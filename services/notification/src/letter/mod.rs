@@ -34,6 +34,8 @@ pub enum Letter {
     },
     /// The account has another password.
     PasswordChanged,
+    /// A registration was attempted with the address of the account.
+    RegistrationAttempted,
     /// Somebody is to show that a telephone number is theirs. It goes by short message alone.
     PhoneCode {
         /// Six digits.
@@ -143,6 +145,7 @@ impl Letter {
                 | Self::VerifyEmail { .. }
                 | Self::ResetPassword { .. }
                 | Self::PasswordChanged
+                | Self::RegistrationAttempted
                 | Self::PhoneCode { .. }
         )
     }

@@ -61,6 +61,7 @@ fn every_letter_survives_being_stored() {
         Letter::VerifyEmail { token: token.clone(), expires_at },
         Letter::ResetPassword { token, expires_at },
         Letter::PasswordChanged,
+        Letter::RegistrationAttempted,
         paid("Red Mug"),
         Letter::Rejected {
             order_id,

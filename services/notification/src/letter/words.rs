@@ -14,6 +14,7 @@ impl Letter {
             Self::VerifyEmail { .. } => format!("Your e-mail address at {shop}"),
             Self::ResetPassword { .. } => format!("Another password for {shop}"),
             Self::PasswordChanged => format!("Your password at {shop} was changed"),
+            Self::RegistrationAttempted => format!("You already have an account at {shop}"),
             Self::PhoneCode { .. } => format!("Your code for {shop}"),
             Self::Placed { order_id, .. } => format!("We have your order {order_id}"),
             Self::Paid { order_id, .. } => format!("Your order {order_id} is paid"),
@@ -58,6 +59,16 @@ impl Letter {
             Self::PasswordChanged => vec![
                 say("Your account has another password, and all sessions have ended."),
                 say("If that was not you, choose another one now: ask for it where you log in."),
+            ],
+            Self::RegistrationAttempted => vec![
+                say(
+                    "We received a registration with your e-mail address, which already has an account.",
+                ),
+                say(
+                    "If it was you, log in. If you do not know the password, or never registered, choose \
+                     another one where you log in: that ends all other sessions.",
+                ),
+                say("Otherwise there is nothing to do: your account has not changed."),
             ],
             Self::PhoneCode { token } => vec![Part::Paragraph(token.clone())],
             Self::Placed { lines, total, .. } => vec![

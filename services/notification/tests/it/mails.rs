@@ -3,7 +3,8 @@
 use chrono::Utc;
 use contracts::events::{
     CancelReason, EmailVerificationRequested, Event, OrderCancelled, OrderExpired, OrderPaid,
-    OrderRejected, PasswordChanged, PasswordResetRequested, Shortage, UserRegistered,
+    OrderRejected, PasswordChanged, PasswordResetRequested, RegistrationAttempted, Shortage,
+    UserRegistered,
 };
 use contracts::topics::Aggregate;
 use contracts::{EmailToken, EventId, OrderId, UserId};
@@ -132,6 +133,18 @@ async fn a_letter_brings_its_token_along_and_leaves_none_behind() {
         (left == 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_are_notified_of_registrations_with_their_address() {
+    let service = start().await;
+    let user = registered("Ada");
+    service.publish(&user).await;
+    service.publish(&RegistrationAttempted { user_id: user.user_id }).await;
+    let mail = mail(&user.email, "You already have an account at test").await;
+    for body in [&mail["text"], &mail["html"]] {
+        assert!(body.as_str().unwrap().contains("your account has not changed"), "{body}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

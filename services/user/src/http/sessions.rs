@@ -1,4 +1,4 @@
-//! Opening accounts, and sessions from login to logout.
+//! Sessions from login to logout.
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -7,22 +7,20 @@ use axum::extract::State as Shared;
 use axum::response::IntoResponse;
 use chrono::Utc;
 use contracts::UserId;
-use contracts::events::UserRegistered;
 use http::{StatusCode, header};
 use kit::auth::{Caller, Role};
-use kit::extract::{ClientNetwork, Json, etag};
-use kit::problem::{Body, Fields, Problem, Result};
+use kit::extract::{ClientNetwork, Json};
+use kit::problem::{Body, Problem, Result};
 use kit::secret::Secret;
-use prometheus::{IntCounter, IntCounterVec};
+use prometheus::IntCounterVec;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::devices::Device;
-use super::{BLOCKED, CREDENTIALS, EMAIL_TAKEN, REFRESH, State};
-use crate::account::{Account, Email, Name, Password, is_password_length};
+use super::{BLOCKED, CREDENTIALS, REFRESH, State};
+use crate::account::{Email, is_password_length};
+use crate::db;
 use crate::db::sessions::{self, Admission};
-use crate::db::{self, EMAIL_UNIQUE, NewAccount};
-use crate::letters::{self, Purpose};
 use crate::throttle::Attempt;
 use crate::token::{ACCESS_LIFETIME, OpaqueToken, REFRESH_LIFETIME};
 
@@ -32,78 +30,6 @@ static LOGINS: LazyLock<IntCounterVec> = kit::metric!(
     "Logins, by outcome (success, refused, limited).",
     &["outcome"]
 );
-static REGISTRATIONS: LazyLock<IntCounter> =
-    kit::metric!(counter, "registrations_total", "Accounts opened by their owners.");
-
-/// An account to be opened.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Registration {
-    /// Compared without regard to case.
-    #[schema(example = "ada@example.com")]
-    email: String,
-    /// 8 to 128 characters, any of them; not one of the most common.
-    #[schema(format = Password, min_length = 8, max_length = 128)]
-    password: String,
-    /// What the person wants to be called.
-    #[schema(min_length = 1, max_length = 100)]
-    name: Option<String>,
-}
-
-/// Opens an account.
-#[utoipa::path(
-    post, path = "/api/v1/auth/register", tag = "auth", request_body = Registration,
-    responses(
-        (status = 201, body = Account),
-        (status = 409, description = "email-taken", body = Body),
-        (status = 422, description = "invalid-fields", body = Body),
-    )
-)]
-pub(super) async fn register(
-    Shared(state): Shared<State>,
-    Json(body): Json<Registration>,
-) -> Result<impl IntoResponse> {
-    let mut fields = Fields::default();
-    let email = fields.take("/email", body.email.parse::<Email>());
-    let password = fields.take("/password", body.password.parse::<Password>());
-    let name = body.name.map_or(Ok(Name::default()), |name| name.parse());
-    let name = fields.take("/name", name);
-    fields.finish()?;
-    let (Some(email), Some(password), Some(name)) = (email, password, name) else {
-        return Err(Problem::internal("fields without mistakes have values"));
-    };
-    let hash = state.hasher.hash(password).await?;
-    let account = open(&state, &email, &name, &hash).await?;
-    REGISTRATIONS.inc();
-    Ok((StatusCode::CREATED, etag(account.version), axum::Json(account)))
-}
-
-async fn open(state: &State, email: &Email, name: &Name, hash: &str) -> Result<Account> {
-    let new = NewAccount {
-        id: UserId::new(),
-        email,
-        name,
-        password_hash: Some(hash),
-        roles: &[Role::Customer],
-    };
-    let mut tx = state.pool.begin().await?;
-    let account = db::insert(&mut tx, &new).await.map_err(|error| {
-        if kit::postgres::violated(&error) == Some(EMAIL_UNIQUE) {
-            Problem::new(EMAIL_TAKEN, "log in, or choose another address")
-        } else {
-            error.into()
-        }
-    })?;
-    let event = UserRegistered {
-        user_id: account.id,
-        email: account.email.clone(),
-        name: account.name.clone(),
-    };
-    state.outbox.append(&mut tx, &event).await?;
-    letters::write(&mut tx, &state.outbox, account.id, Purpose::VerifyEmail).await?;
-    tx.commit().await?;
-    Ok(account)
-}
 
 /// Who somebody says they are.
 #[derive(Deserialize, ToSchema)]

@@ -9,6 +9,7 @@ mod cache;
 mod favourites;
 mod letters;
 mod passwords;
+mod registration;
 mod sessions;
 mod throttle;
 mod tokens;
