@@ -103,7 +103,9 @@ pub struct Name(String);
 
 /// Not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must have 1 to {NAME_MAX} characters, none of them a control character")]
+#[error(
+    "must have 1 to {NAME_MAX} characters, none of them a control character, and no web address (write a space after a dot)"
+)]
 pub struct NotAName;
 
 impl Name {
@@ -130,12 +132,38 @@ impl FromStr for Name {
     fn from_str(text: &str) -> Result<Self, NotAName> {
         let text = text.trim();
         let length_ok = (1..=NAME_MAX).contains(&text.chars().count());
-        if length_ok && !text.contains(char::is_control) {
+        if length_ok && !text.contains(char::is_control) && !text.split_whitespace().any(is_link) {
             Ok(Self(text.to_owned()))
         } else {
             Err(NotAName)
         }
     }
+}
+
+/// Whether mail programs may make a link of a word: names stand in mails to others, and must not lead anywhere.
+fn is_link(word: &str) -> bool {
+    // Dots of other scripts are dots in domain names, too (UTS 46, 2.3).
+    let word = word.to_lowercase().replace(['\u{3002}', '\u{ff0e}', '\u{ff61}'], ".");
+    word.contains("://")
+        || word.starts_with("www.")
+        || word.split('/').next().is_some_and(is_domain)
+        || (word.contains('/') && word.contains('.') && word.split('/').any(is_short_domain))
+}
+
+/// Labels of a domain name, the last of at least two letters; initials before a name are none.
+fn is_domain(word: &str) -> bool {
+    let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+    let labels: Vec<&str> = word.split('.').collect();
+    is_short_domain(word) && labels.iter().rev().skip(1).any(|label| label.chars().count() > 1)
+}
+
+fn is_short_domain(word: &str) -> bool {
+    let Some((rest, last)) = word.rsplit_once('.') else { return false };
+    let is_label =
+        |label: &str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-');
+    rest.split('.').all(is_label)
+        && last.chars().count() > 1
+        && last.chars().all(char::is_alphabetic)
 }
 
 /// A password that may be chosen.
@@ -260,6 +288,42 @@ mod tests {
         assert_eq!(" Ada ".parse::<Name>().unwrap().as_str(), "Ada");
         for text in ["", "  ", "a\nb", &"a".repeat(101)] {
             assert_eq!(text.parse::<Name>(), Err(NotAName), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_lead_nowhere() {
+        for text in [
+            "You won! http://evil.example/prize",
+            "HTTPS://evil.example",
+            "ftp://x",
+            "www.evil",
+            "Claim at evil.example now",
+            "evil.example/prize",
+            "(evil.co.uk)",
+            "t.co/x",
+            "evil\u{3002}example",
+            "prämie.рф",
+        ] {
+            assert_eq!(text.parse::<Name>(), Err(NotAName), "{text:?}");
+        }
+        for text in [
+            "Ada",
+            "J. R. R. Tolkien",
+            "J.R.R.Tolkien",
+            "Martin Luther King Jr.",
+            "St. John",
+            "Maersk A/S",
+            "O'Neil",
+            "李小龙",
+            "يوسف",
+            "Jean-Luc",
+            "3.14",
+            "…",
+            "A. de la Cruz",
+            "Dr. No",
+        ] {
+            assert!(text.parse::<Name>().is_ok(), "{text:?}");
         }
     }
 

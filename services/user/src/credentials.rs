@@ -27,7 +27,7 @@ async fn end_all_but(
 /// Who has shown that they read the mails of an account.
 #[derive(Clone, Copy, Debug)]
 pub enum Reader<'a> {
-    /// On a device where somebody has logged in with the account's password.
+    /// On a device that has logged in with the account's password.
     Device(&'a OpaqueToken),
     /// With an access token of the account.
     Caller,
@@ -35,7 +35,7 @@ pub enum Reader<'a> {
     Unknown,
 }
 
-/// An address belongs to whoever reads its mails. When that is known, other sessions end, and what has been stored before is
+/// An address belongs to the reader of its mails. When that is known, other sessions end, and what has been stored before is
 /// removed, unless the reader shows that they know the account. The account's version, if its address was not verified.
 pub async fn verify(
     tx: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! Limits to guessing passwords that lock nobody out. An attempt is counted before the password is looked at, so that many
+//! Limits to guessing passwords without lockouts. An attempt is counted before the password is looked at, so that many
 //! at once are not more than many in a row, and whether there is such an account makes no difference.
 //!
 //! A device that the owner has logged in with has a budget of its own. All others are counted by account and network
@@ -24,7 +24,7 @@ pub const FREE_ATTEMPTS: i32 = 10;
 pub const MAX_PER_ACCOUNT: i32 = 100;
 /// Wrong passwords from one network in a window, for whatever accounts.
 pub const MAX_PER_NETWORK: i32 = 100;
-/// Registrations from one network in an hour: each tells whether an address has an account.
+/// Registrations from one network in an hour: each reveals whether an address has an account.
 pub const MAX_REGISTRATIONS: i32 = 5;
 
 const WINDOW: Duration = Duration::from_mins(15);
@@ -119,7 +119,7 @@ pub async fn count_registration(pool: &PgPool, network: Option<IpAddr>) -> Resul
     limit(&mut *pool.acquire().await?, &by, REGISTRATION_WINDOW, MAX_REGISTRATIONS).await
 }
 
-/// Whether the owner of an address may be told that another registration was attempted: mailboxes are not flooded.
+/// Whether the owner of an address may be notified of an attempted registration: mailboxes are not flooded.
 pub async fn may_notify(tx: &mut PgConnection, email: &Email) -> Result<bool, sqlx::Error> {
     let by = subject("notice", email.as_str());
     Ok(attempts::count(tx, &by, RETENTION.as_secs_f64()).await?.count == 1)
@@ -166,7 +166,7 @@ fn near(network: IpAddr) -> IpAddr {
     }
 }
 
-/// A network, if it may be a client's. A private one is rather that of a proxy which the gateway was not told to trust
+/// A network, if it may be a client's. A private one is rather that of a proxy which the gateway does not trust
 /// (`spec.gateway.trustedProxies`), and everybody is behind it.
 fn public(network: Option<IpAddr>) -> Option<String> {
     let is_public = |address: &IpAddr| match address {

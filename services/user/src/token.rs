@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 pub const ACCESS_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 /// How long a refresh token is valid: a session ends when it was not used for so long.
 pub const REFRESH_LIFETIME: TimeDelta = TimeDelta::days(30);
+/// How long a session lives, however often it is used: a stolen one is not good for ever.
+pub const SESSION_LIFETIME: TimeDelta = TimeDelta::days(90);
 
 /// Signs access tokens.
 pub struct Issuer {

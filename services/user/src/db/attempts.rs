@@ -1,6 +1,6 @@
 //! How often something was attempted, in Postgres. Times are those of the statement, not of its transaction: a count that was
 //! waited for must not look as if it came from the future. What is more than a minute ahead does: the clock was put
-//! back, and nobody is kept out until it gets there again.
+//! back, and delays must not last until it gets there again.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;

@@ -21,7 +21,8 @@ pub async fn issue(
         "INSERT INTO email_tokens AS t (hash, user_id, purpose, expires_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT ON CONSTRAINT email_tokens_latest DO UPDATE
              SET hash = excluded.hash, created_at = now(), expires_at = excluded.expires_at
-             WHERE t.created_at <= now() - make_interval(secs => $5)",
+             WHERE t.created_at NOT BETWEEN now() - make_interval(secs => $5)
+                                        AND now() + interval '1 min'",
         token.hash(),
         user.uuid(),
         purpose.as_str(),
@@ -49,7 +50,7 @@ pub async fn account_of(
     Ok(user.map(UserId::from))
 }
 
-/// Spends a token of an account, which is locked: whoever changes its credentials does that first too. False if the token is
+/// Spends a token of an account, which is locked, as for every change of its credentials. False if the token is
 /// not good.
 pub async fn spend(
     tx: &mut PgConnection,
@@ -69,7 +70,7 @@ pub async fn spend(
     Ok(spent.rows_affected() > 0)
 }
 
-/// Ends all tokens of an account, and requests for one that nobody has answered yet.
+/// Ends all tokens of an account, and unanswered requests for one.
 pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!("DELETE FROM email_tokens WHERE user_id = $1", user.uuid())
         .execute(&mut *tx)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Result;
 use crate::account::role_of;
-use crate::token::OpaqueToken;
+use crate::token::{OpaqueToken, SESSION_LIFETIME};
 
 /// What came of a login whose password was right a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub async fn open(
 }
 
 /// Spends a refresh token and stores the next, in one statement: of two requests with one token, one
-/// finds it spent. None unless the token is fresh and its session lives.
+/// finds it spent. None unless the token is fresh and its session lives. No token outlives its session.
 pub async fn rotate(
     tx: &mut PgConnection,
     old: &OpaqueToken,
@@ -79,15 +79,17 @@ pub async fn rotate(
              UPDATE refresh_tokens t SET spent_at = now() FROM sessions s
              WHERE t.hash = $1 AND t.spent_at IS NULL AND t.expires_at > now()
                AND s.id = t.session_id AND s.revoked_at IS NULL
-             RETURNING t.session_id, s.user_id
+               AND s.created_at > now() - make_interval(secs => $4)
+             RETURNING t.session_id, s.user_id, s.created_at
          ), issued AS (
              INSERT INTO refresh_tokens (hash, session_id, expires_at)
-             SELECT $2, session_id, $3 FROM spent
+             SELECT $2, session_id, least($3, created_at + make_interval(secs => $4)) FROM spent
          )
          SELECT a.id, a.roles FROM spent JOIN accounts a ON a.id = spent.user_id",
         old.hash(),
         new.hash(),
         expires_at,
+        SESSION_LIFETIME.as_seconds_f64(),
     )
     .fetch_optional(tx)
     .await?;

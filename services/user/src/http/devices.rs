@@ -1,4 +1,4 @@
-//! Known devices: a cookie by which the owner of an account is told from strangers who try its password. It opens nothing.
+//! Known devices: a cookie that distinguishes the owner of an account from strangers who try its password. It opens nothing.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,7 @@ use crate::token::OpaqueToken;
 const COOKIE: &str = "shop_device";
 /// How long a device is known after its last login.
 const LIFETIME: TimeDelta = TimeDelta::days(180);
-/// Tells that the client uses TLS; the gateway says so.
+/// `https` if the client uses TLS; set by the gateway.
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// The device that a request comes from, as it says itself, and how to answer it.

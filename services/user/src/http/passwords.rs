@@ -88,7 +88,7 @@ pub(super) async fn change(
 
 const NOT_THE_PASSWORD: &str = "is not the password of the account";
 
-/// Gives an account another password, ends all that the old one has opened, and has its owner told. Its version after.
+/// Gives an account another password, ends all that the old one has opened, and notifies its owner. Its version after.
 async fn replace(
     tx: &mut PgConnection,
     state: &State,
@@ -170,7 +170,7 @@ pub(super) async fn reset(
     if !email_tokens::spend(&mut tx, user, purpose, &token).await? {
         return Err(invalid());
     }
-    // Whoever got the link reads the address's mails. Before the password, with which known devices end.
+    // The link proves access to the mailbox. Before the password, with which known devices end.
     let reader = device.reader(&mut tx, user, caller).await?;
     let verified = credentials::verify(&mut tx, user, reader).await?;
     let replaced = replace(&mut tx, &state, user, &hash).await?;

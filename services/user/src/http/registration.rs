@@ -47,7 +47,7 @@ pub(super) struct Registration {
 
 /// Opens an account.
 ///
-/// If the address has one already, its owner is told by mail. Five an hour from one public network.
+/// If the address has one already, its owner is notified by e-mail. Five an hour from one public network.
 #[utoipa::path(
     post, path = "/api/v1/auth/register", tag = "auth", request_body = Registration,
     responses(
@@ -82,7 +82,7 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, etag(account.version), axum::Json(account)))
 }
 
-/// Each registration tells whether an address has an account.
+/// Each registration reveals whether an address has an account.
 async fn count(state: &State, network: Option<IpAddr>) -> Result<()> {
     let counted = throttle::count_registration(&state.pool, network).await;
     counted.inspect_err(|_| REFUSED.with_label_values(&["limited"]).inc())

@@ -54,13 +54,13 @@ pub(super) struct Tokens {
     /// Seconds for which the access token is valid.
     #[schema(example = 300)]
     expires_in: i64,
-    /// Good for one refresh, within 30 days.
+    /// Good for one refresh, within 30 days. 90 days after its login a session ends.
     refresh_token: String,
 }
 
 /// Opens a session.
 ///
-/// The cookie `shop_device` of the answer tells the owner from strangers who try the password: sent along
+/// The cookie `shop_device` of the answer distinguishes the owner from strangers who try the password: sent along
 /// with later logins it has attempts of its own. It opens nothing, and clients may ignore it.
 #[utoipa::path(
     post, path = "/api/v1/auth/login", tag = "auth", request_body = Credentials,
@@ -95,7 +95,7 @@ pub(super) async fn login(
     Ok((known.cookie()?, tokens(&state, user, &roles, &token)?))
 }
 
-/// One answer for all reasons: which of them it was would tell who has an account.
+/// One answer for all reasons: which of them it was would reveal who has an account.
 fn wrong_credentials() -> Problem {
     LOGINS.with_label_values(&["refused"]).inc();
     Problem::new(CREDENTIALS, "check both, or open an account")

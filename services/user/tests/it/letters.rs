@@ -226,6 +226,33 @@ async fn a_forgotten_password_is_replaced_by_whoever_reads_the_letter() {
     assert_eq!(account["email_verified"], true, "who gets the mail has the address");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_leave_the_outbox_when_they_are_published() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let token = reset_letter(&service, user).await;
+    eventually("the outbox is published", async || {
+        let left = "SELECT count(*) FROM outbox WHERE published_at IS NULL";
+        (count(&service, left).await == 0).then_some(())
+    })
+    .await;
+    let kept = "SELECT count(*) FROM outbox WHERE payload ? 'token' OR payload::text LIKE '%' || $1 || '%'";
+    let kept: i64 =
+        sqlx::query_scalar(kept).bind(token.expose()).fetch_one(service.pool()).await.unwrap();
+    assert_eq!(kept, 0);
+    let events = "SELECT count(*) FROM outbox WHERE payload ? 'expires_at'";
+    assert_eq!(count(&service, events).await, 2, "the rest of both events is there");
+    assert_eq!(reset(&service, &token, OTHER).await.0, 204, "the mail has it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_put_back_delays_no_mail() {
+    let service = start().await;
+    let user = owner(&service).await;
+    execute(&service, "UPDATE email_tokens SET created_at = created_at + interval '1 day'").await;
+    assert_eq!(send_again(&service, user).await.status(), 202);
+}
+
 /// Whatever changes who can get in ends the links that were asked for before.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_of_credentials_ends_the_links_in_mails() {

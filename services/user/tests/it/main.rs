@@ -52,7 +52,7 @@ async fn register(service: &Running, email: &str) -> Value {
     account
 }
 
-/// Opens an account with these roles, of which nobody knows the password.
+/// Opens an account with these roles, without a password.
 async fn account(service: &Running, roles: &[Role]) -> UserId {
     let id = UserId::new();
     let email = format!("{id}@example.com").parse().unwrap();

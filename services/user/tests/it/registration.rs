@@ -1,4 +1,4 @@
-//! Registrations tell whether an address has an account: there are few of them, and its owner learns of it.
+//! Registrations reveal whether an address has an account: they are limited, and its owner is notified.
 
 use contracts::UserId;
 use contracts::events::RegistrationAttempted;
@@ -19,7 +19,7 @@ async fn a_network_registers_a_few_times_an_hour() {
     let service = start().await;
     register(&service, "ada@example.com").await;
     for n in 0..MAX_REGISTRATIONS {
-        // Whether they tell of an account or open one.
+        // Whatever comes of them.
         let (email, status) = match n {
             0 => ("ada@example.com".to_owned(), 409),
             n => (format!("user{n}@example.com"), 201),

@@ -182,6 +182,43 @@ async fn what_is_no_live_refresh_token_is_refused() {
     assert_ne!(stored[0], tokens["refresh_token"].as_str().unwrap().as_bytes());
 }
 
+/// However often it is used, a session ends: its tokens never reach beyond that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_90_days_after_its_login() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
+    let aged = async |statement: &'static str| {
+        sqlx::query(statement).execute(service.pool()).await.unwrap();
+    };
+    aged("UPDATE sessions SET created_at = created_at - interval '89 days'").await;
+    let (status, tokens) = refresh(&service, &tokens["refresh_token"]).await;
+    assert_eq!(status, 200, "{tokens}");
+    let beyond = "SELECT count(*) FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id
+                  WHERE t.spent_at IS NULL AND t.expires_at > s.created_at + interval '90 days'";
+    let beyond: i64 = sqlx::query_scalar(beyond).fetch_one(service.pool()).await.unwrap();
+    assert_eq!(beyond, 0, "no token outlives its session");
+    aged("UPDATE sessions SET created_at = created_at - interval '2 days'").await;
+    aged("UPDATE refresh_tokens SET expires_at = now() + interval '30 days'").await;
+    assert_eq!(refresh(&service, &tokens["refresh_token"]).await.0, 401);
+}
+
+/// What was stored before the clock was put back seems to come from the future.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_survives_a_clock_that_is_put_back() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    let (_, tokens) = login(&service, "ada@example.com", PASSWORD).await;
+    for statement in [
+        "UPDATE sessions SET created_at = created_at + interval '1 day'",
+        "UPDATE refresh_tokens SET expires_at = expires_at + interval '1 day'",
+    ] {
+        sqlx::query(statement).execute(service.pool()).await.unwrap();
+    }
+    let (status, tokens) = refresh(&service, &tokens["refresh_token"]).await;
+    assert_eq!(status, 200, "{tokens}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn logout_ends_the_session() {
     let service = start().await;

@@ -118,7 +118,7 @@ async fn an_account_tried_from_everywhere_leaves_a_network_one_attempt() {
     let refused = attempt(&service, "203.0.113.1", (ADA, WRONG), None).await;
     assert_eq!((refused.status().as_u16(), seconds(&refused) <= 30), (429, true));
     assert_eq!(status(&service, "203.0.113.1", "bob@example.com", WRONG).await, 401, "hers only");
-    // Whoever knows the password gets in at once, wherever they are; a known device may mistype it, too.
+    // The right password gets in at once, from everywhere; a known device may mistype it, too.
     assert_eq!(status(&service, "203.0.114.1", ADA, PASSWORD).await, 200);
     for _ in 0..FREE_ATTEMPTS - 1 {
         let wrong = attempt(&service, "203.0.113.1", (ADA, WRONG), Some(&known)).await;
@@ -143,7 +143,7 @@ async fn a_known_device_has_attempts_of_its_own() {
     let known = cookie(&first);
     let bobs = cookie(&attempt(&service, HOME, ("bob@example.com", PASSWORD), None).await);
 
-    // Somebody in the same network.
+    // A stranger in the same network.
     exhaust(&service, HOME, ADA).await;
     for (cookie, expected) in [
         (None, 429),

@@ -71,6 +71,28 @@ async fn forged_tokens_are_refused() {
     assert_eq!(service.request("GET", "/api/v1/me").send().await.unwrap().status(), 401);
 }
 
+/// Services on machines whose clocks differ by seconds understand each other; differences of hours are refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_may_differ_by_seconds_but_not_by_hours() {
+    let service = start().await;
+    let account = register(&service, "ada@example.com").await;
+    let user: UserId = account["id"].as_str().unwrap().parse().unwrap();
+    let at = async |seconds: i64| {
+        let mut claims = Signer::claims(user, &[]);
+        for time in [&mut claims.iat, &mut claims.nbf, &mut claims.exp] {
+            *time += seconds;
+        }
+        me(&service, &service.signer.sign(&claims)).await.0
+    };
+    // Within the leeway; a signer's clock that is ahead by less comes into its time while the test runs.
+    assert_eq!(at(4).await, 200);
+    assert_eq!(at(-200).await, 200, "not yet expired");
+    for hours in [1, 24] {
+        assert_eq!(at(hours * 3600).await, 401, "signed {hours} hours ahead");
+        assert_eq!(at(-hours * 3600).await, 401, "expired {hours} hours ago");
+    }
+}
+
 fn encode(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
