@@ -1,6 +1,7 @@
 //! What the services say to each other, and what the operator must know of it: ports, topics,
 //! environment variables, networks, events, protos, money and ids. Nothing here does I/O.
 
+pub mod country;
 pub mod demo;
 pub mod email_token;
 pub mod env;
@@ -14,6 +15,7 @@ pub mod money;
 pub mod network;
 pub mod ports;
 pub mod sku;
+pub mod text;
 pub mod topics;
 pub mod weights;
 
