@@ -151,7 +151,7 @@ pub static COMPONENTS: [Component; 9] = [
         grpc: true,
         needs: &[Database, Events],
         http_peers: &[],
-        grpc_peers: &[],
+        grpc_peers: &[ServiceName::Catalog],
         seeds: true,
     },
     Component {

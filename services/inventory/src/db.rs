@@ -5,11 +5,12 @@ mod announcements;
 mod movements;
 mod products;
 mod reservations;
+mod sellers;
 mod together;
 
 use chrono::{DateTime, Utc};
 use contracts::events::{StockAvailable, StockDepleted, StockLow};
-use contracts::{ProductId, Sku, StockId};
+use contracts::{ProductId, Sku, StockId, UserId};
 use kit::page::Window;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,6 +27,7 @@ pub use reservations::{
     Reserved, close, lock, lock_all, lock_overdue, open, reserve, set_state, settle,
 };
 
+pub use sellers::{products_without_seller, set_sellers};
 pub use together::{commit_all, hold_all, lock_each, open_all, shelves};
 
 type Result<T> = sqlx::Result<T>;
@@ -45,6 +47,8 @@ pub struct Stock {
     pub low_threshold: Option<i64>,
     /// Whose it is, once the catalog has told.
     pub product_id: Option<Uuid>,
+    /// Who sells that product, and so manages this stock.
+    pub seller_id: Option<Uuid>,
     /// Whether nobody can buy it, because its product is to be deleted.
     pub retired: bool,
     /// Grows by one with every change.
@@ -123,8 +127,9 @@ macro_rules! stock {
         sqlx::query_as!(
             Stock,
             $before
-                + " id, sku, available, reserved, low_threshold, product_id, retired, version,
-                    threshold_version, updated_at "
+                + " id, sku, available, reserved, low_threshold, product_id,
+                    (SELECT seller_id FROM products WHERE products.id = product_id) AS seller_id,
+                    retired, version, threshold_version, updated_at "
                 + $after
             $(, $argument)*
         )
@@ -242,9 +247,10 @@ pub async fn available(
     Ok(rows.into_iter().map(|row| (row.sku, row.available)).collect())
 }
 
-/// A page of stock, by SKU; where `low`, of what is low alone.
+/// A page of stock, by SKU: of one seller's products, or all of it; where `low`, of what is low alone.
 pub async fn list(
     connection: &mut PgConnection,
+    seller: Option<UserId>,
     low: bool,
     window: &Window<String>,
 ) -> Result<Vec<Stock>> {
@@ -253,11 +259,13 @@ pub async fn list(
         "FROM stock
          WHERE ($1::text IS NULL OR sku > $1)
            AND (NOT $4 OR available <= low_threshold AND NOT retired)
+           AND ($5::uuid IS NULL OR product_id IN (SELECT id FROM products WHERE seller_id = $5))
          ORDER BY sku LIMIT $2 OFFSET $3",
         window.after.as_deref(),
         window.fetch(),
         window.offset,
         low,
+        seller.map(UserId::uuid),
     )
     .fetch_all(connection)
     .await

@@ -8,11 +8,10 @@ mod threshold;
 use axum::Router;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use contracts::{ProductId, Sku};
-use kit::auth::{Caller, Role};
+use contracts::{ProductId, Sku, text};
 use kit::extract::{Path, Query};
 use kit::outbox::Outbox;
-use kit::page::{Page, PageQuery};
+use kit::page::{Page, PageQuery, Window};
 use kit::problem::{CONFLICT, Fields, Problem, Result};
 use kit::{openapi, postgres};
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::Manager;
 use crate::db;
 
 /// Most units that move at once by hand; more is a slip of the finger.
@@ -123,6 +123,7 @@ impl From<db::Stock> for Stock {
 fn check_note(fields: &mut Fields, note: Option<&str>) {
     let short = note.is_none_or(|note| note.chars().count() <= MAX_NOTE);
     fields.check(short, "/note", format!("up to {MAX_NOTE} characters"));
+    fields.take("/note", note.map_or(Ok(()), text::lines));
 }
 
 fn check_units(fields: &mut Fields, units: i64) {
@@ -166,7 +167,7 @@ struct StockQuery {
     page: Option<u32>,
 }
 
-/// Lists stock by SKU, for sellers and administrators.
+/// Lists stock by SKU: that of their own products for sellers, all of it for administrators.
 #[utoipa::path(
     get, path = "/api/v1/stock", tag = "stock", params(StockQuery),
     responses(
@@ -177,15 +178,24 @@ struct StockQuery {
 )]
 async fn list(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Query(query): Query<StockQuery>,
 ) -> Result<axum::Json<Page<Stock>>> {
-    caller.require(Role::Seller)?;
     let StockQuery { low, cursor, limit, page } = query;
-    let window = PageQuery { cursor, limit, page }.window()?;
-    let rows = db::list(&mut *api.pool.acquire().await?, low, &window).await?;
+    // A SKU, and not any text: whoever holds a cursor can write into it.
+    let Window { after, offset, limit } = PageQuery { cursor, limit, page }.window::<Sku>()?;
+    let window = Window { after: after.map(String::from), offset, limit };
+    let mut connection = api.pool.acquire().await?;
+    let rows = db::list(&mut connection, manager.seller(), low, &window).await?;
     let stock = rows.into_iter().map(Stock::from).collect();
     Ok(axum::Json(window.page(stock, |stock| stock.sku.clone())))
+}
+
+/// The stock of a SKU, if there is any and the caller manages it, kept from changing until the transaction ends.
+async fn managed(tx: &mut PgConnection, manager: &Manager, sku: &Sku) -> Result<Option<db::Stock>> {
+    let stock = db::lock_stock(tx, sku).await?;
+    manager.check(stock.as_ref())?;
+    Ok(stock)
 }
 
 fn out_of_range(error: sqlx::Error) -> Problem {

@@ -1,12 +1,14 @@
 //! Inventory: what is in stock, what is held for whom, and how it came to be so. No unit is sold
 //! twice, and none is held for ever.
 
+mod access;
 pub mod announcement;
 pub mod db;
 pub mod events;
 mod grpc;
 mod http;
 pub mod product;
+mod sellers;
 pub mod shelf;
 pub mod stock;
 pub mod sweeper;
@@ -15,7 +17,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use contracts::env;
+use contracts::proto::catalog::catalog_client::CatalogClient;
 use kit::config::{Env, FromEnv};
+use kit::grpc::Peer;
 use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
 use kit::subscription::Subscription;
@@ -40,6 +44,7 @@ pub struct Config {
     database: postgres::Settings,
     kafka: kafka::Settings,
     reservation_ttl: Duration,
+    catalog: Peer,
 }
 
 impl FromEnv for Config {
@@ -49,7 +54,8 @@ impl FromEnv for Config {
         // Nothing shorter than a second, nothing longer than Postgres can add to a time.
         let ttl = env.or(env::RESERVATION_TTL_SECONDS, RESERVATION_TTL_SECONDS);
         let reservation_ttl = Duration::from_secs(ttl?.get().into());
-        Some(Self { database: database?, kafka: kafka?, reservation_ttl })
+        let catalog = env.required(&env::grpc_url("catalog"));
+        Some(Self { database: database?, kafka: kafka?, reservation_ttl, catalog: catalog? })
     }
 }
 
@@ -80,6 +86,8 @@ impl Service for Inventory {
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
         let sweeper = sweeper::run(pool.clone(), outbox.clone(), stop.clone());
+        let catalog = CatalogClient::new(config.catalog.client());
+        let sellers = sellers::run(pool.clone(), catalog, stop.clone());
         let api = Api { pool: pool.clone(), outbox: outbox.clone() };
         let relay = outbox.relay(pool.clone(), producer, stop);
         Ok(app
@@ -89,6 +97,10 @@ impl Service for Inventory {
             .task("events", subscription.run())
             .task("sweeper", async {
                 sweeper.await;
+                Ok::<_, StartError>(())
+            })
+            .task("sellers", async {
+                sellers.await;
                 Ok::<_, StartError>(())
             })
             .task("outbox", async {

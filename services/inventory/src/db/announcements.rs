@@ -2,7 +2,7 @@
 //! stock.
 
 use chrono::NaiveDate;
-use contracts::Sku;
+use contracts::{Sku, UserId};
 use kit::page::Window;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -83,9 +83,11 @@ pub async fn set_announcement(
     .await
 }
 
-/// A page of announcements in this state, of this SKU if one is named, those expected first first.
+/// A page of announcements in this state, of one seller's products or all of them, of this SKU if one is named, those
+/// expected first first.
 pub async fn announcements(
     connection: &mut PgConnection,
+    seller: Option<UserId>,
     state: State,
     sku: Option<&Sku>,
     window: &Window<(NaiveDate, Uuid)>,
@@ -95,6 +97,9 @@ pub async fn announcements(
         "FROM announcements
          WHERE state = $1 AND ($2::text IS NULL OR sku = $2)
            AND ($3::date IS NULL OR (expected_on, id) > ($3, $4))
+           AND ($7::uuid IS NULL OR sku IN (
+               SELECT stock.sku FROM stock JOIN products ON products.id = stock.product_id
+               WHERE seller_id = $7))
          ORDER BY expected_on, id LIMIT $5 OFFSET $6",
         state as State,
         sku.map(Sku::as_str),
@@ -102,6 +107,7 @@ pub async fn announcements(
         window.after.map(|(_, id)| id),
         window.fetch(),
         window.offset,
+        seller.map(UserId::uuid),
     )
     .fetch_all(connection)
     .await

@@ -1,11 +1,11 @@
 //! What inventory does about the products of the catalog: it keeps whose a SKU is, and says whether a
 //! product can be deleted.
 
-use contracts::ProductId;
 use contracts::events::{
     ProductCreated, ProductDeletionRequested, ProductDeletionWithdrawn, ProductUpdated, StockInUse,
     StockRetired,
 };
+use contracts::{ProductId, UserId};
 use kit::inbox::{Delivery, Handle};
 use kit::outbox::Outbox;
 use kit::subscription::HandlerError;
@@ -27,7 +27,8 @@ impl Handle<ProductCreated> for Products {
         tx: &mut PgConnection,
         delivery: &Delivery<ProductCreated>,
     ) -> Result<(), HandlerError> {
-        self.keep(tx, &Product::from(&delivery.event)).await
+        let seller = Some(delivery.event.seller_id);
+        self.keep(tx, &Product::from(&delivery.event), seller).await
     }
 }
 
@@ -37,21 +38,30 @@ impl Handle<ProductUpdated> for Products {
         tx: &mut PgConnection,
         delivery: &Delivery<ProductUpdated>,
     ) -> Result<(), HandlerError> {
-        self.keep(tx, &Product::from(&delivery.event)).await
+        let seller = delivery.event.seller_id;
+        self.keep(tx, &Product::from(&delivery.event), seller).await
     }
 }
 
 impl Products {
-    /// Keeps which SKUs are the product's, and tells of which there are units: nobody was told while they were
+    /// Keeps which SKUs are the product's and who sells it, and tells of which there are units: nobody was told while they were
     /// nobody's. A SKU that another product has makes the event a dead letter, which people look at: of two who
     /// say that units are theirs one is wrong.
-    async fn keep(&self, tx: &mut PgConnection, product: &Product) -> Result<(), HandlerError> {
+    async fn keep(
+        &self,
+        tx: &mut PgConnection,
+        product: &Product,
+        seller: Option<UserId>,
+    ) -> Result<(), HandlerError> {
         let rows = db::lock_product(tx, product.id, &product.skus).await?;
         let handover = hand_over(product, &rows).map_err(HandlerError::permanent)?;
         for event in db::own(tx, &handover.taken, Some(product.id)).await? {
             self.outbox.append(tx, &event).await?;
         }
         db::own(tx, &handover.left, None).await?;
+        if let Some(seller) = seller {
+            db::set_sellers(tx, &[(product.id, seller)]).await?;
+        }
         Ok(())
     }
 

@@ -2,19 +2,19 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chrono::{Days, NaiveDate, Utc};
-use contracts::Sku;
+use chrono::{Datelike, Days, NaiveDate, Utc};
+use contracts::{Sku, text};
 use http::StatusCode;
-use kit::auth::{Caller, Role};
 use kit::extract::{IfMatch, Json, Path, Query, etag};
 use kit::idempotency::{Begun, IdempotencyKey, Request};
 use kit::page::{Page, PageQuery};
-use kit::problem::{Body, CONFLICT, Fields, Problem, Result, STALE};
+use kit::problem::{Body, CONFLICT, Fields, MALFORMED, Problem, Result, STALE};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Api, Stock, check_note, check_units, out_of_range};
+use super::{Api, Stock, check_note, check_units, managed, out_of_range};
+use crate::access::Manager;
 use crate::announcement::{Announcement, State as Progress};
 use crate::db::{self, Reason};
 
@@ -48,11 +48,12 @@ impl NewAnnouncement {
         let fits = |text: &String| text.chars().count() <= MAX_REFERENCE && !text.trim().is_empty();
         let detail = format!("1 to {MAX_REFERENCE} characters, or none");
         fields.check(self.reference.as_ref().is_none_or(fits), "/reference", detail);
+        fields.take("/reference", self.reference.as_deref().map_or(Ok(()), text::line));
         fields.finish()
     }
 }
 
-/// Announces a supply, of a SKU new or known, for sellers and administrators.
+/// Announces a supply of a SKU, for the seller of its product; for administrators of any SKU, new or known.
 #[utoipa::path(
     post, path = "/api/v1/stock/{sku}/announcements", tag = "announcements",
     params(("sku" = Sku, Path), ("Idempotency-Key" = String, Header)),
@@ -65,18 +66,18 @@ impl NewAnnouncement {
 )]
 pub(super) async fn announce(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Path(sku): Path<Sku>,
     key: IdempotencyKey,
     Json(body): Json<NewAnnouncement>,
 ) -> Result<Response> {
-    caller.require(Role::Seller)?;
     body.check()?;
-    let request = Request::new(caller.user_id, key, &format!("announce {sku}"), &body)?;
+    let request = Request::new(manager.user_id, key, &format!("announce {sku}"), &body)?;
     let mut tx = match request.begin(&api.pool).await? {
         Begun::New(tx) => tx,
         Begun::Done(answer) => return Ok(answer),
     };
+    managed(&mut tx, &manager, &sku).await?;
     let NewAnnouncement { quantity, expected_on, reference } = body;
     let announcement = Announcement {
         id: Uuid::now_v7(),
@@ -86,7 +87,7 @@ pub(super) async fn announce(
         expected_on,
         reference,
         state: Progress::Open,
-        user_id: caller.user_id,
+        user_id: manager.user_id,
         version: 1,
         created_at: Utc::now(),
         updated_at: Utc::now(),
@@ -113,7 +114,7 @@ pub(super) struct AnnouncedQuery {
     page: Option<u32>,
 }
 
-/// Lists announced supplies, those expected first first, for sellers and administrators.
+/// Lists announced supplies, those expected first first: of their own products for sellers, all for administrators.
 #[utoipa::path(
     get, path = "/api/v1/stock/announcements", tag = "announcements", params(AnnouncedQuery),
     responses(
@@ -125,19 +126,23 @@ pub(super) struct AnnouncedQuery {
 )]
 pub(super) async fn announced(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Query(query): Query<AnnouncedQuery>,
 ) -> Result<axum::Json<Page<Announcement>>> {
-    caller.require(Role::Seller)?;
     let AnnouncedQuery { state, sku, cursor, limit, page } = query;
-    let window = PageQuery { cursor, limit, page }.window()?;
+    let window = PageQuery { cursor, limit, page }.window::<(NaiveDate, Uuid)>()?;
+    // Postgres knows fewer years than a date that somebody wrote into a cursor.
+    if window.after.is_some_and(|(day, _)| !(1..=9999).contains(&day.year())) {
+        return Err(Problem::new(MALFORMED, "the cursor is not one of ours"));
+    }
     let mut connection = api.pool.acquire().await?;
     let state = state.unwrap_or(Progress::Open);
-    let rows = db::announcements(&mut connection, state, sku.as_ref(), &window).await?;
+    let rows = db::announcements(&mut connection, manager.seller(), state, sku.as_ref(), &window);
+    let rows = rows.await?;
     Ok(axum::Json(window.page(rows, |row: &Announcement| (row.expected_on, row.id))))
 }
 
-/// Shows an announced supply, for sellers and administrators.
+/// Shows an announced supply, for the seller of its product and administrators.
 #[utoipa::path(
     get, path = "/api/v1/stock/announcements/{id}", tag = "announcements",
     params(("id" = Uuid, Path)),
@@ -149,12 +154,13 @@ pub(super) async fn announced(
 )]
 pub(super) async fn show_announcement(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Path(id): Path<Uuid>,
 ) -> Result<impl IntoResponse> {
-    caller.require(Role::Seller)?;
-    let found = db::announcement(&mut *api.pool.acquire().await?, id).await?;
+    let mut connection = api.pool.acquire().await?;
+    let found = db::announcement(&mut connection, id).await?;
     let announcement = found.ok_or_else(|| Problem::not_found("announcement"))?;
+    manager.check(db::find(&mut connection, &sku_of(&announcement)?).await?.as_ref())?;
     Ok((etag(announcement.version), axum::Json(announcement)))
 }
 
@@ -181,7 +187,7 @@ pub(super) struct Received {
     stock: Stock,
 }
 
-/// Takes in announced units, all or a part of them, for sellers and administrators.
+/// Takes in announced units, all or a part of them, for the seller of their product and administrators.
 #[utoipa::path(
     post, path = "/api/v1/stock/announcements/{id}/receipts", tag = "announcements",
     params(("id" = Uuid, Path), ("Idempotency-Key" = String, Header)),
@@ -195,28 +201,28 @@ pub(super) struct Received {
 )]
 pub(super) async fn receive(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Path(id): Path<Uuid>,
     key: IdempotencyKey,
     Json(body): Json<Receipt>,
 ) -> Result<Response> {
-    caller.require(Role::Seller)?;
     let mut fields = Fields::default();
     check_units(&mut fields, body.quantity);
     check_note(&mut fields, body.note.as_deref());
     fields.finish()?;
-    let request = Request::new(caller.user_id, key, &format!("receive {id}"), &body)?;
+    let request = Request::new(manager.user_id, key, &format!("receive {id}"), &body)?;
     let mut tx = match request.begin(&api.pool).await? {
         Begun::New(tx) => tx,
         Begun::Done(answer) => return Ok(answer),
     };
     let found = db::lock_announcement(&mut tx, id).await?;
     let before = found.ok_or_else(|| Problem::not_found("announcement"))?;
+    let sku = sku_of(&before)?;
+    managed(&mut tx, &manager, &sku).await?;
     let received = before.receive(body.quantity, body.more);
     let (units, state) = received.map_err(|no| Problem::new(CONFLICT, no.to_string()))?;
     let announcement = db::set_announcement(&mut tx, id, units, state).await?;
-    let sku = before.sku.parse().map_err(|error: contracts::SkuError| Problem::internal(error))?;
-    let reason = Reason { user: Some(caller.user_id), note: body.note, announcement: Some(id) };
+    let reason = Reason { user: Some(manager.user_id), note: body.note, announcement: Some(id) };
     let change = db::supply(&mut tx, &sku, body.quantity, None, &reason).await;
     let change = change.map_err(out_of_range)?;
     api.tell(&mut tx, &change).await?;
@@ -224,7 +230,7 @@ pub(super) async fn receive(
     request.finish(tx, StatusCode::CREATED, &Received { announcement, stock }).await
 }
 
-/// Cancels what has not come yet, for sellers and administrators; what has come stays.
+/// Cancels what has not come yet, for the seller of its product and administrators; what has come stays.
 #[utoipa::path(
     post, path = "/api/v1/stock/announcements/{id}/cancel", tag = "announcements",
     params(("id" = Uuid, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
@@ -237,14 +243,14 @@ pub(super) async fn receive(
 )]
 pub(super) async fn cancel(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Path(id): Path<Uuid>,
     IfMatch(version): IfMatch,
 ) -> Result<impl IntoResponse> {
-    caller.require(Role::Seller)?;
     let mut tx = api.pool.begin().await?;
     let found = db::lock_announcement(&mut tx, id).await?;
     let before = found.ok_or_else(|| Problem::not_found("announcement"))?;
+    managed(&mut tx, &manager, &sku_of(&before)?).await?;
     if before.version != version {
         return Err(Problem::new(STALE, "read the announcement again"));
     }
@@ -257,4 +263,9 @@ pub(super) async fn cancel(
     };
     tx.commit().await?;
     Ok((etag(announcement.version), axum::Json(announcement)))
+}
+
+/// The SKU that was announced.
+fn sku_of(announcement: &Announcement) -> Result<Sku> {
+    announcement.sku.parse().map_err(|error: contracts::SkuError| Problem::internal(error))
 }

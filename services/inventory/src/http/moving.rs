@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Api, MAX_UNITS, Stock, check_note, check_threshold, check_units, out_of_range};
+use super::{
+    Api, MAX_UNITS, Stock, check_note, check_threshold, check_units, managed, out_of_range,
+};
+use crate::access::Manager;
 use crate::db::{self, Reason};
 use crate::stock::Kind;
 
@@ -81,7 +84,7 @@ pub(super) struct Supply {
     low_threshold: Option<i64>,
 }
 
-/// Corrects the available units of a SKU, for sellers and administrators.
+/// Corrects the available units of a SKU, for the seller of its product and administrators.
 #[utoipa::path(
     post, path = "/api/v1/stock/{sku}/adjustments", tag = "stock",
     params(("sku" = Sku, Path), ("Idempotency-Key" = String, Header)),
@@ -97,30 +100,30 @@ pub(super) struct Supply {
 )]
 pub(super) async fn adjust(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Path(sku): Path<Sku>,
     key: IdempotencyKey,
     Json(body): Json<Adjustment>,
 ) -> Result<Response> {
-    caller.require(Role::Seller)?;
     let mut fields = Fields::default();
     let sane = body.delta != 0 && body.delta.unsigned_abs() <= MAX_UNITS.unsigned_abs();
     fields.check(sane, "/delta", format!("from -{MAX_UNITS} to {MAX_UNITS}, not 0"));
     check_note(&mut fields, body.note.as_deref());
     fields.finish()?;
-    let request = Request::new(caller.user_id, key, &format!("adjust {sku}"), &body)?;
+    let request = Request::new(manager.user_id, key, &format!("adjust {sku}"), &body)?;
     let mut tx = match request.begin(&api.pool).await? {
         Begun::New(tx) => tx,
         Begun::Done(answer) => return Ok(answer),
     };
-    let reason = Reason { user: Some(caller.user_id), note: body.note, announcement: None };
+    managed(&mut tx, &manager, &sku).await?;
+    let reason = Reason { user: Some(manager.user_id), note: body.note, announcement: None };
     let change = db::adjust(&mut tx, &sku, body.delta, &reason).await.map_err(out_of_range)?;
     let change = change.ok_or_else(|| Problem::not_found("SKU"))?;
     api.tell(&mut tx, &change).await?;
     request.finish(tx, StatusCode::CREATED, &Stock::from(change.after)).await
 }
 
-/// Takes in units of a SKU, new or known, for sellers and administrators.
+/// Takes in units of a SKU, for the seller of its product; for administrators of any SKU, new or known.
 #[utoipa::path(
     post, path = "/api/v1/stock/{sku}/supplies", tag = "stock",
     params(("sku" = Sku, Path), ("Idempotency-Key" = String, Header)),
@@ -128,6 +131,7 @@ pub(super) async fn adjust(
     responses(
         (status = 201, description = "The stock afterwards", body = Stock),
         (status = 403, body = kit::problem::Body, content_type = "application/problem+json"),
+        (status = 404, body = kit::problem::Body, content_type = "application/problem+json"),
         (status = 409, description = "There would be too many units", body = kit::problem::Body, content_type = "application/problem+json"),
         (status = 422, body = kit::problem::Body, content_type = "application/problem+json"),
     ),
@@ -135,23 +139,23 @@ pub(super) async fn adjust(
 )]
 pub(super) async fn supply(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Path(sku): Path<Sku>,
     key: IdempotencyKey,
     Json(body): Json<Supply>,
 ) -> Result<Response> {
-    caller.require(Role::Seller)?;
     let mut fields = Fields::default();
     check_units(&mut fields, body.quantity);
     check_threshold(&mut fields, body.low_threshold);
     check_note(&mut fields, body.note.as_deref());
     fields.finish()?;
-    let request = Request::new(caller.user_id, key, &format!("supply {sku}"), &body)?;
+    let request = Request::new(manager.user_id, key, &format!("supply {sku}"), &body)?;
     let mut tx = match request.begin(&api.pool).await? {
         Begun::New(tx) => tx,
         Begun::Done(answer) => return Ok(answer),
     };
-    let reason = Reason { user: Some(caller.user_id), note: body.note, announcement: None };
+    managed(&mut tx, &manager, &sku).await?;
+    let reason = Reason { user: Some(manager.user_id), note: body.note, announcement: None };
     let change = db::supply(&mut tx, &sku, body.quantity, body.low_threshold, &reason).await;
     let change = change.map_err(out_of_range)?;
     api.tell(&mut tx, &change).await?;

@@ -3,13 +3,13 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 use contracts::Sku;
-use kit::auth::{Caller, Role};
 use kit::extract::{IfMatch, Json, Path, etag};
 use kit::problem::{Body, Fields, Problem, Result, STALE};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Api, check_threshold};
+use super::{Api, check_threshold, managed};
+use crate::access::Manager;
 use crate::db;
 
 /// At how many units a SKU is low. Its version is its own: units come and go meanwhile.
@@ -40,7 +40,7 @@ pub(super) struct NewLowMark {
     low_threshold: Option<i64>,
 }
 
-/// Says at how many units a SKU is low, for sellers and administrators.
+/// Says at how many units a SKU is low, for the seller of its product and administrators.
 #[utoipa::path(
     get, path = "/api/v1/stock/{sku}/threshold", tag = "stock", params(("sku" = Sku, Path)),
     responses(
@@ -51,16 +51,16 @@ pub(super) struct NewLowMark {
 )]
 pub(super) async fn show_threshold(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Path(sku): Path<Sku>,
 ) -> Result<impl IntoResponse> {
-    caller.require(Role::Seller)?;
     let found = db::find(&mut *api.pool.acquire().await?, &sku).await?;
+    manager.check(found.as_ref())?;
     let threshold = LowMark::from(found.ok_or_else(|| Problem::not_found("SKU"))?);
     Ok((etag(threshold.version), axum::Json(threshold)))
 }
 
-/// Sets at how many units a SKU is low, for sellers and administrators.
+/// Sets at how many units a SKU is low, for the seller of its product and administrators.
 #[utoipa::path(
     put, path = "/api/v1/stock/{sku}/threshold", tag = "stock",
     params(("sku" = Sku, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
@@ -73,17 +73,16 @@ pub(super) async fn show_threshold(
 )]
 pub(super) async fn set_threshold(
     State(api): State<Api>,
-    caller: Caller,
+    manager: Manager,
     Path(sku): Path<Sku>,
     IfMatch(version): IfMatch,
     Json(body): Json<NewLowMark>,
 ) -> Result<impl IntoResponse> {
-    caller.require(Role::Seller)?;
     let mut fields = Fields::default();
     check_threshold(&mut fields, body.low_threshold);
     fields.finish()?;
     let mut tx = api.pool.begin().await?;
-    let found = db::lock_stock(&mut tx, &sku).await?;
+    let found = managed(&mut tx, &manager, &sku).await?;
     let before = found.ok_or_else(|| Problem::not_found("SKU"))?;
     if before.threshold_version != version {
         return Err(Problem::new(STALE, "read the threshold again"));

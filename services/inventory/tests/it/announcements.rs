@@ -21,7 +21,7 @@ fn day(from_now: u64) -> String {
 async fn announce(shop: &Shop, code: &str, quantity: i64, from_now: u64) -> Value {
     let body = json!({"quantity": quantity, "expected_on": day(from_now), "reference": "PO 7"});
     let path = format!("/api/v1/stock/{code}/announcements");
-    let (status, announced) = shop.post(Role::Seller, &path, &key(), &body).await;
+    let (status, announced) = shop.post(Role::Admin, &path, &key(), &body).await;
     assert_eq!(status, 201, "{announced}");
     announced
 }
@@ -32,12 +32,12 @@ fn path(announced: &Value) -> String {
 
 async fn receive(shop: &Shop, announced: &Value, body: &Value) -> (u16, Value) {
     let path = path(announced) + "/receipts";
-    shop.post(Role::Seller, &path, &key(), body).await
+    shop.post(Role::Admin, &path, &key(), body).await
 }
 
 async fn cancel(shop: &Shop, announced: &Value) -> (u16, Value) {
     let path = path(announced) + "/cancel";
-    let request = shop.running.request_as(shop.user, &[Role::Seller], "POST", &path);
+    let request = shop.running.request_as(shop.user, &[Role::Admin], "POST", &path);
     answer(request.header("If-Match", format!("\"{}\"", announced["version"]))).await
 }
 
@@ -72,7 +72,7 @@ async fn what_was_announced_comes_in_parts() {
     assert_eq!((status, &problem["type"]), (409, &json!("/problems/conflict")), "{problem}");
     let (status, all) = receive(&shop, &announced, &json!({"quantity": 6})).await;
     assert_eq!((status, &all["announcement"]["state"]), (201, &json!("received")));
-    assert_eq!(shop.get(Role::Seller, &path(&announced)).await, (200, all["announcement"].clone()));
+    assert_eq!(shop.get(Role::Admin, &path(&announced)).await, (200, all["announcement"].clone()));
     for body in [json!({"quantity": 1}), json!({"quantity": 1, "more": true})] {
         assert_eq!(receive(&shop, &announced, &body).await.0, 409, "it is closed");
     }
@@ -117,7 +117,7 @@ async fn open_announcements_are_listed_by_day() {
     let gone = announce(&shop, "A", 1, 1).await;
     cancel(&shop, &gone).await;
     let list = async |query: &str| {
-        let (status, page) = shop.get(Role::Seller, &format!("{LIST}{query}")).await;
+        let (status, page) = shop.get(Role::Admin, &format!("{LIST}{query}")).await;
         assert_eq!(status, 200, "{page}");
         page
     };
@@ -129,7 +129,7 @@ async fn open_announcements_are_listed_by_day() {
     assert_eq!(list("?sku=A").await["items"], json!([soon, late]));
     assert_eq!(list("?state=cancelled").await["items"][0]["id"], gone["id"]);
     for bad in ["limit=1000000000", "page=0", "cursor=x", "state=lost", "sku=a", "sort=id"] {
-        assert_eq!(shop.get(Role::Seller, &format!("{LIST}?{bad}")).await.0, 400, "{bad}");
+        assert_eq!(shop.get(Role::Admin, &format!("{LIST}?{bad}")).await.0, 400, "{bad}");
     }
 }
 
@@ -152,7 +152,7 @@ async fn bad_announcements_and_receipts_are_refused() {
     ] {
         let mut body = body.clone();
         body[field] = bad;
-        let (status, problem) = shop.post(Role::Seller, announcements, &key(), &body).await;
+        let (status, problem) = shop.post(Role::Admin, announcements, &key(), &body).await;
         assert_eq!(status, 422, "{body}: {problem}");
         assert_eq!(problem["errors"][0]["pointer"], format!("/{field}"), "{problem}");
     }
@@ -163,18 +163,18 @@ async fn bad_announcements_and_receipts_are_refused() {
     let unknown = json!({"id": Uuid::now_v7(), "version": 1});
     assert_eq!(receive(&shop, &unknown, &json!({"quantity": 1})).await.0, 404);
     assert_eq!(cancel(&shop, &unknown).await.0, 404);
-    assert_eq!(shop.get(Role::Seller, &path(&unknown)).await.0, 404);
-    assert_eq!(shop.get(Role::Seller, "/api/v1/stock/announcements/7").await.0, 404);
+    assert_eq!(shop.get(Role::Admin, &path(&unknown)).await.0, 404);
+    assert_eq!(shop.get(Role::Admin, "/api/v1/stock/announcements/7").await.0, 404);
     let (receipts, cancel) = (path(&announced) + "/receipts", path(&announced) + "/cancel");
     assert_eq!(shop.get(Role::Customer, LIST).await.0, 403);
     assert_eq!(shop.get(Role::Customer, &path(&announced)).await.0, 403);
     let mine = shop.post(Role::Customer, announcements, &key(), &body).await;
     assert_eq!(mine.0, 403);
     assert_eq!(shop.post(Role::Customer, &receipts, &key(), &json!({"quantity": 1})).await.0, 403);
-    let blind = shop.running.request_as(shop.user, &[Role::Seller], "POST", &cancel);
+    let blind = shop.running.request_as(shop.user, &[Role::Admin], "POST", &cancel);
     assert_eq!(answer(blind).await.0, 428, "no If-Match");
     assert_eq!(answer(shop.running.request("GET", LIST)).await.0, 401);
-    let keyless = shop.running.request_as(shop.user, &[Role::Seller], "POST", &receipts);
+    let keyless = shop.running.request_as(shop.user, &[Role::Admin], "POST", &receipts);
     assert_eq!(answer(keyless.json(&json!({"quantity": 1}))).await.0, 400);
 }
 
@@ -190,7 +190,7 @@ async fn never_more_is_received_at_once_than_was_announced() {
     for _ in 0..10 {
         let key = key();
         for _ in 0..2 {
-            let request = shop.running.request_as(shop.user, &[Role::Seller], "POST", &receipts);
+            let request = shop.running.request_as(shop.user, &[Role::Admin], "POST", &receipts);
             let request = request.header("Idempotency-Key", &key).json(&json!({"quantity": 1}));
             tasks.spawn(answer(request));
         }

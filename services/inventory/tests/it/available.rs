@@ -1,16 +1,15 @@
 //! Stock that is there again.
 
 use contracts::events::{StockAvailable, StockDepleted};
-use inventory::Inventory;
 use inventory::db::{self, Reason};
 use inventory::stock::{Kind, State};
 use kit::auth::Role;
-use kit::testing::{Running, waiting};
+use kit::testing::waiting;
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::http::{Shop, key};
-use crate::world::{Order, Product, all_told, levels, processed, sku, supply, told, until};
+use crate::world::{Order, Product, all_told, levels, processed, sku, start, supply, told, until};
 
 /// Available units of every event about stock that is there again, the first first.
 async fn again(pool: &PgPool) -> Vec<i64> {
@@ -26,7 +25,7 @@ async fn what_is_there_again_is_told_once() {
     processed(running, 1).await;
     let post = async |path: &str, body: serde_json::Value| {
         let path = format!("/api/v1/stock/{path}");
-        let (status, answer) = shop.post(Role::Seller, &path, &key(), &body).await;
+        let (status, answer) = shop.post(Role::Admin, &path, &key(), &body).await;
         assert_eq!(status, 201, "{answer}");
         answer
     };
@@ -97,8 +96,7 @@ async fn what_is_gone_is_told_once_however_it_went() {
 
     let post = async |delta: i64| {
         let path = "/api/v1/stock/MUG/adjustments";
-        let (status, answer) =
-            shop.post(Role::Seller, path, &key(), &json!({"delta": delta})).await;
+        let (status, answer) = shop.post(Role::Admin, path, &key(), &json!({"delta": delta})).await;
         assert_eq!(status, 201, "{answer}");
     };
     post(2).await;
@@ -119,7 +117,7 @@ async fn nobody_is_told_of_what_is_nobodys_or_is_to_be_deleted() {
     for code in ["LOOSE", "GONE"] {
         let path = format!("/api/v1/stock/{code}/supplies");
         let body = json!({"quantity": 2, "low_threshold": 5});
-        assert_eq!(shop.post(Role::Seller, &path, &key(), &body).await.0, 201);
+        assert_eq!(shop.post(Role::Admin, &path, &key(), &body).await.0, 201);
     }
     let order = Order::of(&[("LOOSE", 2)]);
     running.publish(&order.placed()).await;
@@ -137,7 +135,7 @@ async fn nobody_is_told_of_what_is_nobodys_or_is_to_be_deleted() {
 /// Ten transactions bring units of one SKU back at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_at_once_tell_once() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     let mug = Product::of(&["MUG"]);
     running.publish(&mug.created()).await;

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use inventory::Inventory;
 use inventory::db;
 use inventory::stock::{Demand, Kind, Levels, State};
-use kit::testing::{Running, waiting};
+use kit::testing::waiting;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 
-use crate::world::{Order, levels, processed, supply, told};
+use crate::world::{Order, levels, processed, start, supply, told};
 
 /// So many connections that wait for each other, and for a busy machine, as long as it takes.
 fn patient(pool: &PgPool, connections: u32) -> PgPool {
@@ -32,7 +31,7 @@ async fn reserve(pool: PgPool, order: Order) -> bool {
 /// All fifty have begun, and wait for the same row with a snapshot in which there are ten units.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fifty_orders_for_ten_units() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     supply(running.pool(), "A", 10).await;
     let pool = patient(running.pool(), 50);
     let mut gate = running.pool().begin().await.unwrap();
@@ -51,7 +50,7 @@ async fn fifty_orders_for_ten_units() {
 /// The order has begun when there was nothing, and goes on when there is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_that_comes_back_while_an_order_waits_is_sold() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 1).await;
     let first = Order::of(&[("A", 1)]);
@@ -68,7 +67,7 @@ async fn a_unit_that_comes_back_while_an_order_waits_is_sold() {
 
 #[tokio::test]
 async fn fifty_orders_for_ten_units_through_kafka() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 10).await;
     let orders: Vec<Order> = (0..50).map(|_| Order::of(&[("A", 1)])).collect();
@@ -89,7 +88,7 @@ async fn fifty_orders_for_ten_units_through_kafka() {
 /// would be an error, a lost update would show in the levels.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn crossing_orders_neither_deadlock_nor_lose_units() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     for code in ["A", "B", "C"] {
         supply(pool, code, 30).await;

@@ -5,16 +5,15 @@ use std::time::Duration;
 use contracts::events::{StockInUse, StockRejected, StockRetired};
 use contracts::proto::inventory::GetStockRequest;
 use contracts::proto::inventory::inventory_client::InventoryClient;
-use inventory::Inventory;
 use inventory::db;
 use inventory::stock::Demand;
 use kit::auth::Role;
 use kit::grpc::Peer;
-use kit::testing::{Running, waiting};
+use kit::testing::waiting;
 use serde_json::json;
 
 use crate::http::{Shop, answer};
-use crate::world::{Order, Product, all_told, levels, processed, sku, supply, until};
+use crate::world::{Order, Product, all_told, levels, processed, sku, start, supply, until};
 
 async fn seen(shop: &Shop, code: &str) -> i64 {
     let peer: Peer = format!("http://{}", shop.running.bound.grpc).parse().unwrap();
@@ -45,7 +44,7 @@ async fn stock_of_a_product_that_is_deleted_is_retired_and_comes_back_when_it_is
     let rejected: StockRejected = running.published(order.id.uuid()).await;
     let short: Vec<_> = rejected.shortages.iter().map(|s| (s.sku.clone(), s.available)).collect();
     assert_eq!(short, [(sku("MUG"), 0)]);
-    let (_, page) = shop.get(Role::Seller, "/api/v1/stock").await;
+    let (_, page) = shop.get(Role::Admin, "/api/v1/stock").await;
     assert_eq!(page["items"][0]["available"], json!(5), "staff sees what is in the warehouse");
     assert_eq!(page["items"][0]["retired"], json!(true));
 
@@ -96,7 +95,7 @@ async fn what_is_held_for_an_order_vetoes_the_deletion() {
 
 #[tokio::test]
 async fn a_deletion_leaves_alone_what_another_product_has() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     let (mug, cup) = (Product::of(&["MUG"]), Product::of(&["CUP"]));
     supply(pool, "MUG", 5).await;
@@ -116,7 +115,7 @@ async fn a_deletion_leaves_alone_what_another_product_has() {
 /// The order holds its row when the request comes, which waits, and finds what the order has done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_waits_for_an_order_is_refused() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     let mug = Product::of(&["MUG"]);
     supply(pool, "MUG", 5).await;
@@ -135,7 +134,7 @@ async fn a_deletion_that_waits_for_an_order_is_refused() {
 /// The request holds the rows when the order comes, which waits with a snapshot in which it could buy.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_waits_for_a_deletion_is_rejected() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     let mug = Product::of(&["MUG"]);
     supply(pool, "MUG", 5).await;

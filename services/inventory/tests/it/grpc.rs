@@ -4,15 +4,13 @@ use std::collections::HashMap;
 
 use contracts::proto::inventory::GetStockRequest;
 use contracts::proto::inventory::inventory_client::InventoryClient;
-use inventory::Inventory;
 use kit::grpc::Peer;
-use kit::testing::Running;
 
-use crate::world::supply;
+use crate::world::{start, supply};
 
 #[tokio::test]
 async fn stock_of_many_skus_at_once() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     supply(running.pool(), "A", 5).await;
     supply(running.pool(), "B", 7).await;
     let peer: Peer = format!("http://{}", running.bound.grpc).parse().unwrap();

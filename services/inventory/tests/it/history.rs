@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use inventory::db::{self, Reason};
+use inventory::stock;
 use inventory::stock::{Demand, Kind, Levels, State};
-use inventory::{Inventory, stock};
-use kit::testing::Running;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sqlx::{PgConnection, PgPool};
 
-use crate::world::{Order, levels, sku, supply};
+use crate::world::{Order, levels, sku, start, supply};
 
 const SKUS: [&str; 3] = ["A", "B", "C"];
 const ORDERS: usize = 4;
@@ -102,7 +101,7 @@ async fn check(pool: &PgPool, history: Vec<Op>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn movements_replay_to_the_stock() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool().clone();
     for code in SKUS {
         supply(&pool, code, 5).await;
@@ -122,7 +121,7 @@ async fn movements_replay_to_the_stock() {
 
 #[tokio::test]
 async fn the_history_cannot_be_rewritten() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     for forbidden in

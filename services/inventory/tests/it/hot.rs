@@ -4,22 +4,21 @@ use std::time::Duration;
 
 use contracts::EventId;
 use contracts::events::{Event, OrderPaid, OrderPlaced};
-use inventory::Inventory;
 use inventory::events::Orders;
 use inventory::stock::Levels;
 use kit::inbox::{Delivery, Handle, Shared};
 use kit::outbox::Outbox;
-use kit::testing::{Running, waiting};
+use kit::testing::waiting;
 use serde_json::Value;
 use sqlx::PgPool;
 use tracing::Span;
 
-use crate::world::{Order, levels, processed, supply, told};
+use crate::world::{Order, levels, processed, start, supply, told};
 
 /// Each partition has one worker; all of them wait for the row when it is let go.
 #[tokio::test(flavor = "multi_thread")]
 async fn buyers_of_one_sku_make_progress_together() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "HOT", 90).await;
     let mut gate = pool.begin().await.unwrap();
@@ -50,7 +49,7 @@ async fn buyers_of_one_sku_make_progress_together() {
 /// locked them as the orders come would wait for the other one's in a circle.
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_that_share_a_transaction_wait_for_nobody_in_a_circle() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 400).await;
     supply(pool, "B", 400).await;
@@ -123,8 +122,7 @@ async fn left(pool: &PgPool) -> Vec<Value> {
 /// has heard.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_orders_served_at_once_are_served_as_one_after_the_other() {
-    let (alone, together) =
-        tokio::join!(Running::start::<Inventory>(&[]), Running::start::<Inventory>(&[]));
+    let (alone, together) = tokio::join!(start(), start());
     let lines = |at: usize| -> Vec<(&'static str, u32)> {
         let units = |n: usize| u32::try_from((at * 7 + n) % 4 + 1).unwrap();
         match at % 4 {

@@ -1,15 +1,13 @@
 //! Stock that becomes low.
 
 use contracts::events::StockLow;
-use inventory::Inventory;
 use kit::auth::Role;
-use kit::testing::Running;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::http::{Shop, answer, key};
-use crate::world::{Order, processed, sku, supply};
+use crate::world::{Order, processed, sku, start, supply};
 
 /// Sets the threshold of a SKU that was just read.
 async fn set(shop: &Shop, role: Role, code: &str, version: i64, body: &Value) -> (u16, Value) {
@@ -33,7 +31,7 @@ async fn what_becomes_low_is_told_once() {
     let (running, pool) = (&shop.running, shop.running.pool());
     supply(pool, "A", 10).await;
     supply(pool, "B", 10).await;
-    let (status, set) = set(&shop, Role::Seller, "A", 1, &json!({"low_threshold": 5})).await;
+    let (status, set) = set(&shop, Role::Admin, "A", 1, &json!({"low_threshold": 5})).await;
     assert_eq!((status, &set["version"]), (200, &json!(2)), "{set}");
     let id: Uuid =
         sqlx::query_scalar("SELECT id FROM stock WHERE sku = 'A'").fetch_one(pool).await.unwrap();
@@ -53,7 +51,7 @@ async fn what_becomes_low_is_told_once() {
     assert_eq!(told(pool).await.len(), 1);
     let adjust = async |delta: i64| {
         let path = "/api/v1/stock/A/adjustments";
-        shop.post(Role::Seller, path, &key(), &json!({"delta": delta})).await
+        shop.post(Role::Admin, path, &key(), &json!({"delta": delta})).await
     };
     assert_eq!(adjust(-9).await.0, 409, "there are eight: nothing happens, nothing is told");
     assert_eq!(adjust(-4).await.0, 201);
@@ -66,7 +64,7 @@ async fn what_becomes_low_is_told_once() {
 
 #[tokio::test]
 async fn many_at_once_tell_once() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 30).await;
     sqlx::query("UPDATE stock SET low_threshold = 15").execute(pool).await.unwrap();
@@ -95,7 +93,7 @@ async fn a_threshold_that_comes_up_to_the_stock_is_told_too() {
         assert_eq!(told(pool).await, expected, "{threshold}");
     }
     let body = json!({"quantity": 5, "low_threshold": 8});
-    shop.post(Role::Seller, "/api/v1/stock/NEW/supplies", &key(), &body).await;
+    shop.post(Role::Admin, "/api/v1/stock/NEW/supplies", &key(), &body).await;
     assert_eq!(told(pool).await.last(), Some(&(5, 8)), "low from the beginning");
 }
 
@@ -111,9 +109,9 @@ async fn a_threshold_needs_its_own_version_and_staff() {
         let guest = shop.running.request(method, path).header("If-Match", "\"1\"").json(&body);
         assert_eq!(answer(guest).await.0, 401, "{method}");
     }
-    let blind = shop.running.request_as(shop.user, &[Role::Seller], "PUT", path).json(&body);
+    let blind = shop.running.request_as(shop.user, &[Role::Admin], "PUT", path).json(&body);
     assert_eq!(answer(blind).await.0, 428);
-    assert_eq!(set(&shop, Role::Seller, "NOWHERE", 1, &body).await.0, 404);
+    assert_eq!(set(&shop, Role::Admin, "NOWHERE", 1, &body).await.0, 404);
     for bad in [
         json!({"low_threshold": -1}),
         json!({"low_threshold": 1_000_000_001}),
@@ -121,13 +119,13 @@ async fn a_threshold_needs_its_own_version_and_staff() {
         json!({"low_threshold": 1, "sku": "B"}),
         json!({}),
     ] {
-        assert_eq!(set(&shop, Role::Seller, "A", 1, &bad).await.0, 422, "{bad}");
+        assert_eq!(set(&shop, Role::Admin, "A", 1, &bad).await.0, 422, "{bad}");
     }
     supply(shop.running.pool(), "A", 1).await;
-    let (status, now) = set(&shop, Role::Seller, "A", 1, &body).await;
+    let (status, now) = set(&shop, Role::Admin, "A", 1, &body).await;
     assert_eq!(status, 200, "units have come meanwhile, which is nothing to the threshold: {now}");
-    assert_eq!(set(&shop, Role::Seller, "A", 1, &body).await.0, 412);
-    assert_eq!(shop.get(Role::Seller, path).await, (200, now));
+    assert_eq!(set(&shop, Role::Admin, "A", 1, &body).await.0, 412);
+    assert_eq!(shop.get(Role::Admin, path).await, (200, now));
 }
 
 #[tokio::test]
@@ -137,23 +135,23 @@ async fn what_is_low_is_listed() {
         supply(shop.running.pool(), code, units + 1).await;
         let body = json!({"delta": -1});
         let path = format!("/api/v1/stock/{code}/adjustments");
-        shop.post(Role::Seller, &path, &key(), &body).await;
+        shop.post(Role::Admin, &path, &key(), &body).await;
         if code != "D" {
-            set(&shop, Role::Seller, code, 1, &json!({"low_threshold": 3})).await;
+            set(&shop, Role::Admin, code, 1, &json!({"low_threshold": 3})).await;
         }
     }
     let skus = |page: &Value| -> Vec<String> {
         let items = page["items"].as_array().unwrap();
         items.iter().map(|item| item["sku"].as_str().unwrap().to_owned()).collect()
     };
-    let (_, first) = shop.get(Role::Seller, "/api/v1/stock?low=true&limit=1").await;
+    let (_, first) = shop.get(Role::Admin, "/api/v1/stock?low=true&limit=1").await;
     assert_eq!(skus(&first), ["A"]);
     let cursor = first["next_cursor"].as_str().unwrap();
     let path = format!("/api/v1/stock?low=true&cursor={cursor}");
-    let (_, rest) = shop.get(Role::Seller, &path).await;
+    let (_, rest) = shop.get(Role::Admin, &path).await;
     assert_eq!((skus(&rest), &rest["next_cursor"]), (vec!["C".to_owned()], &Value::Null));
-    let (_, all) = shop.get(Role::Seller, "/api/v1/stock").await;
+    let (_, all) = shop.get(Role::Admin, "/api/v1/stock").await;
     assert_eq!(skus(&all), ["A", "B", "C", "D"]);
-    assert_eq!(shop.get(Role::Seller, "/api/v1/stock?low=perhaps").await.0, 400);
+    assert_eq!(shop.get(Role::Admin, "/api/v1/stock?low=perhaps").await.0, 400);
     assert_eq!(shop.get(Role::Customer, "/api/v1/stock?low=true").await.0, 403);
 }

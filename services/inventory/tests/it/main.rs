@@ -5,6 +5,7 @@
 mod announcements;
 mod available;
 mod concurrency;
+mod cursors;
 mod deletion;
 mod grpc;
 mod history;
@@ -14,6 +15,7 @@ mod low;
 mod orders;
 mod products;
 mod restock;
+mod sellers;
 mod sweeper;
 mod world;
 

@@ -3,11 +3,10 @@
 use contracts::EventId;
 use contracts::events::{StockCommitted, StockRejected, StockReleased, StockReserved};
 use contracts::topics::Aggregate;
-use inventory::Inventory;
 use inventory::stock::Levels;
-use kit::testing::{Running, eventually};
+use kit::testing::eventually;
 
-use crate::world::{Order, levels, processed, sku, state, supply, told, until};
+use crate::world::{Order, levels, processed, sku, start, start_with, state, supply, told, until};
 
 const fn at(available: i64, reserved: i64) -> Levels {
     Levels { available, reserved }
@@ -15,7 +14,7 @@ const fn at(available: i64, reserved: i64) -> Levels {
 
 #[tokio::test]
 async fn an_order_is_held_and_committed() {
-    let running = Running::start::<Inventory>(&[("RESERVATION_TTL_SECONDS", "600")]).await;
+    let running = start_with(&[("RESERVATION_TTL_SECONDS", "600")]).await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     supply(pool, "B", 5).await;
@@ -38,7 +37,7 @@ async fn an_order_is_held_and_committed() {
 
 #[tokio::test]
 async fn all_lines_are_held_or_none() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     supply(pool, "B", 1).await;
@@ -59,7 +58,7 @@ async fn all_lines_are_held_or_none() {
 
 #[tokio::test]
 async fn two_lines_of_one_sku_do_not_oversell() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
 
@@ -80,7 +79,7 @@ async fn two_lines_of_one_sku_do_not_oversell() {
 
 #[tokio::test]
 async fn every_end_of_an_order_gives_back_what_it_held() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     let orders: Vec<Order> = (0..3).map(|_| Order::of(&[("A", 1)])).collect();
@@ -103,7 +102,7 @@ async fn every_end_of_an_order_gives_back_what_it_held() {
 
 #[tokio::test]
 async fn goods_of_a_paid_order_come_back_when_it_is_cancelled() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     let order = Order::of(&[("A", 2)]);
@@ -121,7 +120,7 @@ async fn goods_of_a_paid_order_come_back_when_it_is_cancelled() {
 
 #[tokio::test]
 async fn the_same_event_twice_takes_effect_once() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 10).await;
     let (kept, dropped) = (Order::of(&[("A", 2)]), Order::of(&[("A", 3)]));
@@ -153,7 +152,7 @@ async fn the_same_event_twice_takes_effect_once() {
 
 #[tokio::test]
 async fn an_order_that_has_ended_holds_nothing_later() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     let order = Order::of(&[("A", 2)]);
@@ -167,7 +166,7 @@ async fn an_order_that_has_ended_holds_nothing_later() {
 
 #[tokio::test]
 async fn a_huge_quantity_is_a_shortage() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     supply(running.pool(), "A", 5).await;
     let order = Order::of(&[("A", u32::MAX), ("A", u32::MAX), ("A", 1 << 31)]);
     running.publish(&order.placed()).await;
@@ -177,7 +176,7 @@ async fn a_huge_quantity_is_a_shortage() {
 
 #[tokio::test]
 async fn orders_of_nothing_become_dead_letters_and_block_nobody() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     let (none, zero) = (Order::of(&[]), Order::of(&[("A", 1), ("A", 0)]));

@@ -3,13 +3,12 @@
 use contracts::topics::Aggregate;
 use inventory::Inventory;
 use kit::auth::Role;
-use kit::testing::Running;
 use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::http::Shop;
-use crate::world::{Order, Product, levels, processed, supply, until};
+use crate::world::{Order, Product, levels, processed, start, supply, until};
 
 /// Whose a SKU is, if it is known.
 async fn owner(pool: &PgPool, code: &str) -> Option<Option<Uuid>> {
@@ -34,7 +33,7 @@ async fn a_product_brings_its_skus_along() {
         (levels(pool, "MUG").await.available, levels(pool, "MUG-L").await.available),
         (0, 4)
     );
-    let (_, page) = shop.get(Role::Seller, "/api/v1/stock").await;
+    let (_, page) = shop.get(Role::Admin, "/api/v1/stock").await;
     assert_eq!(page["items"][0]["product_id"], json!(mug.id));
     assert_eq!(page["items"][0]["retired"], json!(false));
 
@@ -53,7 +52,7 @@ async fn a_product_brings_its_skus_along() {
 
 #[tokio::test]
 async fn no_product_takes_over_a_sku_silently() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     let (mug, thief) = (Product::of(&["MUG"]), Product::of(&["NEW", "MUG"]));
     running.publish(&mug.created()).await;
@@ -75,7 +74,7 @@ async fn no_product_takes_over_a_sku_silently() {
 
 #[tokio::test]
 async fn what_a_deleted_product_leaves_is_the_next_ones() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "MUG", 3).await;
     let (gone, next) = (Product::of(&["MUG"]), Product::of(&["MUG"]));
@@ -93,7 +92,7 @@ async fn what_a_deleted_product_leaves_is_the_next_ones() {
 /// The demo's products may be told of before its stock is there, or after.
 #[tokio::test]
 async fn the_demo_has_its_stock_and_its_products_in_either_order() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     let demo: Vec<_> = contracts::demo::products().into_iter().take(2).collect();
     let [early, late] = demo.as_slice() else { unreachable!() };

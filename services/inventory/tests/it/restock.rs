@@ -1,11 +1,9 @@
 //! What an order gives back that was paid.
 
 use contracts::events::StockReleased;
-use inventory::Inventory;
 use inventory::stock::Levels;
-use kit::testing::Running;
 
-use crate::world::{Order, levels, processed, state, supply, told, until};
+use crate::world::{Order, levels, processed, start, state, supply, told, until};
 
 const fn at(available: i64, reserved: i64) -> Levels {
     Levels { available, reserved }
@@ -13,7 +11,7 @@ const fn at(available: i64, reserved: i64) -> Levels {
 
 #[tokio::test]
 async fn units_of_a_paid_order_come_back_when_it_asks() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     supply(pool, "B", 5).await;
@@ -43,7 +41,7 @@ async fn units_of_a_paid_order_come_back_when_it_asks() {
 
 #[tokio::test]
 async fn every_request_is_answered_and_units_come_back_once() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     let (held, rejected, unknown) =

@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use contracts::events::{StockCommitted, StockRejected, StockReleased};
-use inventory::Inventory;
 use inventory::stock::Levels;
 use inventory::sweeper::{self, GRACE};
 use kit::outbox::Outbox;
-use kit::testing::Running;
 use sqlx::PgPool;
 
-use crate::world::{Order, levels, processed, state, supply, told, until};
+use crate::world::{Order, levels, processed, start, state, supply, told, until};
 
 /// Lets the reservation have run out of time so long ago.
 async fn age(pool: &PgPool, order: &Order, by: Duration) {
@@ -28,7 +26,7 @@ async fn age(pool: &PgPool, order: &Order, by: Duration) {
 
 #[tokio::test]
 async fn overdue_reservations_are_given_back() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 5).await;
     let (overdue, late, fresh) =
@@ -54,7 +52,7 @@ async fn overdue_reservations_are_given_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_sweepers_give_back_once() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 20).await;
     let orders: Vec<Order> = (0..20).map(|_| Order::of(&[("A", 1)])).collect();
@@ -83,7 +81,7 @@ async fn many_sweepers_give_back_once() {
 
 #[tokio::test]
 async fn money_that_comes_late_is_served_while_there_is_stock() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 3).await;
     supply(pool, "B", 3).await;
@@ -100,7 +98,7 @@ async fn money_that_comes_late_is_served_while_there_is_stock() {
 
 #[tokio::test]
 async fn money_that_comes_too_late_is_refused_aloud() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 2).await;
     let (slow, quick) = (Order::of(&[("A", 2)]), Order::of(&[("A", 1)]));
@@ -124,7 +122,7 @@ async fn money_that_comes_too_late_is_refused_aloud() {
 
 #[tokio::test]
 async fn money_for_an_order_that_is_not_known_is_never_silent() {
-    let running = Running::start::<Inventory>(&[]).await;
+    let running = start().await;
     let pool = running.pool();
     supply(pool, "A", 2).await;
     let order = Order::of(&[("A", 2)]);

@@ -7,6 +7,7 @@ use contracts::events::{
     ProductDeletionWithdrawn, ProductUpdated, ProductVariant,
 };
 use contracts::{Currency, Money, OrderId, ProductId, Sku, UserId};
+use inventory::Inventory;
 use inventory::db::{self, Reason};
 use inventory::stock::Levels;
 use kit::testing::{Running, eventually};
@@ -70,15 +71,32 @@ impl Order {
     }
 }
 
+/// Starts the service where the catalog does not answer.
+pub(crate) async fn start() -> Running {
+    start_with(&[]).await
+}
+
+/// Starts the service configured further by these variables.
+pub(crate) async fn start_with(further: &[(&str, &str)]) -> Running {
+    let mut variables = vec![("CATALOG_GRPC_URL", "http://127.0.0.1:9")];
+    variables.extend(further);
+    Running::start::<Inventory>(&variables).await
+}
+
 /// A product of the catalog; its first SKU is its own, the others are variants.
 pub(crate) struct Product {
     pub(crate) id: ProductId,
+    pub(crate) seller: UserId,
     pub(crate) skus: Vec<Sku>,
 }
 
 impl Product {
     pub(crate) fn of(skus: &[&str]) -> Self {
-        Self { id: ProductId::new(), skus: skus.iter().map(|code| sku(code)).collect() }
+        Self::sold_by(UserId::new(), skus)
+    }
+
+    pub(crate) fn sold_by(seller: UserId, skus: &[&str]) -> Self {
+        Self { id: ProductId::new(), seller, skus: skus.iter().map(|code| sku(code)).collect() }
     }
 
     fn variants(&self) -> Vec<ProductVariant> {
@@ -96,7 +114,7 @@ impl Product {
             sku: self.skus[0].clone(),
             name: "Mug".to_owned(),
             price: Money::new(100, Currency::EUR),
-            seller_id: UserId::new(),
+            seller_id: self.seller,
             variants: self.variants(),
         }
     }
@@ -108,7 +126,7 @@ impl Product {
             name: "Mug".to_owned(),
             price: Money::new(100, Currency::EUR),
             on_sale: true,
-            seller_id: None,
+            seller_id: Some(self.seller),
             variants: self.variants(),
         }
     }
