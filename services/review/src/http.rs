@@ -8,9 +8,10 @@ mod writing;
 use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
+use contracts::proto::catalog::GetProductsRequest;
 use contracts::proto::catalog::catalog_client::CatalogClient;
 use contracts::proto::order::orders_client::OrdersClient;
-use contracts::{ProductId, ReviewId};
+use contracts::{ProductId, ReviewId, UserId};
 use kit::auth::{Caller, Role};
 use kit::extract::{IfMatch, Path, Query, etag};
 use kit::grpc::Client;
@@ -132,6 +133,15 @@ fn is_current(review: &Review, IfMatch(version): IfMatch) -> Result<()> {
     } else {
         Err(Problem::new(STALE, "read the review again"))
     }
+}
+
+/// Whether this person sells the product, on sale or not.
+async fn sells(api: &Api, user: UserId, product: ProductId) -> Result<bool> {
+    let request = GetProductsRequest { ids: vec![product.to_string()] };
+    let answer = api.catalog.clone().get_products(request).await.map_err(Problem::unavailable)?;
+    let (product, seller) = (product.to_string(), user.to_string());
+    let products = answer.into_inner().products;
+    Ok(products.iter().any(|found| found.id == product && found.seller_id == seller))
 }
 
 /// Adds so many reviews and so much to the sum of the ratings of the review's product, and tells

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contracts::events::ReviewPosted;
-use contracts::{ProductId, ReviewId, UserId};
+use contracts::{ProductId, ReviewId, UserId, text};
 use kit::auth::{Caller, Role};
 use kit::problem::{Fields, Result};
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,7 @@ impl Answer {
     pub fn check(text: &str) -> Result<()> {
         let mut fields = Fields::default();
         fields.check(said(text, MAX_TEXT), "/text", format!("1 to {MAX_TEXT} characters"));
+        fields.take("/text", text::lines(text));
         fields.finish()
     }
 }
@@ -78,7 +79,9 @@ impl Review {
         let fits = |text: &str, most| (1..=most).contains(&text.chars().count());
         let titled = self.title.as_ref().is_none_or(|title| fits(title, MAX_TITLE));
         fields.check(titled, "/title", format!("1 to {MAX_TITLE} characters, or none"));
+        fields.take("/title", self.title.as_deref().map_or(Ok(()), text::line));
         fields.check(said(&self.text, MAX_TEXT), "/text", format!("1 to {MAX_TEXT} characters"));
+        fields.take("/text", text::lines(&self.text));
         fields.finish()
     }
 
@@ -143,6 +146,7 @@ impl Report {
         let mut fields = Fields::default();
         let fits = self.text.as_ref().is_none_or(|text| said(text, MAX_REPORT));
         fields.check(fits, "/text", format!("1 to {MAX_REPORT} characters, or none"));
+        fields.take("/text", self.text.as_deref().map_or(Ok(()), text::lines));
         let explained = self.reason != Reason::Other || self.text.is_some();
         fields.check(explained, "/text", "needed for the reason other");
         fields.finish()

@@ -2,8 +2,7 @@
 
 use axum::extract::State;
 use axum::response::IntoResponse;
-use contracts::proto::catalog::GetProductsRequest;
-use contracts::{ProductId, ReviewId};
+use contracts::ReviewId;
 use http::StatusCode;
 use kit::auth::{Caller, Role};
 use kit::extract::{IfMatch, Json, Path, etag};
@@ -11,7 +10,7 @@ use kit::problem::{Body, FORBIDDEN, Problem, Result};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Api, is_current, lock_seen, seen};
+use super::{Api, is_current, lock_seen, seen, sells};
 use crate::db;
 use crate::review::{Answer, Review};
 
@@ -80,7 +79,7 @@ async fn store(
     // its product, and a product with its seller.
     let found = db::find(&mut *api.pool.acquire().await?, id).await?;
     let product = seen(found, Some(caller))?.product_id;
-    if !caller.has(Role::Admin) && !sells(api, caller, product).await? {
+    if !caller.has(Role::Admin) && !sells(api, caller.user_id, product).await? {
         return Err(Problem::new(FORBIDDEN, "the product belongs to another seller"));
     }
     let mut tx = api.pool.begin().await?;
@@ -93,13 +92,4 @@ async fn store(
     let stored = db::set_answer(&mut tx, id, answer).await?;
     tx.commit().await?;
     Ok(stored)
-}
-
-/// Whether the product is the caller's, on sale or not.
-async fn sells(api: &Api, caller: &Caller, product: ProductId) -> Result<bool> {
-    let request = GetProductsRequest { ids: vec![product.to_string()] };
-    let answer = api.catalog.clone().get_products(request).await.map_err(Problem::unavailable)?;
-    let (product, seller) = (product.to_string(), caller.user_id.to_string());
-    let products = answer.into_inner().products;
-    Ok(products.iter().any(|found| found.id == product && found.seller_id == seller))
 }

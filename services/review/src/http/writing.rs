@@ -17,7 +17,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::{Api, count, is_current, lock_seen};
+use super::{Api, count, is_current, lock_seen, sells};
 use crate::db;
 use crate::review::Review;
 
@@ -97,7 +97,7 @@ impl Change {
     }
 }
 
-/// Reviews a product that the caller has received and that was not deleted since.
+/// Reviews a product that the caller has received, does not sell, and that was not deleted since.
 #[utoipa::path(
     post, path = "/api/v1/products/{product_id}/reviews", tag = "reviews",
     params(("product_id" = ProductId, Path)), request_body = NewReview,
@@ -116,6 +116,9 @@ pub(super) async fn post(
 ) -> Result<impl IntoResponse> {
     let review = body.of(product, caller.user_id);
     review.check()?;
+    if sells(&api, caller.user_id, product).await? {
+        return Err(Problem::new(FORBIDDEN, "you sell this product: others review it"));
+    }
     if !has_received(&api, caller.user_id, product).await? {
         return Err(Problem::new(NOT_RECEIVED, "no order of yours has brought it to you yet"));
     }

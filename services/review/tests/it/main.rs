@@ -3,6 +3,7 @@
 
 mod answering;
 mod catalog;
+mod cursors;
 mod deleted;
 mod moderation;
 mod orders;
@@ -40,7 +41,7 @@ async fn migrations_can_be_taken_back() {
 }
 
 async fn start(orders: &Orders) -> Running {
-    start_with(orders, &Catalog::away().await).await
+    start_with(orders, &Catalog::of(ProductId::new(), UserId::new()).await).await
 }
 
 async fn start_with(orders: &Orders, catalog: &Catalog) -> Running {

@@ -6,8 +6,9 @@ use kit::auth::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::catalog::Catalog;
 use crate::orders::Orders;
-use crate::{answer, of_product, path, post, posting, start, update};
+use crate::{answer, of_product, path, post, posting, start, start_with, update};
 
 #[tokio::test]
 async fn a_review_is_shown_and_told() {
@@ -45,6 +46,29 @@ async fn only_buyers_who_have_the_product_review_it() {
     let guest = shop.request("POST", &of_product(product)).json(&body);
     assert_eq!(answer(guest).await.0, 401);
     post(&shop, user, product, 5).await;
+}
+
+#[tokio::test]
+async fn sellers_do_not_review_their_own_products() {
+    let (seller, product) = (UserId::new(), ProductId::new());
+    let shop = start_with(&Orders::delivered().await, &Catalog::of(product, seller).await).await;
+    let body = json!({"rating": 5, "text": "I would buy it again."});
+    // Whoever is a seller no more, or an administrator too, still sells it.
+    for roles in [&[Role::Seller][..], &[Role::Customer], &[Role::Admin]] {
+        let request = shop.request_as(seller, roles, "POST", &of_product(product)).json(&body);
+        let (status, problem) = answer(request).await;
+        assert_eq!((status.as_u16(), &problem["type"]), (403, &json!("/problems/forbidden")));
+    }
+    post(&shop, seller, ProductId::new(), 5).await;
+    post(&shop, UserId::new(), product, 4).await;
+}
+
+#[tokio::test]
+async fn nobody_reviews_while_the_catalog_cannot_be_asked() {
+    let shop = start_with(&Orders::delivered().await, &Catalog::away().await).await;
+    let body = json!({"rating": 5, "text": "Good."});
+    let (status, problem) = answer(posting(&shop, UserId::new(), ProductId::new(), &body)).await;
+    assert_eq!(status, 503, "{problem}");
 }
 
 #[tokio::test]
