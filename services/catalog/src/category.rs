@@ -1,5 +1,6 @@
 //! Groups of products, which form trees.
 
+use contracts::text;
 use kit::problem::{Fields, Result};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -31,6 +32,7 @@ impl Category {
         let named = (1..=MAX_NAME).contains(&self.name.chars().count());
         let detail = format!("1 to {MAX_NAME} characters, no spaces around");
         fields.check(named && self.name.trim() == self.name, "/name", detail);
+        fields.take("/name", text::line(&self.name));
         let apart = self.parent.as_ref() != Some(&self.slug);
         fields.check(apart, "/parent", "a category is no part of itself");
         fields.finish()

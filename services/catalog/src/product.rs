@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use contracts::events::{ProductCreated, ProductUpdated};
-use contracts::{Currency, Money, ProductId, Sku, UserId};
+use contracts::{Currency, Money, ProductId, Sku, UserId, text};
 use kit::auth::{Caller, Role};
 use kit::problem::{Fields, Result};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::deletion::{Deletion, State};
 use crate::image::Image;
-use crate::spelling::Respelt;
+use crate::spelling::{self, Respelt};
 use crate::variant::{self, Variant};
 
 /// Longest name, in characters.
@@ -74,6 +74,7 @@ impl Product {
         check_name(&mut fields, "", &self.name);
         let short = self.description.chars().count() <= MAX_DESCRIPTION;
         fields.check(short, "/description", format!("up to {MAX_DESCRIPTION} characters"));
+        fields.take("/description", text::lines(&self.description));
         check_price(&mut fields, "", self.price, currency);
         check_attributes(&mut fields, "", &self.attributes, MAX_ATTRIBUTES);
         variant::check_all(&mut fields, self, currency);
@@ -141,6 +142,7 @@ pub(crate) fn check_name(fields: &mut Fields, at: &str, name: &str) {
     let named = (1..=MAX_NAME).contains(&name.chars().count()) && name.trim() == name;
     let detail = format!("1 to {MAX_NAME} characters, no spaces around");
     fields.check(named, format!("{at}/name"), detail);
+    fields.take(format!("{at}/name"), text::line(name));
 }
 
 /// Notes what is wrong with its price.
@@ -163,7 +165,14 @@ pub(crate) fn check_attributes(
     let fits = |text: &str| (1..=MAX_ATTRIBUTE).contains(&text.chars().count());
     let short = attributes.iter().all(|(name, value)| fits(name) && fits(value));
     let detail = format!("names and values have 1 to {MAX_ATTRIBUTE} characters");
-    fields.check(short, at, detail);
+    fields.check(short, at.clone(), detail);
+    fields.take(
+        at,
+        attributes
+            .iter()
+            .flat_map(|(name, value)| [name, value])
+            .try_for_each(|one| text::line(one)),
+    );
 }
 
 /// What to search for.
@@ -248,6 +257,16 @@ pub struct Position {
     /// What the first page took the words for; the others do too, whatever is put on sale meanwhile.
     #[serde(default, skip_serializing_if = "Respelt::is_empty")]
     pub respelt: Respelt,
+}
+
+impl Position {
+    /// Whether [`Found::position`] could have said this: a cursor brings it back, and whoever holds it can write into
+    /// it what Postgres does not take.
+    pub fn is_ours(&self) -> bool {
+        let storable =
+            !self.name.contains('\0') && self.rating.is_finite() && self.rank.is_finite();
+        storable && (1..=9999).contains(&self.created_at.year()) && spelling::is_ours(&self.respelt)
+    }
 }
 
 impl Found {

@@ -14,7 +14,7 @@ use super::Api;
 use crate::db;
 use crate::facets::Facets;
 use crate::product::{Chosen, Filter, Position, Product, Sort, Words};
-use crate::spelling::{self, Respelt};
+use crate::spelling::Respelt;
 
 /// Longest search, in characters.
 const MAX_WORDS: usize = 200;
@@ -168,7 +168,7 @@ pub(super) async fn list(
     let page = PageQuery { cursor: query.cursor, limit: query.limit, page: query.page };
     let window = page.window::<Position>()?;
     let after = window.after.as_ref();
-    if after.is_some_and(|after| !spelling::is_ours(&after.respelt)) {
+    if after.is_some_and(|after| !after.is_ours()) {
         return Err(Problem::new(MALFORMED, "the cursor is not one of ours"));
     }
     let mut connection = api.pool.acquire().await?;

@@ -4,6 +4,7 @@
 mod attributes;
 mod cache;
 mod categories;
+mod cursors;
 mod deletion;
 mod facets;
 mod grpc;
@@ -11,6 +12,7 @@ mod images;
 mod search;
 mod seed;
 mod selling;
+mod texts;
 mod told;
 mod typos;
 mod uploads;
