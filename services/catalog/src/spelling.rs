@@ -63,6 +63,34 @@ pub fn is_ours(respelt: &Respelt) -> bool {
     })
 }
 
+/// Writes what is Chinese, Japanese or Korean as phrases of neighbouring pairs of characters, as it is stored
+/// (`search_bigrams`): there are no spaces between the words.
+pub fn in_pairs(search: &str) -> String {
+    let chars: Vec<char> = search.chars().collect();
+    let mut written = String::with_capacity(search.len());
+    for run in chars.chunk_by(|one, next| is_unspaced(*one) == is_unspaced(*next)) {
+        if run.len() < 2 || !is_unspaced(run[0]) {
+            // A word that goes on behind a phrase is another word.
+            if written.ends_with('"') && run[0].is_alphanumeric() {
+                written.push(' ');
+            }
+            written.extend(run);
+            continue;
+        }
+        if written.ends_with(char::is_alphanumeric) {
+            written.push(' ');
+        }
+        let pairs: Vec<String> = run.windows(2).map(|pair| pair.iter().collect()).collect();
+        written.extend(["\"", &pairs.join(" "), "\""]);
+    }
+    written
+}
+
+/// Whether a character belongs to a script without spaces between words; the ranges are those of `search_bigrams`.
+fn is_unspaced(c: char) -> bool {
+    matches!(c, '\u{3005}' | '\u{3041}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7AF}')
+}
+
 fn is_word(text: &str) -> bool {
     text.chars().all(char::is_alphabetic) && (1..=MAX_LETTERS).contains(&text.chars().count())
 }
@@ -132,6 +160,21 @@ mod tests {
         assert_eq!(words("\"an open quote\" chiar \"blak"), ["chiar"]);
         assert_eq!(typed(&"abcde fghij klmno ".repeat(50)).len(), 3);
         assert!(words(&"x".repeat(200)).is_empty());
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_searched_by_pairs() {
+        for (typed, written) in [
+            ("red mug", "red mug"),
+            ("小説", "\"小説\""),
+            ("本", "本"),
+            ("日本の小説", "\"日本 本の の小 小説\""),
+            ("-小説 本", "-\"小説\" 本"),
+            ("iPhoneケース黒mug", "iPhone \"ケー ース ス黒\" mug"),
+            ("한국어 책", "\"한국 국어\" 책"),
+        ] {
+            assert_eq!(in_pairs(typed), written);
+        }
     }
 
     #[test]

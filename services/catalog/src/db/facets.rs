@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::search::widened;
+use super::search::{Queries, queries};
 use crate::facets::{
     AttributeCounts, CategoryCount, Facets, MAX_ATTRIBUTES, MAX_CATEGORIES, MAX_VALUES, PriceCount,
     RatingCount, ValueCount, bounds,
@@ -22,7 +22,7 @@ struct Row {
 /// Counts what is on sale and fits the filter, from one look at the products: each is judged by
 /// every part of the filter, and every facet counts those that fail by nothing else than itself.
 pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Facets, sqlx::Error> {
-    let wide = widened(&mut *connection, filter.words.as_ref()).await?;
+    let Queries { typed, wide } = queries(&mut *connection, filter.words.as_ref()).await?;
     let bounds = bounds();
     let rows = sqlx::query_as!(
         Row,
@@ -50,8 +50,7 @@ pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Fa
                FROM products
                WHERE on_sale
                  AND ($1::text IS NULL OR search @@ coalesce(
-                     websearch_to_tsquery('english', $1) || $6::text::tsquery,
-                     websearch_to_tsquery('english', $1)))
+                     $1::text::tsquery || $6::text::tsquery, $1::text::tsquery))
            ), by_category AS MATERIALIZED (
                SELECT category, count(*) FROM judged WHERE in_price AND rated AND stocked AND missed = '{}'
                GROUP BY category
@@ -102,7 +101,7 @@ pub async fn facets(connection: &mut PgConnection, filter: &Filter) -> Result<Fa
                WHERE key_place <= $9 AND (place <= $10 OR $5::jsonb -> key ? value)
            ) counted
            ORDER BY facet, one, two, count DESC, key"#,
-        filter.words.as_ref().map(|words| &*words.typed),
+        typed,
         filter.category,
         filter.price_min,
         filter.price_max,

@@ -31,7 +31,7 @@ pub async fn respell(connection: &mut PgConnection, search: &str) -> Result<Resp
            WHERE numnode(plainto_tsquery('english', typed.word)) > 0
              AND (typed.long OR NOT EXISTS (
                  SELECT FROM products
-                 WHERE on_sale AND search @@ plainto_tsquery('english', typed.word)))"#,
+                 WHERE on_sale AND search @@ search_query(typed.word)))"#,
         &typed,
         &long,
         LIKE,
@@ -45,23 +45,38 @@ pub async fn respell(connection: &mut PgConnection, search: &str) -> Result<Resp
     Ok(respelt.filter(|(_, chosen)| !chosen.is_empty()).collect())
 }
 
-/// What to search for beside the words as they were typed, as a `tsquery`: other spellings stand
-/// where the typed ones do. `None` if there are none.
-pub(super) async fn widened(
+/// What to search for, as texts of type `tsquery`.
+#[derive(Default)]
+pub(super) struct Queries {
+    /// The words as they were typed; `None` if there are none.
+    pub(super) typed: Option<String>,
+    /// Other spellings stand where the typed ones do; `None` if there are none.
+    pub(super) wide: Option<String>,
+}
+
+pub(super) async fn queries(
     connection: &mut PgConnection,
     words: Option<&Words>,
-) -> Result<Option<String>, sqlx::Error> {
-    let Some(Words { typed, respelt }) = words.filter(|words| !words.respelt.is_empty()) else {
-        return Ok(None);
-    };
+) -> Result<Queries, sqlx::Error> {
+    let Some(Words { typed, respelt }) = words else { return Ok(Queries::default()) };
+    let typed = sqlx::query_scalar!(
+        r#"SELECT search_query($1)::text AS "query!""#,
+        spelling::in_pairs(typed),
+    )
+    .fetch_one(&mut *connection)
+    .await?;
     let mut wide: Option<String> = None;
     for (word, spellings) in respelt {
+        // Each way in which search_query writes a word is rewritten: with umlauts there are two.
         wide = sqlx::query_scalar!(
             r#"SELECT ts_rewrite(
-                   coalesce($1::text::tsquery, websearch_to_tsquery('english', $2)),
-                   plainto_tsquery('english', $3),
-                   websearch_to_tsquery('english', $3 || ' or ' || array_to_string($4::text[], ' or '))
-               )::text"#,
+                   ts_rewrite(coalesce($1::text::tsquery, $2::text::tsquery), plain, spellings),
+                   CASE WHEN german = plain THEN ''::tsquery ELSE german END, spellings)::text
+               FROM (SELECT
+                   plainto_tsquery('english', search_folded($3)) AS plain,
+                   plainto_tsquery('english', search_folded(search_digraphs($3))) AS german,
+                   search_query($3 || ' or ' || array_to_string($4::text[], ' or ')) AS spellings
+               ) AS forms"#,
             wide,
             typed,
             word,
@@ -70,7 +85,7 @@ pub(super) async fn widened(
         .fetch_one(&mut *connection)
         .await?;
     }
-    Ok(wide)
+    Ok(Queries { typed: Some(typed), wide })
 }
 
 /// A JSON path that is true of attributes that fit: all names, each with one of its values. `None`
@@ -93,7 +108,7 @@ pub async fn search(
     sort: Sort,
     window: &Window<Position>,
 ) -> Result<Vec<Found>, sqlx::Error> {
-    let wide = widened(&mut *connection, filter.words.as_ref()).await?;
+    let Queries { typed, wide } = queries(&mut *connection, filter.words.as_ref()).await?;
     let after = window.after.as_ref();
     // A query for each order, so that each can walk along its own index. A rank by ts_rank is from
     // 0 to 1; two less puts what only another spelling finds behind everything else.
@@ -110,16 +125,15 @@ pub async fn search(
                    FROM (
                        SELECT products.*, CASE
                            WHEN $1::text IS NULL THEN 0
-                           WHEN search @@ websearch_to_tsquery('english', $1)
-                           THEN ts_rank(search, websearch_to_tsquery('english', $1))
+                           WHEN search @@ $1::text::tsquery
+                           THEN ts_rank(search, $1::text::tsquery)
                            ELSE ts_rank(search, $9::text::tsquery) - 2
                        END::real AS rank
                        FROM products
                    ) ranked
                    WHERE on_sale
                      AND ($1::text IS NULL OR search @@ coalesce(
-                         websearch_to_tsquery('english', $1) || $9::text::tsquery,
-                         websearch_to_tsquery('english', $1)))
+                         $1::text::tsquery || $9::text::tsquery, $1::text::tsquery))
                      AND ($2::text IS NULL OR category IN (
                          WITH RECURSIVE part AS (
                              SELECT slug FROM categories WHERE slug = $2
@@ -136,7 +150,7 @@ pub async fn search(
                     + ") ORDER BY "
                     + $order
                     + " LIMIT $7 OFFSET $8",
-                filter.words.as_ref().map(|words| &*words.typed),
+                typed,
                 filter.category,
                 filter.price_min,
                 filter.price_max,

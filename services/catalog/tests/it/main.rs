@@ -7,6 +7,7 @@ mod categories;
 mod cursors;
 mod deletion;
 mod facets;
+mod folding;
 mod grpc;
 mod images;
 mod search;
