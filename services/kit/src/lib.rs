@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod page;
 pub mod postgres;
 pub mod problem;
+pub mod purge;
 pub mod redis;
 pub mod secret;
 pub mod service;

@@ -16,17 +16,17 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::kafka::{Producer, Record};
-use crate::metric;
 use crate::telemetry::{self, propagate_trace};
 use crate::worker::{self, Wake};
+use crate::{metric, purge};
 
 /// How often the relay looks for events that nobody has told it of, such as those of a process
 /// that died between its commit and its send.
 const POLL: Duration = Duration::from_millis(500);
 /// Events sent in one transaction.
 const BATCH: i64 = 500;
-/// How often old rows are removed.
-const PURGE_INTERVAL: Duration = Duration::from_hours(1);
+/// How often old rows are removed: more often than a service is restarted, and seldom enough to find some.
+const PURGE_INTERVAL: Duration = Duration::from_mins(10);
 
 static PUBLISHED: LazyLock<IntCounterVec> =
     metric!(counter, "outbox_published_total", "Events sent to Kafka, by type.", &["type"]);
@@ -91,7 +91,7 @@ impl Outbox {
     /// Sends events until told to stop.
     pub async fn relay(self, pool: PgPool, producer: Producer, stop: CancellationToken) {
         let mut send = || send_batch(&pool, &producer);
-        let (clock, purge) = (Wake::default(), || async { purge(&pool).await.map(|()| 0) });
+        let (clock, purge) = (Wake::default(), || async { purge::run(&pool).await.map(|()| 0) });
         tokio::join!(
             self.0.run("outbox", POLL, &stop, &mut send),
             clock.run("purge", PURGE_INTERVAL, &stop, purge),
@@ -203,19 +203,5 @@ async fn send(producer: &Producer, row: &Row) -> Result<(), BoxError> {
         payload: serde_json::to_vec(&row.payload)?,
     };
     producer.send(aggregate, &record).await?;
-    Ok(())
-}
-
-/// Removes what has served its time. The inbox remembers longer than Kafka keeps records (7 days).
-async fn purge(pool: &PgPool) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM outbox WHERE published_at < now() - interval '7 days'")
-        .execute(pool)
-        .await?;
-    sqlx::query!("DELETE FROM inbox WHERE received_at < now() - interval '14 days'")
-        .execute(pool)
-        .await?;
-    sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'")
-        .execute(pool)
-        .await?;
     Ok(())
 }

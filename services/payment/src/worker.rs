@@ -101,8 +101,7 @@ impl Worker {
             async move { worker.dispatch(&lanes, &tasks, &wake).await }
         };
         let (webhooks, owed) = (Wake::default(), Wake::default());
-        let forget =
-            || async { db::webhooks::forget(&mut *self.pool.acquire().await?).await.map(|()| 0) };
+        let forget = || async { db::webhooks::forget(&self.pool).await.map(|()| 0) };
         let reopen = || self.reopen(&wake);
         tokio::join!(
             wake.run("payments", POLL, &stop, dispatch),

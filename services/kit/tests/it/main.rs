@@ -3,4 +3,5 @@
 
 mod cache;
 mod listeners;
+mod purge;
 mod together;

@@ -1,6 +1,7 @@
 //! What providers tell us of their own accord.
 
-use sqlx::PgConnection;
+use kit::purge::{self, BATCH, Batch};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::Result;
@@ -24,10 +25,23 @@ pub async fn note(
 
 /// Forgets what cannot come again: a webhook is taken for minutes after it was signed, and a
 /// provider signs it anew for a few days.
-pub async fn forget(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query!("DELETE FROM webhook_events WHERE received_at < now() - interval '30 days'")
-        .execute(connection)
-        .await?;
+pub async fn forget(pool: &PgPool) -> Result<()> {
+    purge::in_batches(|from| {
+        sqlx::query_as!(
+            Batch,
+            r#"WITH gone AS (
+                 DELETE FROM webhook_events WHERE ctid = ANY(ARRAY(
+                     SELECT ctid FROM webhook_events
+                     WHERE received_at >= $1 AND received_at < now() - interval '30 days'
+                     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+                 RETURNING received_at)
+             SELECT count(*) AS "removed!", max(received_at) AS newest FROM gone"#,
+            from,
+            BATCH,
+        )
+        .fetch_one(pool)
+    })
+    .await?;
     Ok(())
 }
 
