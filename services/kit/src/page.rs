@@ -1,10 +1,14 @@
 //! Keyset pages: a cursor names the last thing that was seen, so that a page costs the same
 //! however deep it is, and nothing is shown twice when something is inserted meanwhile.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Datelike, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::problem::{MALFORMED, Problem, Result};
 
@@ -12,6 +16,9 @@ use crate::problem::{MALFORMED, Problem, Result};
 pub const MAX_LIMIT: u32 = 100;
 /// Things on one page unless asked otherwise.
 pub const DEFAULT_LIMIT: u32 = 20;
+
+/// Years that a time in a cursor may be in: those of RFC 3339, all of which Postgres knows.
+const YEARS: RangeInclusive<i32> = 0..=9999;
 
 /// The part of a list's query that says which page. Flatten the fields into the list's own query
 /// type rather than this struct (`serde(flatten)` cannot parse numbers from a query string).
@@ -60,13 +67,9 @@ impl PageQuery {
             Some(_) if self.page.is_some() => {
                 return Err(malformed("cursor and page exclude each other"));
             }
-            Some(cursor) => Some(
-                URL_SAFE_NO_PAD
-                    .decode(cursor)
-                    .ok()
-                    .and_then(|json| serde_json::from_slice(&json).ok())
-                    .ok_or_else(|| malformed("the cursor is not one of ours"))?,
-            ),
+            Some(cursor) => {
+                Some(key(cursor).ok_or_else(|| malformed("the cursor is not one of ours"))?)
+            }
         };
         let page = self.page.unwrap_or(1);
         // Skipping is linear; whoever goes deeper has the cursor.
@@ -75,6 +78,25 @@ impl PageQuery {
         }
         let offset = i64::from(page - 1) * i64::from(limit);
         Ok(Window { after, offset, limit: i64::from(limit) })
+    }
+}
+
+/// Reads a cursor. Clients can write one themselves, so what Postgres would refuse is refused here.
+fn key<K: DeserializeOwned>(cursor: &str) -> Option<K> {
+    let value: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    if is_storable(&value) { serde_json::from_value(value).ok() } else { None }
+}
+
+/// Whether Postgres takes every text and every time in it.
+fn is_storable(value: &Value) -> bool {
+    match value {
+        Value::String(text) => {
+            let time = text.parse::<DateTime<Utc>>();
+            !text.contains('\0') && time.map_or(true, |time| YEARS.contains(&time.year()))
+        }
+        Value::Array(items) => items.iter().all(is_storable),
+        Value::Object(fields) => fields.values().all(is_storable),
+        _ => true,
     }
 }
 
@@ -112,6 +134,25 @@ mod tests {
         let query = PageQuery { cursor: page.next_cursor, ..PageQuery::default() };
         assert_eq!(query.window::<u32>().unwrap().after, Some(6));
         assert_eq!(window.page(vec![7], |n| *n).next_cursor, None);
+    }
+
+    #[test]
+    fn cursors_that_postgres_would_refuse_are_refused() {
+        type Key = (DateTime<Utc>, String);
+        let window = |key: &str| {
+            let cursor = Some(URL_SAFE_NO_PAD.encode(key));
+            PageQuery { cursor, ..PageQuery::default() }.window::<Key>()
+        };
+        for forged in [
+            r#"["2026-01-01T00:00:00Z", "a\u0000b"]"#,
+            r#"["-262143-01-01T00:00:00Z", "a"]"#,
+            r#"["+262142-01-01T00:00:00Z", "a"]"#,
+            r#"["-4800-01-01T00:00:00+00:00", "a"]"#,
+        ] {
+            assert_eq!(window(forged).unwrap_err().kind(), MALFORMED, "{forged}");
+        }
+        let ours = r#"["2026-01-01T00:00:00.000001Z", "a"]"#;
+        assert_eq!(window(ours).unwrap().after.unwrap().1, "a");
     }
 
     #[test]

@@ -233,9 +233,23 @@ impl From<sqlx::Error> for Problem {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
                 Self::unavailable(error)
             }
+            error if is_unstorable(&error) => {
+                tracing::warn!(error = telemetry::chain(&error), "Postgres refuses a value");
+                Self::new(MALFORMED, "a value is not one that can be stored or compared")
+            }
             _ => Self::internal(error),
         }
     }
+}
+
+/// Values that the database refuses whatever the statement: text with NUL or outside of UTF-8, times and numbers out
+/// of range, text that is too long (PostgreSQL, appendix A, class 22). They are the client's; no other part of the
+/// program makes them.
+const UNSTORABLE: [&str; 6] = ["22001", "22003", "22007", "22008", "22021", "22P05"];
+
+fn is_unstorable(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| UNSTORABLE.contains(&&*code))
 }
 
 impl From<redis::RedisError> for Problem {

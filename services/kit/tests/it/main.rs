@@ -5,3 +5,4 @@ mod cache;
 mod listeners;
 mod purge;
 mod together;
+mod unstorable;
