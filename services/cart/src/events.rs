@@ -34,6 +34,6 @@ impl Process for Forget {
             let Delivery { id, event, .. } = Delivery::<OrderPaid>::from_record(record)?;
             self.0.forget(id, &event).await
         };
-        done.map_err(HandlerError::transient)
+        done.map_err(HandlerError::from)
     }
 }

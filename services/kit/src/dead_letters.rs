@@ -4,6 +4,7 @@
 //! was wrong is mended, the service's command `replay` processes its letters again.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -111,8 +112,11 @@ async fn attempt(
     };
     match process.process(&record).await {
         Ok(()) => Ok(Ok(())),
-        Err(HandlerError::Permanent(error)) => Ok(Err((Some(record.id), chain(&*error)))),
-        Err(error) => Err(error.into()),
+        Err(error @ HandlerError::Transient(_)) => Err(error.into()),
+        Err(error) => {
+            let reason = error.source().map(chain).unwrap_or_default();
+            Ok(Err((Some(record.id), reason)))
+        }
     }
 }
 

@@ -1,66 +1,30 @@
 //! Consuming topics: in order per partition, at least once, with retries and a dead letter topic.
 
+mod error;
+mod lag;
 mod lane;
+mod queues;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::topics::Aggregate;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Message, OwnedMessage};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+pub use self::error::HandlerError;
+use self::lag::Lag;
 use self::lane::Lane;
+use self::queues::Queues;
 use crate::kafka::{Producer, Record, Settings};
 use crate::telemetry::chain;
 
-/// Records of one partition that wait inside this process.
-const QUEUE: usize = 64;
-
-/// Why a record was not processed.
-#[derive(Debug, thiserror::Error)]
-pub enum HandlerError {
-    /// The world is to blame: tried again until it works, because skipping would lose the event.
-    #[error("not possible right now")]
-    Transient(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The record is to blame: tried a few times, then moved to the dead letter topic.
-    #[error("the event cannot be processed")]
-    Permanent(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl HandlerError {
-    /// The record is to blame.
-    pub fn permanent(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Permanent(error.into())
-    }
-
-    /// The world is to blame.
-    pub fn transient(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Transient(error.into())
-    }
-}
-
-impl From<sqlx::Error> for HandlerError {
-    fn from(error: sqlx::Error) -> Self {
-        // SQLSTATE classes 22 and 23: the data themselves are not acceptable. All else (connection
-        // lost, deadlock, shutdown, read-only, disk full) passes.
-        let code = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .unwrap_or_default();
-        let data = code.starts_with("22") || code.starts_with("23");
-        if data || matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Encode(_)) {
-            Self::permanent(error)
-        } else {
-            Self::transient(error)
-        }
-    }
-}
+/// A member of a consumer group that measures how far behind it is.
+type Group = StreamConsumer<Lag>;
 
 /// Something that can process records. Must be idempotent by [`Record::id`].
 #[async_trait]
@@ -96,9 +60,20 @@ pub struct Taken {
 
 /// A consumer group member.
 pub struct Subscription<P> {
-    consumer: Arc<StreamConsumer>,
+    consumer: Arc<Group>,
     lane: Lane<P>,
     topics: Vec<String>,
+}
+
+/// Why a subscription has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscriptionError {
+    /// The client refuses to go on.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// A partition has no worker any more: another process is to take it.
+    #[error("the worker of a partition has died")]
+    Worker(#[from] JoinError),
 }
 
 impl<P: Process> Subscription<P> {
@@ -110,7 +85,7 @@ impl<P: Process> Subscription<P> {
         producer: Producer,
         stop: CancellationToken,
     ) -> Result<Self, KafkaError> {
-        let consumer: StreamConsumer = settings
+        let consumer: Group = settings
             .client()
             .set("client.id", group)
             .set("group.id", format!("{}.{group}", settings.topic_prefix))
@@ -125,53 +100,60 @@ impl<P: Process> Subscription<P> {
             .set("fetch.wait.max.ms", "100")
             // Memory is for the shop, not for prefetching.
             .set("queued.max.messages.kbytes", "2048")
-            .create()?;
+            .set("statistics.interval.ms", lag::INTERVAL.as_millis().to_string())
+            .create_with_context(Lag)?;
         let topics = process
             .aggregates()
             .into_iter()
             .map(|aggregate| aggregate.topic(&settings.topic_prefix))
             .collect();
-        let lane = Lane { consumer: group.to_owned(), process: Arc::new(process), producer, stop };
+        let lane = Lane {
+            consumer: group.to_owned(),
+            process: Arc::new(process),
+            producer,
+            stop,
+            room: Arc::default(),
+        };
         Ok(Self { consumer: Arc::new(consumer), lane, topics })
     }
 
-    /// Consumes until told to stop; then finishes what is in hand and commits.
-    pub async fn run(self) -> Result<(), KafkaError> {
+    /// Consumes until told to stop; then finishes what is in hand and commits. Ends before that when the worker of
+    /// a partition dies.
+    pub async fn run(self) -> Result<(), SubscriptionError> {
         let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
         self.consumer.subscribe(&topics)?;
-        let mut lanes: HashMap<(String, i32), mpsc::Sender<OwnedMessage>> = HashMap::new();
-        let mut workers = JoinSet::new();
+        let (mut lanes, mut workers) = (Queues::default(), JoinSet::new());
         loop {
             let message = tokio::select! {
                 () = self.lane.stop.cancelled() => break,
+                Some(ended) = workers.join_next() => {
+                    ended?;
+                    continue;
+                }
+                () = self.lane.room.notified() => {
+                    lanes.advance(&self.consumer);
+                    continue;
+                }
                 message = self.consumer.recv() => message,
             };
-            let message = match message {
-                Ok(message) => message.detach(),
+            match message {
+                Ok(message) => lanes.push(&self.consumer, message.detach(), |queue| {
+                    workers.spawn(self.lane.clone().work(Arc::clone(&self.consumer), queue));
+                }),
                 // librdkafka reconnects by itself; this says only that it had to.
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "the consumer was disturbed");
-                    continue;
                 }
-            };
-            let place = (message.topic().to_owned(), message.partition());
-            let sender = lanes.entry(place).or_insert_with(|| {
-                let (sender, receiver) = mpsc::channel(QUEUE);
-                workers.spawn(self.lane.clone().work(Arc::clone(&self.consumer), receiver));
-                sender
-            });
-            tokio::select! {
-                () = self.lane.stop.cancelled() => break,
-                // A worker ends only with its sender.
-                sent = sender.send(message) => drop(sent),
             }
         }
         drop(lanes);
-        while workers.join_next().await.is_some() {}
+        while let Some(ended) = workers.join_next().await {
+            ended?;
+        }
         match self.consumer.commit_consumer_state(CommitMode::Sync) {
             // Nothing was consumed since the last commit.
             Err(KafkaError::ConsumerCommit(rdkafka::types::RDKafkaErrorCode::NoOffset)) => Ok(()),
-            other => other,
+            other => Ok(other?),
         }
     }
 }

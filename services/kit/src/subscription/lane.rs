@@ -4,25 +4,27 @@
 //! then share a lock and a commit instead of queueing for both. Whatever does not work that way is processed alone,
 //! with retries, and put aside when it is to blame.
 
+use std::error::Error;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use prometheus::IntCounterVec;
-use rdkafka::consumer::{Consumer, StreamConsumer};
+use futures_util::FutureExt;
+use prometheus::{GaugeVec, IntCounterVec};
+use rdkafka::consumer::Consumer;
 use rdkafka::message::{Message, OwnedMessage};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::{HandlerError, Process, Taken};
+use super::{Group, HandlerError, Process, Taken};
 use crate::dead_letters;
 use crate::kafka::{Producer, Record};
 use crate::metric;
 use crate::telemetry::{chain, continue_traceparent};
 
-/// How often a record is tried that fails by its own fault, before it becomes a dead letter.
-const TRIES: u32 = 5;
 /// Pause before the first retry; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -37,6 +39,19 @@ static CONSUMED: LazyLock<IntCounterVec> = metric!(
     &["type", "outcome"]
 );
 
+static BLOCKED: LazyLock<GaugeVec> = metric!(
+    gauge,
+    "events_blocked_seconds",
+    "For how long the first event of a partition has failed that others wait for, by topic and partition.",
+    &["topic", "partition"]
+);
+
+/// Sets for how long a partition has been blocked.
+fn blocked(message: &OwnedMessage, since: Option<Instant>) {
+    let seconds = since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+    BLOCKED.with_label_values(&[message.topic(), &message.partition().to_string()]).set(seconds);
+}
+
 fn count(event_type: &str, outcome: &str) {
     CONSUMED.with_label_values(&[event_type, outcome]).inc();
 }
@@ -47,6 +62,8 @@ pub(super) struct Lane<P> {
     pub(super) process: Arc<P>,
     pub(super) producer: Producer,
     pub(super) stop: CancellationToken,
+    /// Notified when a worker has taken records from its queue.
+    pub(super) room: Arc<Notify>,
 }
 
 impl<P> Clone for Lane<P> {
@@ -56,18 +73,16 @@ impl<P> Clone for Lane<P> {
             process: Arc::clone(&self.process),
             producer: self.producer.clone(),
             stop: self.stop.clone(),
+            room: Arc::clone(&self.room),
         }
     }
 }
 
 impl<P: Process> Lane<P> {
-    pub(super) async fn work(
-        self,
-        consumer: Arc<StreamConsumer>,
-        mut queue: mpsc::Receiver<OwnedMessage>,
-    ) {
+    pub(super) async fn work(self, consumer: Arc<Group>, mut queue: mpsc::Receiver<OwnedMessage>) {
         let mut waiting = Vec::with_capacity(MOST);
         while queue.recv_many(&mut waiting, MOST).await > 0 {
+            self.room.notify_one();
             let mut rest = waiting.as_slice();
             while !rest.is_empty() {
                 if self.stop.is_cancelled() {
@@ -121,7 +136,7 @@ impl<P: Process> Lane<P> {
         if taken.len() < 2 {
             return 0;
         }
-        let done = match self.process.process_together(&taken).await {
+        let done = match caught(self.process.process_together(&taken)).await {
             Ok(done) => done,
             Err(error) => {
                 tracing::warn!(error = chain(&error), "events are processed one by one");
@@ -153,31 +168,34 @@ impl<P: Process> Lane<P> {
 
     async fn try_until_done(&self, message: &OwnedMessage, record: &Record) -> bool {
         let count = |outcome: &str| count(&record.r#type, outcome);
-        let (mut pause, mut tries) = (FIRST_PAUSE, 0);
-        loop {
-            match self.process.process(record).await {
-                Ok(()) => {
-                    count("done");
-                    return true;
-                }
-                Err(HandlerError::Permanent(error)) if tries + 1 >= TRIES => {
-                    count("dead");
-                    Span::current().record("otel.status_code", "error");
-                    let reason = chain(&*error);
-                    tracing::error!(error = reason, "the event is now a dead letter");
-                    return self.bury(message, &reason).await;
-                }
-                Err(error) => {
-                    count("retried");
-                    tries += u32::from(matches!(error, HandlerError::Permanent(_)));
-                    tracing::warn!(error = chain(&error), "the event is tried again");
-                }
+        let (mut pause, mut attempts, mut failing) = (FIRST_PAUSE, 0, None);
+        let outcome = loop {
+            let Err(error) = caught(self.process.process(record)).await else {
+                count("done");
+                break true;
+            };
+            let since = *failing.get_or_insert_with(Instant::now);
+            let max = error.max_attempts();
+            attempts += u32::from(max.is_some());
+            if max.is_some_and(|max| attempts >= max) {
+                count("dead");
+                Span::current().record("otel.status_code", "error");
+                let reason = error.source().map(chain).unwrap_or_default();
+                tracing::error!(error = reason, "the event is now a dead letter");
+                break self.bury(message, &reason).await;
             }
+            count("retried");
+            tracing::warn!(error = chain(&error), "the event is tried again");
+            blocked(message, Some(since));
             tokio::select! {
-                () = self.stop.cancelled() => return false,
+                () = self.stop.cancelled() => break false,
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
+        };
+        if failing.is_some() {
+            blocked(message, None);
         }
+        outcome
     }
 
     async fn bury(&self, message: &OwnedMessage, reason: &str) -> bool {
@@ -194,6 +212,17 @@ impl<P: Process> Lane<P> {
             }
         }
     }
+}
+
+/// A handler that panics has failed at its event. Its transaction is rolled back as it is dropped.
+async fn caught<T>(
+    processed: impl Future<Output = Result<T, HandlerError>>,
+) -> Result<T, HandlerError> {
+    AssertUnwindSafe(processed).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(HandlerError::permanent(format!("the handler has panicked: {text}")))
+    })
 }
 
 /// OpenTelemetry, semantic conventions for Kafka and CloudEvents.

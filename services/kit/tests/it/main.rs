@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod cache;
+mod failing;
 mod listeners;
 mod purge;
 mod together;
