@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use uuid::Uuid;
 
 use crate::eventually;
@@ -268,8 +269,10 @@ impl Shopper {
     /// Opens the live updates.
     pub async fn live(&self) -> Result<Live> {
         let url = self.at.url.replacen("http", "ws", 1);
-        let url = format!("{url}/api/v1/live?access_token={}", self.access_token);
-        let (socket, _) = tokio_tungstenite::connect_async(url).await?;
+        let mut request = format!("{url}/api/v1/live").into_client_request()?;
+        let offered = format!("shop.live.v1, bearer.{}", self.access_token);
+        request.headers_mut().insert("sec-websocket-protocol", offered.parse()?);
+        let (socket, _) = tokio_tungstenite::connect_async(request).await?;
         Ok(Live(socket))
     }
 }

@@ -7,6 +7,8 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use contracts::EventId;
+use http::HeaderMap;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use kit::auth::{Caller, Verifier};
 use kit::extract::Query;
 use kit::page::{Page, PageQuery};
@@ -31,6 +33,10 @@ pub const UPGRADE: Kind = Kind::new(426, "upgrade-required", "A WebSocket handsh
 
 /// Sockets in one replica; more would not fit its memory.
 const MOST_SOCKETS: usize = 5_000;
+/// The protocol that is spoken. Browsers can set no header but this one, so the access token comes beside it.
+const PROTOCOL: &str = "shop.live.v1";
+/// What stands before an access token among the protocols.
+const BEARER: &str = "bearer.";
 /// Clients have nothing to say; what they say anyway must be short.
 const CLIENT_MESSAGE_LIMIT: usize = 1 << 10;
 
@@ -72,17 +78,22 @@ pub fn openapi() -> OpenApi {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct LiveQuery {
-    /// An access token, for browsers, which cannot set headers here.
-    access_token: Option<String>,
     /// `id` of the last message that was received before; what came after it is told first.
     last_event_id: Option<EventId>,
 }
 
-/// Opens a WebSocket that tells each step of the caller's orders as one JSON text message. Closes
-/// with 4401 when the access token expires and with 1001 when the server restarts: connect again,
-/// with `last_event_id`.
+/// Opens a WebSocket that sends each step of the caller's orders as one JSON text message
+///
+/// The access token comes in `Authorization`, or, from browsers, as a protocol beside `shop.live.v1`:
+/// `new WebSocket(url, ["shop.live.v1", "bearer." + token])`. Never in the URL, which is logged on the way.
+/// Closes with 4401 when the token expires and with 1001 when the server restarts: connect again, with
+/// `last_event_id`. Closes the oldest of a user's sockets with 4429 when there are more than ten: do not connect it again.
 #[utoipa::path(
-    get, path = "/api/v1/live", tag = "live", security(("bearer" = [])), params(LiveQuery),
+    get, path = "/api/v1/live", tag = "live", security(("bearer" = [])),
+    params(
+        LiveQuery,
+        ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`shop.live.v1, bearer.<access token>`"),
+    ),
     responses(
         (status = 101, description = "Messages follow", body = LiveEvent),
         (status = 401, description = "unauthenticated", body = Body),
@@ -94,13 +105,15 @@ async fn live(
     Shared(state): Shared<State>,
     caller: Option<Caller>,
     Query(query): Query<LiveQuery>,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response> {
-    let caller = match (caller, query.access_token) {
+    let caller = match (caller, token(&headers)) {
         (Some(caller), _) => caller,
-        (None, Some(token)) => state.verifier.verify(&token)?.into(),
+        (None, Some(token)) => state.verifier.verify(token)?.into(),
         (None, None) => {
-            return Err(Problem::new(UNAUTHENTICATED, "send an access token as access_token"));
+            let detail = "send an access token in Authorization or as the protocol bearer.<token>";
+            return Err(Problem::new(UNAUTHENTICATED, detail));
         }
     };
     let upgrade = upgrade.map_err(|rejection| Problem::new(UPGRADE, rejection.body_text()))?;
@@ -115,7 +128,15 @@ async fn live(
     };
     let State { pool, stop, .. } = state;
     let session = Session { seat, position, expires_at: caller.expires_at, pool, stop };
-    Ok(upgrade.max_message_size(CLIENT_MESSAGE_LIMIT).on_upgrade(|socket| session.serve(socket)))
+    let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(CLIENT_MESSAGE_LIMIT);
+    Ok(upgrade.on_upgrade(|socket| session.serve(socket)))
+}
+
+/// The access token among the protocols that a client offers.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let mut offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    offered.find_map(|protocol| protocol.trim().strip_prefix(BEARER))
 }
 
 /// What has become of the caller's orders within the last 30 days, the newest first.

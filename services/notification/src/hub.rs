@@ -3,7 +3,7 @@
 //! Events are not passed through here: each socket reads its own from the table, from where it has
 //! got to. So nothing waits in memory for slow readers, and nothing is lost between two replicas.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +26,39 @@ const PAUSE: Duration = Duration::from_secs(1);
 static CONNECTIONS: LazyLock<Gauge> =
     kit::metric!(gauge, "live_connections", "Open WebSockets of shoppers.");
 
-type Sockets = Mutex<HashMap<UserId, watch::Sender<()>>>;
+/// Sockets of one user in one replica: some devices with some pages each. The oldest is closed for another one, because
+/// it is the likeliest to have been forgotten.
+const MOST_OF_ONE: usize = 10;
+
+type Sockets = Mutex<HashMap<UserId, Open>>;
+
+/// The sockets of one user.
+#[derive(Debug)]
+struct Open {
+    wake: watch::Sender<()>,
+    /// The oldest first.
+    seats: VecDeque<(u64, CancellationToken)>,
+    next: u64,
+}
+
+impl Open {
+    fn new() -> Self {
+        Self { wake: watch::channel(()).0, seats: VecDeque::new(), next: 0 }
+    }
+
+    /// Makes room for one more.
+    fn enter(&mut self) -> (u64, CancellationToken) {
+        while self.seats.len() >= MOST_OF_ONE {
+            if let Some((_, oldest)) = self.seats.pop_front() {
+                oldest.cancel();
+            }
+        }
+        let seat = (self.next, CancellationToken::new());
+        self.next += 1;
+        self.seats.push_back(seat.clone());
+        seat
+    }
+}
 
 /// The sockets of this replica; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +71,8 @@ pub struct Hub {
 #[derive(Debug)]
 pub struct Seat {
     user: UserId,
+    number: u64,
+    replaced: CancellationToken,
     wake: watch::Receiver<()>,
     sockets: Arc<Sockets>,
     _token: TaskTrackerToken,
@@ -58,23 +92,24 @@ impl Hub {
     /// A place for one more socket of this user. Wake-ups count from now on.
     pub fn seat(&self, user: UserId) -> Seat {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = sockets.entry(user).or_insert_with(|| watch::channel(()).0);
-        let wake = sender.subscribe();
+        let open = sockets.entry(user).or_insert_with(Open::new);
+        let ((number, replaced), wake) = (open.enter(), open.wake.subscribe());
         CONNECTIONS.inc();
-        Seat { user, wake, sockets: Arc::clone(&self.sockets), _token: self.tracker.token() }
+        let (sockets, token) = (Arc::clone(&self.sockets), self.tracker.token());
+        Seat { user, number, replaced, wake, sockets, _token: token }
     }
 
     fn wake(&self, user: UserId) {
         let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = sockets.get(&user) {
-            sender.send_replace(());
+        if let Some(open) = sockets.get(&user) {
+            open.wake.send_replace(());
         }
     }
 
     fn wake_all(&self) {
         let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
-        for sender in sockets.values() {
-            sender.send_replace(());
+        for open in sockets.values() {
+            open.wake.send_replace(());
         }
     }
 
@@ -122,6 +157,11 @@ impl Seat {
         self.user
     }
 
+    /// Cancelled when the user has opened too many others since.
+    pub fn replaced(&self) -> CancellationToken {
+        self.replaced.clone()
+    }
+
     /// Waits until there may be live events for the user.
     pub async fn woken(&mut self) {
         // The sender lives as long as this seat.
@@ -135,8 +175,10 @@ impl Drop for Seat {
     fn drop(&mut self) {
         CONNECTIONS.dec();
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(open) = sockets.get_mut(&self.user) else { return };
+        open.seats.retain(|(number, _)| *number != self.number);
         // This one is still counted.
-        if sockets.get(&self.user).is_some_and(|sender| sender.receiver_count() <= 1) {
+        if open.wake.receiver_count() <= 1 {
             sockets.remove(&self.user);
         }
     }
@@ -159,6 +201,20 @@ mod tests {
         assert!(other.woken().now_or_never().is_none());
         hub.wake_all();
         assert!(other.woken().now_or_never().is_some());
+    }
+
+    #[test]
+    fn the_oldest_sockets_of_a_user_make_room_and_nobody_elses() {
+        let (hub, ada, eve) = (Hub::default(), UserId::new(), UserId::new());
+        let other = hub.seat(eve);
+        let mut seats: Vec<Seat> = (0..MOST_OF_ONE + 2).map(|_| hub.seat(ada)).collect();
+        let closed: Vec<bool> = seats.iter().map(|seat| seat.replaced().is_cancelled()).collect();
+        assert_eq!(closed, [[true; 2].as_slice(), &[false; MOST_OF_ONE]].concat());
+        assert!(!other.replaced().is_cancelled());
+        // Where one has gone, there is room.
+        seats.truncate(MOST_OF_ONE + 1);
+        seats.push(hub.seat(ada));
+        assert!(!seats[2].replaced().is_cancelled());
     }
 
     #[test]

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Close code: the access token has expired (from the range for applications, RFC 6455, 7.4.2).
 pub const TOKEN_EXPIRED: u16 = 4401;
+/// Close code: the user has opened too many others since.
+pub const TOO_MANY: u16 = 4429;
 
 /// What a socket tells, and until when.
 pub struct Session {
@@ -55,12 +57,16 @@ impl Session {
         let left = u64::try_from(self.expires_at - Utc::now().timestamp()).unwrap_or_default();
         let expiry = Instant::now() + Duration::from_secs(left);
         let (mut pings, mut heard) = (pings(), Instant::now());
+        let replaced = self.seat.replaced();
         // What was missed while the client was away.
         self.tell(socket).await?;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => {
                     return Ok(close(close_code::AWAY, "the service restarts; connect again"));
+                }
+                () = replaced.cancelled() => {
+                    return Ok(close(TOO_MANY, "too many others were opened since"));
                 }
                 () = tokio::time::sleep_until(expiry) => {
                     return Ok(close(TOKEN_EXPIRED, "the access token has expired"));

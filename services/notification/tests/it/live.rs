@@ -22,9 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Browser(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Browser {
+    /// Opens a socket as a page does, which can set no header but the protocol.
     pub(crate) async fn open(service: &Running, token: &str, query: &str) -> Self {
-        let url = format!("ws://{}/api/v1/live?access_token={token}{query}", service.bound.http);
-        Self(connect_async(url).await.unwrap().0)
+        let url = format!("ws://{}/api/v1/live{query}", service.bound.http);
+        let mut request = url.into_client_request().unwrap();
+        let offered = format!("shop.live.v1, bearer.{token}").parse().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", offered);
+        let (socket, answer) = connect_async(request).await.unwrap();
+        assert_eq!(answer.headers()["sec-websocket-protocol"], "shop.live.v1");
+        Self(socket)
     }
 
     async fn message(&mut self) -> Message {
@@ -99,12 +105,12 @@ async fn a_browser_that_comes_back_hears_what_it_has_missed() {
 
     let second = service.publish(&paid(user, order)).await;
     let third = service.publish(&OrderExpired { order_id: order, user_id: user }).await;
-    let resume = format!("&last_event_id={first}");
+    let resume = format!("?last_event_id={first}");
     let mut browser = Browser::open(&service, &token, &resume).await;
     assert_eq!(browser.event().await.id, second);
     assert_eq!(browser.event().await.id, third);
 
-    let forgotten = format!("&last_event_id={}", EventId::new());
+    let forgotten = format!("?last_event_id={}", EventId::new());
     let mut browser = Browser::open(&service, &token, &forgotten).await;
     assert_eq!(browser.event().await.id, first, "from the beginning rather than with a gap");
 
@@ -127,7 +133,7 @@ async fn many_missed_events_come_in_order() {
         ids.push(id);
     }
     tx.commit().await.unwrap();
-    let resume = format!("&last_event_id={}", ids[0]);
+    let resume = format!("?last_event_id={}", ids[0]);
     let mut browser = Browser::open(&service, &service.signer.token(user, &[]), &resume).await;
     for id in &ids[1..] {
         assert_eq!(browser.event().await.id, *id);
@@ -141,24 +147,33 @@ async fn without_a_valid_token_nothing_is_upgraded() {
     let mut expired = Signer::claims(user, &[]);
     expired.exp -= 400;
     let (expired, other) = (service.signer.sign(&expired), Signer::new().token(user, &[]));
-    for query in [
-        String::new(),
-        "?access_token=".to_owned(),
-        "?access_token=a.b.c".to_owned(),
-        format!("?access_token={expired}"),
-        format!("?access_token={other}"),
-    ] {
+    let good = service.signer.token(user, &[]);
+    let open = async |query: &str, protocols: &str| {
         let request = service
             .request("GET", &format!("/api/v1/live{query}"))
             .header("connection", "upgrade")
             .header("upgrade", "websocket")
             .header("sec-websocket-version", "13")
-            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 401, "{query}");
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("sec-websocket-protocol", protocols);
+        request.send().await.unwrap()
+    };
+    for protocols in [
+        "shop.live.v1".to_owned(),
+        "shop.live.v1, bearer.".to_owned(),
+        "shop.live.v1, bearer.a.b.c".to_owned(),
+        format!("shop.live.v1, bearer.{expired}"),
+        format!("shop.live.v1, bearer.{other}"),
+        good.clone(),
+    ] {
+        let answer = open("", &protocols).await;
+        assert_eq!(answer.status(), 401, "{protocols}");
         let problem: Value = answer.json().await.unwrap();
-        assert_eq!(problem["type"], "/problems/unauthenticated", "{query}");
+        assert_eq!(problem["type"], "/problems/unauthenticated", "{protocols}");
     }
+    // A token in a URL ends in logs, however good it is.
+    let in_url = open(&format!("?access_token={good}"), "shop.live.v1").await;
+    assert_eq!(in_url.status(), 400);
     let plain = service.request_as(user, &[], "GET", "/api/v1/live").send().await.unwrap();
     assert_eq!(plain.status(), 426);
     assert_eq!(plain.json::<Value>().await.unwrap()["type"], "/problems/upgrade-required");
@@ -172,6 +187,26 @@ async fn a_socket_ends_with_its_token() {
     let mut browser = Browser::open(&service, &service.signer.sign(&claims), "").await;
     assert_eq!(browser.close_code().await, 4401);
     assert!(Utc::now().timestamp() >= claims.exp, "not before its time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_too_many_sockets_of_one_user_the_oldest_ends() {
+    let service = start().await;
+    let (user, order) = (UserId::new(), OrderId::new());
+    let token = service.signer.token(user, &[]);
+    let mut other = Browser::open(&service, &service.signer.token(UserId::new(), &[]), "").await;
+    let mut browsers = Vec::new();
+    for _ in 0..11 {
+        browsers.push(Browser::open(&service, &token, "").await);
+    }
+    let mut left = browsers.split_off(1);
+    assert_eq!(browsers[0].close_code().await, 4429);
+    service.publish(&placed(user, order)).await;
+    for browser in &mut left {
+        assert_eq!(browser.event().await.order_id, order);
+    }
+    let quiet = tokio::time::timeout(Duration::from_millis(100), other.message()).await;
+    assert!(quiet.is_err(), "nobody else's socket ends: {quiet:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,7 +60,7 @@ async fn who_watches_an_order_sees_it_leave_arrive_and_come_back() {
         assert_eq!((event.order_id, event.status.as_str()), (order_id, status), "{event:?}");
         assert_eq!(event.url, None);
     }
-    let resume = format!("&last_event_id={third}");
+    let resume = format!("?last_event_id={third}");
     let token = service.signer.token(user_id, &[]);
     let mut browser = Browser::open(&service, &token, &resume).await;
     for event_type in ["order.delivered", "order.returned"] {
