@@ -80,12 +80,12 @@ impl Handle<PaymentRefunded> for Teller {
         delivery: &Delivery<PaymentRefunded>,
     ) -> Result<(), HandlerError> {
         let PaymentRefunded { order_id, amount, refunded_total, .. } = delivery.event;
-        let known = orders::find(tx, order_id).await?;
-        let total = refunded_total.unwrap_or(amount);
-        // All of it goes back when a paid order ends; the letter about the end says so.
-        if known.as_ref().and_then(|order| order.paid).is_some_and(|paid| total == paid) {
+        // A refund of nothing: the order hears how much went back before.
+        if amount.amount == 0 {
             return Ok(());
         }
+        let total = refunded_total.unwrap_or(amount);
+        let known = orders::find(tx, order_id).await?;
         let owner = known.map_or_else(|| unknown(order_id), |order| order.user);
         let letter =
             Letter::Refunded { order_id, amount, total: (total != amount).then_some(total) };

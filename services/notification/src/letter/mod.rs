@@ -93,14 +93,14 @@ pub enum Letter {
         /// What has arrived.
         lines: Vec<OrderLine>,
     },
-    /// The goods have come back, and so has the money.
+    /// The goods have come back.
     Returned {
         /// The order.
         order_id: OrderId,
         /// What was paid for it.
         refunded: Option<Money>,
     },
-    /// Money went back, though not because of the order's own end.
+    /// Money went back. It is the only mail that says so, whatever else has happened to the order.
     Refunded {
         /// The order.
         order_id: OrderId,

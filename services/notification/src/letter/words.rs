@@ -87,9 +87,7 @@ impl Letter {
                 ),
                 Part::Table(shortages.iter().map(shortage).collect()),
             ],
-            Self::Cancelled { reason, refunded, .. } => {
-                std::iter::once(say(why(*reason))).chain(refunded.map(given_back)).collect()
-            }
+            Self::Cancelled { reason, .. } => vec![say(why(*reason))],
             Self::Expired { .. } => {
                 vec![say("The order was not paid in time. You can order again at any time.")]
             }
@@ -101,13 +99,9 @@ impl Letter {
                 Part::Table(lines.iter().map(line).collect()),
                 say("Something is not as it should be? You can send it back."),
             ],
-            Self::Returned { refunded, .. } => {
-                std::iter::once(say("We have got back what you had sent us. Thank you."))
-                    .chain(refunded.map(given_back))
-                    .collect()
-            }
+            Self::Returned { .. } => vec![say("We have got back what you had sent us. Thank you.")],
             Self::Refunded { amount, total, .. } => {
-                let now = format!("{amount} goes back to you, the way that you have paid.");
+                let now = format!("{amount} goes back to you.");
                 let all = total.map(|total| format!("That makes {total} of this order in all."));
                 std::iter::once(now).chain(all).map(Part::Paragraph).collect()
             }
@@ -146,10 +140,6 @@ const fn why(reason: CancelReason) -> &'static str {
         CancelReason::ByCustomer => "The order is cancelled, as you have asked.",
         CancelReason::ByStaff => "We had to cancel the order. We are sorry.",
     }
-}
-
-fn given_back(amount: Money) -> Part {
-    Part::Paragraph(format!("{amount} goes back to you, the way that you have paid."))
 }
 
 fn line(line: &OrderLine) -> (String, String) {
