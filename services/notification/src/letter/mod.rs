@@ -1,5 +1,6 @@
 //! What is written to shoppers and sellers.
 
+pub(crate) mod plain;
 mod render;
 mod short;
 mod words;
@@ -153,11 +154,16 @@ impl Letter {
     /// The letter of this sender to the person of this name.
     pub fn render(&self, sender: &Sender, name: &str) -> Rendered {
         let shop = &sender.shop;
-        let greeting = Part::Paragraph(format!("Hello {name},"));
+        let greeting = match &*plain::name(name) {
+            "" => "Hello,".to_owned(),
+            name => format!("Hello {name},"),
+        };
+        let greeting = Part::Paragraph(greeting);
         let farewell = Part::Paragraph(format!("Your {shop} shop"));
         let parts: Vec<Part> =
             std::iter::once(greeting).chain(self.parts(sender)).chain([farewell]).collect();
-        Rendered { subject: self.subject(shop), text: text(&parts), html: html(&parts) }
+        let subject = plain::line(&self.subject(shop));
+        Rendered { subject, text: text(&parts), html: html(&parts) }
     }
 }
 

@@ -51,6 +51,22 @@ fn nobody_brings_markup() {
 }
 
 #[test]
+fn nobody_brings_a_message_or_a_link_of_their_own() {
+    let name = "You won 500 EUR: http://evil.example or evil.example/claim";
+    let product = "Mug \u{202e}http://evil.example\r\nBcc: eve@evil.example";
+    for mail in [paid(product).render(&demo(), name), Letter::Welcome.render(&demo(), name)] {
+        for body in [&mail.subject, &mail.text, &mail.html] {
+            assert!(!body.contains("evil.example"), "{body}");
+            assert!(!body.contains(['\u{202e}', '\r']), "{body:?}");
+        }
+    }
+    let product_id = ProductId::new();
+    let letter = Letter::FavouriteAvailable { product_id, name: Some(product.to_owned()) };
+    assert_eq!(letter.render(&demo(), "").subject, "Mug Bcc: eve@evil. example is there again");
+    assert!(letter.render(&demo(), "\u{200b}").text.starts_with("Hello,\n"));
+}
+
+#[test]
 fn every_letter_survives_being_stored() {
     let (order_id, expires_at) = (OrderId::new(), Utc::now());
     let token = EmailToken::new("s3cret".to_owned());

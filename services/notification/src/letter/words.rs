@@ -5,7 +5,7 @@ use contracts::Money;
 use contracts::events::{CancelReason, OrderLine, Shortage};
 
 use super::render::Part;
-use super::{Letter, Sender};
+use super::{Letter, Sender, plain};
 
 impl Letter {
     pub(super) fn subject(&self, shop: &str) -> String {
@@ -31,10 +31,12 @@ impl Letter {
                 format!("Please confirm the payment of your order {order_id}")
             }
             Self::FavouriteAvailable { name, .. } => match name {
-                Some(name) => format!("{name} is there again"),
+                Some(name) => format!("{} is there again", plain::name(name)),
                 None => format!("A favourite of yours at {shop} is there again"),
             },
-            Self::StockLow { name, available, .. } => format!("{available} left of {name}"),
+            Self::StockLow { name, available, .. } => {
+                format!("{available} left of {}", plain::name(name))
+            }
         }
     }
 
@@ -143,7 +145,8 @@ const fn why(reason: CancelReason) -> &'static str {
 }
 
 fn line(line: &OrderLine) -> (String, String) {
-    (format!("{} × {}", line.quantity, line.name), format!("{} each", line.unit_price))
+    let name = plain::name(&line.name);
+    (format!("{} × {name}", line.quantity), format!("{} each", line.unit_price))
 }
 
 fn bill(lines: &[OrderLine], total: Money) -> Part {
