@@ -302,5 +302,7 @@ pub async fn purge(pool: &PgPool) -> Result<()> {
     )
     .execute(pool)
     .await?;
-    phones::purge(&mut *pool.acquire().await?).await
+    let mut connection = pool.acquire().await?;
+    products::purge(&mut connection).await?;
+    phones::purge(&mut connection).await
 }

@@ -1,7 +1,7 @@
 //! What letters call the products, in Postgres.
 
 use contracts::events::ProductVariant;
-use contracts::{ProductId, Sku, UserId};
+use contracts::{ProductId, Sku, StockId, UserId};
 use sqlx::PgConnection;
 
 use super::Result;
@@ -85,4 +85,39 @@ pub async fn find(tx: &mut PgConnection, sku: &Sku) -> Result<Option<Named>> {
         variant: row.variant,
         seller: row.seller_id.map(Into::into),
     }))
+}
+
+/// What a recipient gets no more than one mail about in a day.
+#[derive(Clone, Copy, Debug)]
+pub enum Notice {
+    /// It can be bought again.
+    Available(ProductId),
+    /// There is little left.
+    Low(StockId),
+}
+
+/// Records that the recipient gets a mail; false when they got one within a day. Of two transactions that record the
+/// same, the second waits for the first.
+pub async fn notice(tx: &mut PgConnection, recipient: UserId, notice: Notice) -> Result<bool> {
+    let (kind, subject) = match notice {
+        Notice::Available(product) => ("available", product.uuid()),
+        Notice::Low(stock) => ("low", stock.uuid()),
+    };
+    let noted = sqlx::query!(
+        "INSERT INTO notices (recipient, kind, subject) VALUES ($1, $2, $3)
+         ON CONFLICT (recipient, kind, subject) DO UPDATE SET sent_at = now()
+         WHERE notices.sent_at <= now() - interval '1 day'",
+        recipient.uuid(),
+        kind,
+        subject,
+    );
+    Ok(noted.execute(tx).await?.rows_affected() == 1)
+}
+
+/// Removes records that no longer keep a mail back.
+pub async fn purge(tx: &mut PgConnection) -> Result<()> {
+    sqlx::query!("DELETE FROM notices WHERE sent_at <= now() - interval '1 day'")
+        .execute(tx)
+        .await?;
+    Ok(())
 }

@@ -8,7 +8,7 @@ use kit::subscription::HandlerError;
 use sqlx::PgConnection;
 
 use super::Teller;
-use crate::db::products;
+use crate::db::products::{self, Notice};
 use crate::letter::Letter;
 
 impl Handle<ProductCreated> for Teller {
@@ -53,6 +53,9 @@ impl Handle<FavouriteAvailable> for Teller {
         delivery: &Delivery<FavouriteAvailable>,
     ) -> Result<(), HandlerError> {
         let FavouriteAvailable { user_id, product_id, sku } = &delivery.event;
+        if !products::notice(tx, *user_id, Notice::Available(*product_id)).await? {
+            return Ok(());
+        }
         let name = products::find(tx, sku).await?.map(products::Named::full_name);
         let letter = Letter::FavouriteAvailable { product_id: *product_id, name };
         self.write(tx, delivery.id, *user_id, &letter).await
@@ -65,12 +68,15 @@ impl Handle<StockLow> for Teller {
         tx: &mut PgConnection,
         delivery: &Delivery<StockLow>,
     ) -> Result<(), HandlerError> {
-        let StockLow { sku, available, threshold, .. } = delivery.event.clone();
+        let StockLow { stock_id, sku, available, threshold } = delivery.event.clone();
         let named = products::find(tx, &sku).await?;
         // Nobody is told of stock without a product: events name no administrators.
         let Some((seller, named)) = named.and_then(|named| Some((named.seller?, named))) else {
             return Ok(());
         };
+        if !products::notice(tx, seller, Notice::Low(stock_id)).await? {
+            return Ok(());
+        }
         let letter = Letter::StockLow { sku, name: named.full_name(), available, threshold };
         self.write(tx, delivery.id, seller, &letter).await
     }

@@ -5,6 +5,7 @@ mod live;
 mod mails;
 mod news;
 mod preferences;
+mod products;
 mod texts;
 
 use contracts::events::{OrderLine, OrderPaid, OrderPlaced, UserRegistered};

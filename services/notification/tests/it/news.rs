@@ -1,13 +1,12 @@
-//! What is told of orders after they were paid, of favourites and of stock.
+//! Mails and live updates of orders after they were paid.
 
 use std::time::Duration;
 
 use contracts::events::{
-    CancelReason, FavouriteAvailable, OrderCancelled, OrderDelivered, OrderReturned, OrderShipped,
-    PaymentActionRequired, PaymentRefunded, ProductCreated, ProductDeleted, ProductUpdated,
-    ProductVariant, StockLow,
+    CancelReason, OrderCancelled, OrderDelivered, OrderReturned, OrderShipped,
+    PaymentActionRequired, PaymentRefunded,
 };
-use contracts::{Currency, EventId, Money, OrderId, PaymentId, ProductId, Sku, StockId, UserId};
+use contracts::{Currency, EventId, Money, OrderId, PaymentId};
 use kit::testing::{Running, eventually};
 use serde_json::Value;
 
@@ -15,12 +14,12 @@ use crate::live::Browser;
 use crate::mails::{inbox, mail};
 use crate::{lines, paid, placed, registered, start, start_with_mail_server};
 
-fn euros(amount: i64) -> Money {
+pub(crate) fn euros(amount: i64) -> Money {
     Money::new(amount, Currency::EUR)
 }
 
 /// Waits until this event has taken effect.
-async fn heard(service: &Running, event: EventId) {
+pub(crate) async fn heard(service: &Running, event: EventId) {
     eventually("the event has taken effect", async || {
         let noted = "SELECT EXISTS (SELECT FROM inbox WHERE event_id = $1)";
         let noted = sqlx::query_scalar::<_, bool>(noted).bind(event.uuid());
@@ -39,7 +38,7 @@ fn refunded(order_id: OrderId, amount: i64, total: i64) -> PaymentRefunded {
     }
 }
 
-fn body(mail: &Value) -> &str {
+pub(crate) fn body(mail: &Value) -> &str {
     mail["text"].as_str().unwrap()
 }
 
@@ -172,74 +171,6 @@ async fn a_second_step_is_asked_for_while_the_order_waits_and_not_afterwards() {
     assert_eq!(browser.event().await.status, "paid");
     let more = tokio::time::timeout(Duration::from_millis(300), browser.event()).await;
     assert!(more.is_err(), "{more:?}");
-}
-
-fn mug(seller_id: UserId) -> ProductCreated {
-    let sku = |sku: String| sku.to_uppercase().parse::<Sku>().unwrap();
-    let id = ProductId::new();
-    let variant = ProductVariant {
-        sku: sku(format!("MUG-{}", &id.to_string()[24..])),
-        name: "red".to_owned(),
-        price: euros(990),
-    };
-    ProductCreated {
-        product_id: id,
-        sku: sku(format!("OWN-{}", &id.to_string()[24..])),
-        name: "Mug".to_owned(),
-        price: euros(990),
-        seller_id,
-        variants: vec![variant],
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn favourites_are_called_by_their_name() {
-    let service = start().await;
-    let user = registered("Ada");
-    let mug = mug(UserId::new());
-    let (product_id, sku) = (mug.product_id, mug.variants[0].sku.clone());
-    service.publish(&user).await;
-    heard(&service, service.publish(&mug).await).await;
-    let back = FavouriteAvailable { user_id: user.user_id, product_id, sku };
-    service.publish(&back).await;
-    let letter = mail(&user.email, "Mug (red) is there again").await;
-    let link = format!("https://shop.example/api/v1/products/{product_id}");
-    assert!(body(&letter).contains(&link), "{letter}");
-    let skus = vec![mug.sku.clone(), mug.variants[0].sku.clone()];
-    heard(&service, service.publish(&ProductDeleted { product_id, skus }).await).await;
-    service.publish(&back).await;
-    mail(&user.email, "A favourite of yours at test is there again").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_seller_hears_that_little_is_left() {
-    let service = start().await;
-    let seller = registered("Sam");
-    let mug = mug(seller.user_id);
-    service.publish(&seller).await;
-    service.publish(&mug).await;
-    let renamed = ProductUpdated {
-        product_id: mug.product_id,
-        sku: mug.sku.clone(),
-        name: "Cup".to_owned(),
-        price: mug.price,
-        on_sale: true,
-        seller_id: None,
-        variants: Vec::new(),
-    };
-    heard(&service, service.publish(&renamed).await).await;
-    let low = |sku: &Sku| StockLow {
-        stock_id: StockId::new(),
-        sku: sku.clone(),
-        available: 3,
-        threshold: 5,
-    };
-    // The variant is gone: this is nobody's.
-    heard(&service, service.publish(&low(&mug.variants[0].sku)).await).await;
-    service.publish(&low(&mug.sku)).await;
-    let letter = mail(&seller.email, "3 left of Cup").await;
-    assert!(body(&letter).contains(&format!("SKU: {}\nLeft: 3\nLow at: 5", mug.sku)), "{letter}");
-    assert_eq!(inbox(&seller.email).await.len(), 2, "a welcome, and this");
 }
 
 #[tokio::test(flavor = "multi_thread")]
