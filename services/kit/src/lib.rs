@@ -21,6 +21,7 @@ pub mod page;
 pub mod postgres;
 pub mod problem;
 pub mod purge;
+pub mod query_time;
 pub mod redis;
 pub mod secret;
 pub mod service;

@@ -75,6 +75,9 @@ impl FromStr for Email {
     fn from_str(text: &str) -> Result<Self, NotAnEmail> {
         let text = text.trim().to_ascii_lowercase();
         let (local, domain) = text.split_once('@').ok_or(NotAnEmail)?;
+        // A domain with other letters is stored as mail servers look it up (RFC 5891).
+        let domain = idna::domain_to_ascii(domain).map_err(|_| NotAnEmail)?;
+        let text = format!("{local}@{domain}");
         let local_ok = local.len() <= LOCAL_PART_MAX && local.split('.').all(is_atom);
         let domain_ok = domain.split('.').all(is_label);
         if text.len() <= EMAIL_MAX && local_ok && domain_ok {
@@ -104,7 +107,7 @@ pub struct Name(String);
 /// Not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must have 1 to {NAME_MAX} characters, none of them a control character, and no web address (write a space after a dot)"
+    "must have 1 to {NAME_MAX} characters, none of them a control, invisible or direction character, and no web address (write a space after a dot)"
 )]
 pub struct NotAName;
 
@@ -132,7 +135,8 @@ impl FromStr for Name {
     fn from_str(text: &str) -> Result<Self, NotAName> {
         let text = text.trim();
         let length_ok = (1..=NAME_MAX).contains(&text.chars().count());
-        if length_ok && !text.contains(char::is_control) && !text.split_whitespace().any(is_link) {
+        let is_line = contracts::text::line(text).is_ok();
+        if length_ok && is_line && !text.split_whitespace().any(is_link) {
             Ok(Self(text.to_owned()))
         } else {
             Err(NotAName)
@@ -231,6 +235,12 @@ mod tests {
     fn spellings_of_an_address_are_one() {
         let email: Email = "  Ada.L@Example.COM ".parse().unwrap();
         assert_eq!(email.as_str(), "ada.l@example.com");
+        for spelling in
+            ["ada@Müller.example", "ada@mu\u{308}ller.example", "ada@XN--Mller-kva.example"]
+        {
+            let email: Email = spelling.parse().unwrap();
+            assert_eq!(email.as_str(), "ada@xn--mller-kva.example", "{spelling}");
+        }
     }
 
     #[test]
@@ -253,6 +263,10 @@ mod tests {
             "<a@c.com>",
             "ä@c.com",
             "a@c_d.com",
+            "a@mül ler.com",
+            "a@mül\u{202E}ler.com",
+            "a@xn--a.com",
+            "a@ü..com",
             &long,
         ] {
             assert_eq!(text.parse::<Email>(), Err(NotAnEmail), "{text:?}");
@@ -286,8 +300,14 @@ mod tests {
     #[test]
     fn names_are_short_and_visible() {
         assert_eq!(" Ada ".parse::<Name>().unwrap().as_str(), "Ada");
-        for text in ["", "  ", "a\nb", &"a".repeat(101)] {
+        for text in
+            ["", "  ", "a\nb", "Ada\u{202E}ecilA", "A\u{200B}da", "\u{3164}", &"a".repeat(101)]
+        {
             assert_eq!(text.parse::<Name>(), Err(NotAName), "{text:?}");
+        }
+        for text in ["محمد", "می\u{200C}خواهم", "ישראל", "क्\u{200D}ष", "👨\u{200D}👩\u{200D}👧"]
+        {
+            assert_eq!(text.parse::<Name>().unwrap().as_str(), text);
         }
     }
 

@@ -63,12 +63,12 @@ impl Place {
         for (pointer, text, most) in lines {
             let Some(text) = text else { continue };
             let fits = (1..=most).contains(&text.chars().count()) && !text.trim().is_empty();
-            let printable = !text.contains(char::is_control);
-            fields.check(fits && printable, pointer, format!("1 to {most} characters in one line"));
+            fields.check(fits, pointer, format!("1 to {most} characters in one line"));
+            fields.take(pointer, contracts::text::line(text));
         }
-        let country =
-            self.country.len() == 2 && self.country.bytes().all(|c| c.is_ascii_uppercase());
-        fields.check(country, "/country", "two capital letters (ISO 3166-1 alpha-2)");
+        let country = contracts::country::is_country(&self.country);
+        let detail = "two capital letters of a country of today (ISO 3166-1 alpha-2)";
+        fields.check(country, "/country", detail);
         fields.finish()
     }
 }
@@ -129,6 +129,9 @@ mod tests {
             Place { line2: Some("a\nb".to_owned()), ..place() },
             Place { city: "x".repeat(201), ..place() },
             Place { postal_code: Some("1".repeat(21)), ..place() },
+            Place { city: "Lon\u{202E}don".to_owned(), ..place() },
+            Place { country: "AN".to_owned(), ..place() },
+            Place { country: "ZZ".to_owned(), ..place() },
             Place { country: "gb".to_owned(), ..place() },
             Place { country: "GBR".to_owned(), ..place() },
             Place { country: "ÄÖ".to_owned(), ..place() },
