@@ -80,7 +80,14 @@ impl Gallery {
             let _permit = permit;
             image::prepare(&file)
         });
-        Ok(work.await.map_err(Problem::internal)??)
+        match work.await {
+            Ok(prepared) => Ok(prepared?),
+            // A decoder that panics has been given a file that no decoder can use.
+            Err(error) if error.is_panic() => {
+                Err(Problem::new(image::REFUSED, "the file is damaged"))
+            }
+            Err(error) => Err(Problem::internal(error)),
+        }
     }
 
     /// Stores a picture; its row is up to the caller, who claims it in the same transaction.

@@ -1,10 +1,12 @@
 //! What an image of a product is: what Postgres knows of it, what everybody sees of it, and what its sizes are
 //! called. What becomes of the file that a seller sends is in [`prepare()`].
 
+mod large;
 mod prepare;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use prepare::REFUSED;
 pub use prepare::{Picture, Refusal, Written, prepare};
 
 use serde::{Deserialize, Serialize};

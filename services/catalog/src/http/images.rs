@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::response::IntoResponse;
-use contracts::ProductId;
 use contracts::limits::MAX_IMAGE_BYTES;
+use contracts::{ProductId, text};
 use http::{HeaderValue, StatusCode, header};
 use kit::auth::Caller;
 use kit::extract::{IfMatch, Json, Path, Query, etag, present};
@@ -73,7 +73,7 @@ pub(super) async fn list(
 }
 
 /// Adds an image to a product, behind those that it has; up to 20. The body is the file: JPEG, PNG or WebP,
-/// up to 10 MiB and 16 million pixels. It is turned as its camera was held and stored in up to three widths, without
+/// up to 10 MiB and 16 million pixels, in a JPEG 60 million. It is turned as its camera was held and stored in up to three widths, without
 /// what else the file says, of the place where it was taken for example.
 #[utoipa::path(
     post, path = "/api/v1/products/{id}/images", tag = "images", operation_id = "add_image",
@@ -100,6 +100,7 @@ pub(super) async fn add(
     if !is_short(&alt) {
         return Err(Problem::new(MALFORMED, format!("alt has up to {MAX_ALT} characters")));
     }
+    text::line(&alt).map_err(|no| Problem::new(MALFORMED, format!("alt {no}")))?;
     // Whoever may not do this, or not any more, is told so before anything is read.
     let product = db::find(&mut *api.pool.acquire().await?, id).await?;
     refuse_full(lasting(writable(&caller, product)?)?.images.len())?;
@@ -149,6 +150,7 @@ pub(super) async fn change(
         if !is_short(&alt) {
             return Err(Problem::invalid_field("/alt", format!("up to {MAX_ALT} characters")));
         }
+        text::line(&alt).map_err(|no| Problem::invalid_field("/alt", no.to_string()))?;
         db::update_alt(&mut tx, image_id, &alt).await?;
     }
     if let Some(position) = position {

@@ -8,16 +8,19 @@ use fast_image_resize::images::{Image as Raster, ImageRef as RasterRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
+use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFormat};
 use image::{ImageError, ImageReader, Limits};
 use kit::problem::{Kind, Problem};
 
-use super::{Format, scaled};
+use super::{Format, large, scaled};
 
 /// Widths that images are shrunk to, in pixels: lists, phones, large screens. None is ever enlarged.
 const WIDTHS: [u32; 3] = [320, 800, 1600];
-/// Most pixels. A progressive JPEG needs nine bytes for each while it is decoded, and a pod has 256 MiB.
+/// Most pixels that are decoded. A progressive JPEG needs nine bytes for each meanwhile, and a pod has 256 MiB.
 const MAX_PIXELS: u64 = 16_000_000;
+/// Most pixels of a JPEG: beyond [`MAX_PIXELS`] it is shrunk while it is decoded. Phones take up to 50 million.
+const MAX_PHOTOGRAPH: u64 = 60_000_000;
 /// Longest side, in pixels. WebP ends at 16,383.
 const MAX_SIDE: u32 = 12_000;
 /// Most bytes of what was decoded: pixels of 16 bits a channel have up to eight.
@@ -62,13 +65,20 @@ pub enum Refusal {
     )]
     Unknown,
     /// It has too many pixels.
-    #[error("{width} × {height} pixels are too many: up to 16 million, up to 12,000 a side")]
+    #[error(
+        "{width} × {height} pixels are too many: up to 60 million in a JPEG, 16 million in other files, and 12,000 a side"
+    )]
     TooLarge {
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
     },
+    /// It is progressive, and has too many pixels for that.
+    #[error(
+        "a progressive JPEG of so many pixels takes too much memory: send a smaller one, or a baseline JPEG"
+    )]
+    Progressive,
     /// It moves.
     #[error("an animation is no image of a product: send a still one")]
     Animated,
@@ -91,8 +101,9 @@ pub fn prepare(file: &[u8]) -> Result<Picture, Refusal> {
     let mut decoder = reader.into_decoder().map_err(Refusal::Broken)?;
     // Nothing is decoded yet: only the header was read.
     let (width, height) = decoder.dimensions();
-    check_size(width, height)?;
-    if decoder.total_bytes() > MAX_DECODED {
+    let is_large = format == ImageFormat::Jpeg && check_size(width, height, MAX_PIXELS).is_err();
+    check_size(width, height, if is_large { MAX_PHOTOGRAPH } else { MAX_PIXELS })?;
+    if !is_large && decoder.total_bytes() > MAX_DECODED {
         return Err(Refusal::TooLarge { width, height });
     }
     if format == ImageFormat::WebP {
@@ -100,7 +111,13 @@ pub fn prepare(file: &[u8]) -> Result<Picture, Refusal> {
     }
     let orientation = decoder.orientation().map_err(Refusal::Broken)?;
     let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| is_kept(profile));
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(Refusal::Broken)?;
+    let mut picture = if is_large {
+        drop(decoder);
+        let side = (WIDTHS[WIDTHS.len() - 1], is_turned(orientation));
+        large::decode(file, (width, height), side, MAX_PIXELS)?
+    } else {
+        DynamicImage::from_decoder(decoder).map_err(Refusal::Broken)?
+    };
     picture.apply_orientation(orientation);
     write(shrunk(Pixels::of(picture)), profile.as_deref())
 }
@@ -117,9 +134,15 @@ pub(super) fn format_of(file: &[u8]) -> Option<ImageFormat> {
     }
 }
 
-fn check_size(width: u32, height: u32) -> Result<(), Refusal> {
+/// Whether what is from top to bottom in the file is from left to right when it is seen.
+fn is_turned(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+fn check_size(width: u32, height: u32, most: u64) -> Result<(), Refusal> {
     let pixels = u64::from(width) * u64::from(height);
-    if pixels > MAX_PIXELS || width.max(height) > MAX_SIDE {
+    if pixels > most || width.max(height) > MAX_SIDE {
         return Err(Refusal::TooLarge { width, height });
     }
     Ok(())
@@ -135,10 +158,10 @@ fn check_webp(file: &[u8]) -> Result<(), Refusal> {
             |at: usize| body.get(at..at + 2).map_or(0, |b| u32::from(b[0]) | u32::from(b[1]) << 8);
         match &head[..4] {
             b"VP8X" if word(0) & u32::from(ANIMATION) != 0 => return Err(Refusal::Animated),
-            b"VP8 " => check_size(word(6) & 0x3fff, word(8) & 0x3fff)?,
+            b"VP8 " => check_size(word(6) & 0x3fff, word(8) & 0x3fff, MAX_PIXELS)?,
             b"VP8L" => {
                 let bits = word(1) | word(3) << 16;
-                check_size((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1)?;
+                check_size((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1, MAX_PIXELS)?;
             }
             _ => {}
         }

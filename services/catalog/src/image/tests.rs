@@ -228,3 +228,37 @@ fn a_name_is_read_as_it_is_written() {
         assert_eq!(Name::parse(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn a_photograph_of_a_phone_is_shrunk_while_it_is_decoded() {
+    // Red on the left, blue on the right.
+    let row = [[255, 0, 0].repeat(2400), [0, 0, 255].repeat(2400)].concat();
+    let photograph = RgbImage::from_raw(4800, 3600, row.repeat(3600)).unwrap();
+    let file = jpeg(&photograph, None);
+    let picture = prepare(&file).unwrap();
+    assert_eq!(widths(&picture), [(320, 240), (800, 600), (1600, 1200)]);
+    for size in &picture.sizes {
+        let there = decoded(size).to_rgb8();
+        let at = |x| there.get_pixel(x, 9);
+        let (left, right) = (at(size.width / 4), at(size.width * 3 / 4));
+        assert!(left[0] > 240 && left[2] < 15, "{left:?}");
+        assert!(right[2] > 240 && right[0] < 15, "{right:?}");
+    }
+    let turned = prepare(&with_exif(&file, 6)).unwrap();
+    assert_eq!(widths(&turned), [(320, 427), (800, 1067), (1600, 2133)]);
+
+    let frame = file.windows(2).position(|part| part == [0xff, 0xc0]).unwrap();
+    let of_size = |kind: u8, width: u16, height: u16| {
+        // Cut off, too: a picture that ends in grey, or none.
+        let mut file = file[..file.len() / 2].to_vec();
+        file[frame + 1] = kind;
+        file[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
+        file[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
+        prepare(&file)
+    };
+    // As large as any phone takes; progressive, when all of it would have to be kept; and larger.
+    assert!(!matches!(of_size(0xc0, 8944, 6708), Err(Refusal::TooLarge { .. })));
+    assert!(matches!(of_size(0xc2, 8944, 6708), Err(Refusal::Progressive)));
+    let refusal = of_size(0xc0, 7936, 7680).unwrap_err();
+    assert!(matches!(refusal, Refusal::TooLarge { width: 7936, height: 7680 }), "{refusal:?}");
+}
