@@ -82,5 +82,6 @@ fn check(reason: &str) -> Result<()> {
     let mut fields = Fields::default();
     let fits = !reason.trim().is_empty() && reason.chars().count() <= MAX_REASON;
     fields.check(fits, "/reason", format!("1 to {MAX_REASON} characters"));
+    fields.take("/reason", contracts::text::lines(reason));
     fields.finish()
 }

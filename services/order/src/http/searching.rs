@@ -33,8 +33,10 @@ pub(super) struct SearchQuery {
     /// A SKU that is in one of their lines; with `product_id`, in the same line.
     sku: Option<Sku>,
     /// Placed at this time or later.
+    #[serde(default, deserialize_with = "kit::query_time::optional")]
     placed_from: Option<DateTime<Utc>>,
     /// Placed before this time.
+    #[serde(default, deserialize_with = "kit::query_time::optional")]
     placed_before: Option<DateTime<Utc>>,
     /// Smallest total, in minor units.
     total_min: Option<i64>,

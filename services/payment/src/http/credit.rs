@@ -146,6 +146,7 @@ pub(super) async fn grant(
     fields.check(amount.currency == currency, "/amount/currency", format!("must be {currency}"));
     let length = reason.chars().count();
     fields.check((1..=500).contains(&length), "/reason", "1 to 500 characters");
+    fields.take("/reason", contracts::text::lines(reason));
     fields.finish()?;
     let operation = format!("POST /api/v1/credit/{user_id}/grants");
     let request = Request::new(caller.user_id, key, &operation, &body)?;

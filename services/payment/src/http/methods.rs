@@ -103,6 +103,7 @@ fn acceptable(body: Save) -> Result<(&'static str, Token, Option<String>)> {
     if let Some(label) = &label {
         let length = (1..=64).contains(&label.chars().count());
         fields.check(length, "/label", "1 to 64 characters");
+        fields.take("/label", contracts::text::line(label));
         let bare = !crate::payment::is_card_number(label);
         fields.check(bare, "/label", "must not be a card number");
     }

@@ -49,6 +49,7 @@ impl RequestRefund {
         fields.check(self.amount.amount > 0, "/amount/amount", "must be above zero");
         let length = self.reason.trim().chars().count();
         fields.check((1..=REASON).contains(&length), "/reason", "1 to 500 characters");
+        fields.take("/reason", contracts::text::lines(&self.reason));
         fields.finish()
     }
 }
