@@ -1,5 +1,7 @@
 //! Words are found however they are spelt: accents, umlauts, scripts without spaces.
 
+use std::fmt::Write;
+
 use catalog::Catalog;
 use contracts::UserId;
 use kit::{Service, postgres};
@@ -84,5 +86,8 @@ async fn products_of_before_are_found_too() {
 }
 
 fn url_encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        write!(encoded, "%{byte:02X}").unwrap();
+        encoded
+    })
 }

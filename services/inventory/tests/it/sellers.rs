@@ -167,7 +167,7 @@ async fn stock_follows_its_sku_to_the_next_seller() {
 async fn the_catalog_is_asked_who_sells_what_was_here_before() {
     let catalog = Running::start::<Catalog>(&[]).await;
     catalog::db::insert_category(
-        &mut *catalog.pool().acquire().await.unwrap(),
+        &mut catalog.pool().acquire().await.unwrap(),
         "mugs",
         "Mugs",
         None,
