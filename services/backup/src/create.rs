@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tracing::{info, warn};
 
 use crate::config::{Config, Database};
+use crate::cut::Cut;
 use crate::manifest::{self, Dump, FORMAT, Manifest, Part};
 use crate::postgres::{self, DUMP, Running};
 use crate::{Error, patiently, retention, store};
@@ -42,13 +43,15 @@ pub async fn create(config: &Config) -> Result<Manifest, Error> {
 async fn dump_all(config: &Config, store: &Store, name: &str) -> Result<Manifest, Error> {
     let (started, program) = (Utc::now(), postgres::version(DUMP).await?);
     let mut databases = Vec::new();
-    for database in &config.databases {
-        let parts = dump(store, name, database).await?;
+    let cut = Cut::take(&config.databases).await?;
+    for (database, snapshot) in config.databases.iter().zip(cut.snapshots()) {
+        let parts = dump(store, name, database, snapshot).await?;
         let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
         info!(backup = name, service = database.service, bytes, "dumped");
         let service = database.service.clone();
         databases.push(Dump { service, program: program.clone(), parts });
     }
+    cut.release().await;
     let manifest = Manifest {
         format: FORMAT,
         name: name.to_owned(),
@@ -70,8 +73,14 @@ async fn dump_all(config: &Config, store: &Store, name: &str) -> Result<Manifest
 }
 
 /// Stores what `pg_dump` prints, part by part.
-async fn dump(store: &Store, name: &str, database: &Database) -> Result<Vec<Part>, Error> {
-    let mut running = Running::start(DUMP, &["--format=custom", LOCKS], database)?;
+async fn dump(
+    store: &Store,
+    name: &str,
+    database: &Database,
+    snapshot: &str,
+) -> Result<Vec<Part>, Error> {
+    let snapshot = format!("--snapshot={snapshot}");
+    let mut running = Running::start(DUMP, &["--format=custom", LOCKS, &snapshot], database)?;
     let mut output = running.child.stdout.take().expect("it is piped");
     let mut parts = Vec::new();
     loop {

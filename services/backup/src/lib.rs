@@ -1,11 +1,12 @@
 //! Backups of a shop's databases: dumps in its object store, and back.
 //!
-//! `backup create` dumps the database of every service with `pg_dump` and stores what it prints in
-//! parts; the manifest is stored last, and without it there is no backup. `backup restore` fills empty
-//! databases from one. Neither needs a disk: a part is as much as is in memory.
+//! `backup create` dumps the database of every service as it is at one point in time with `pg_dump` and stores what it
+//! prints in parts; the manifest is stored last, and without it there is no backup. `backup restore` fills empty
+//! databases from one, and has recent events published again. Neither needs a disk: a part is as much as is in memory.
 
 pub mod config;
 pub mod create;
+pub mod cut;
 pub mod manifest;
 pub mod postgres;
 pub mod report;
@@ -65,6 +66,14 @@ pub enum Error {
         service: String,
         /// Why.
         source: sqlx::Error,
+    },
+    /// A transaction has held its outbox or inbox all the time.
+    #[error(
+        "the database of {service} was busy all the time: a transaction holds its outbox or inbox"
+    )]
+    Busy {
+        /// Whose database.
+        service: String,
     },
     /// There is no such backup.
     #[error("there is no backup {0}: the object store has no manifest of it")]

@@ -26,7 +26,7 @@ pub struct Manifest {
     pub shop: String,
     /// Version of its services.
     pub version: String,
-    /// When the first database was dumped.
+    /// Before the databases were dumped.
     pub started: DateTime<Utc>,
     /// When the last one was stored.
     pub finished: DateTime<Utc>,

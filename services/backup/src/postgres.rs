@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::str::FromStr as _;
 
+use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -145,6 +146,20 @@ impl<'a> Session<'a> {
         let sql = format!("COMMENT ON DATABASE {name} IS '{}'", text.replace('\'', "''"));
         let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await;
         done.map(drop).map_err(|source| self.failed(source))
+    }
+
+    /// Has the outbox publish the events again that were published since then; says how many.
+    pub async fn republish(&mut self, since: DateTime<Utc>) -> Result<u64, Error> {
+        let again = async {
+            let there = sqlx::query_scalar("SELECT to_regclass('outbox') IS NOT NULL");
+            if !there.fetch_one(&mut self.connection).await? {
+                return Ok(0);
+            }
+            let again = "UPDATE outbox SET published_at = NULL WHERE published_at >= $1";
+            let done = sqlx::query(again).bind(since).execute(&mut self.connection).await?;
+            Ok(done.rows_affected())
+        };
+        again.await.map_err(|source| self.failed(source))
     }
 
     /// Says goodbye, so that the server logs no lost connection.

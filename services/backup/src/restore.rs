@@ -1,6 +1,7 @@
 //! Filling empty databases from a backup.
 
 use axum::body::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use kit::objects::Store;
 use tokio::io::AsyncWriteExt as _;
 use tracing::info;
@@ -10,6 +11,10 @@ use crate::create::sha256;
 use crate::manifest::{self, Dump, FORMAT, Manifest, Part};
 use crate::postgres::{RESTORE, Running, Session};
 use crate::{Error, patiently, store};
+
+/// How far events may be behind when a backup is made: those that were published since are published again. It has to
+/// be longer than consumers lag, and each event costs a moment before new ones are sent.
+const REPUBLISHED: TimeDelta = TimeDelta::hours(1);
 
 /// Fills the database of every service that the backup has one of. All of them are looked at before the
 /// first is touched. One that this backup has filled already is left as it is, so that a Job that was
@@ -32,7 +37,7 @@ pub async fn restore(config: &Config) -> Result<Manifest, Error> {
     }
     let mark = format!("restored from {} of {}/{}", name, manifest.namespace, manifest.shop);
     let mut due = Vec::new();
-    for (database, dump) in found {
+    for (database, dump) in &found {
         if is_due(database, &mark).await? {
             due.push((database, dump));
         } else {
@@ -46,6 +51,11 @@ pub async fn restore(config: &Config) -> Result<Manifest, Error> {
         session.close().await;
         fill(&store, name, database, dump).await?;
         info!(backup = name, service = database.service, "restored");
+    }
+    // Of all, as a Job that was stopped may have filled some before. Topics are empty in a new shop: what was published
+    // and had not arrived would be lost. What had arrived is in the inboxes and has no effect again.
+    for (database, _) in &found {
+        republish(database, manifest.started - REPUBLISHED).await?;
     }
     Ok(manifest)
 }
@@ -78,6 +88,14 @@ async fn is_due(database: &Database, mark: &str) -> Result<bool, Error> {
         return Err(Error::NotEmpty { service: database.service.clone() });
     }
     Ok(empty)
+}
+
+async fn republish(database: &Database, since: DateTime<Utc>) -> Result<(), Error> {
+    let mut session = Session::open(database).await?;
+    let events = session.republish(since).await?;
+    session.close().await;
+    info!(service = database.service, events, "events are published again");
+    Ok(())
 }
 
 async fn fill(store: &Store, name: &str, database: &Database, dump: &Dump) -> Result<(), Error> {
