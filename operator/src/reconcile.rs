@@ -142,7 +142,7 @@ impl<'a> Run<'a> {
         let (database_plan, topic_plan) = (build::databases(&valid), build::topics(&valid));
         let databases_and_migrations = async {
             let (database, schemas) = engines.databases(&database_plan).await;
-            services.take_in(&schemas);
+            services.observe_schemas(&schemas);
             let (restore, restored, failed) = backups.restore(database.0.is_ready()).await;
             let filled = restore.is_ready() || restore.reason() == Reason::NotWanted;
             let fillable = database.0.is_ready() && filled;
@@ -304,7 +304,7 @@ async fn write_status(shop: &Shop, context: &Context, facts: &Facts) -> Result<b
     }
 }
 
-/// The loss of data that the status has, unless somebody has said that they know.
+/// The loss of data in the status, unless it is acknowledged.
 fn unacknowledged_loss(shop: &Shop, paused: bool) -> Option<DataLoss> {
     let loss = shop.status.as_ref()?.data_loss.clone();
     // The annotation goes with the next write to the Shop.

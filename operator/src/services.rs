@@ -48,7 +48,7 @@ impl<'a> Services<'a> {
     }
 
     /// Takes in which schema each database has by its own account, whatever the status says.
-    pub fn take_in(&mut self, schemas: &Schemas) {
+    pub fn observe_schemas(&mut self, schemas: &Schemas) {
         // One that was not asked has no entry.
         for facts in &mut self.facts {
             let Some(schema) = schemas.get(&facts.name) else { continue };

@@ -93,8 +93,8 @@ impl Engines<'_> {
         Some(DataLoss { engine, databases, time: Time(Timestamp::now()) })
     }
 
-    /// Says in the databases of these services that they have the schema of these images. Returns those that it was
-    /// said of: a database that was made again meanwhile has no comment, and no schema.
+    /// Marks the databases of these services as migrated to these images. Returns those that were
+    /// marked: a database that was recreated meanwhile has no comment, and no schema.
     pub async fn mark_migrated(
         &self,
         plan: &DatabasePlan,
@@ -171,7 +171,7 @@ impl Engines<'_> {
         Ok(true)
     }
 
-    /// Deletes the migration Jobs of these services; true if there were any, as far as anybody knows.
+    /// Deletes the migration Jobs of these services; true if there were any, live or cached.
     async fn delete_migrations(&self, services: &[ServiceName]) -> Result<bool, Error> {
         let components: BTreeSet<_> =
             services.iter().map(|service| names::migrate_component(*service)).collect();

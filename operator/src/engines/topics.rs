@@ -59,7 +59,7 @@ impl Engines<'_> {
         }
         let brokers = self.brokers(plan);
         if let EventsEngine::Bundled(_) = self.valid.events {
-            // Its topics can be nobody else's.
+            // Its topics are the Shop's alone.
             return Ok((topics::ensure(brokers, plan.topics.clone()).await?, None));
         }
         let cluster = claim_topics(self.shop, self.context, &brokers).await?;
@@ -67,7 +67,7 @@ impl Engines<'_> {
         Ok((report, Some(cluster)))
     }
 
-    /// Makes the topics in somebody else's brokers, unless one is there that is not the Shop's.
+    /// Makes the topics in external brokers, unless one exists that is not the Shop's.
     async fn ensure_own_topics(
         &self,
         plan: &TopicPlan,
@@ -86,7 +86,7 @@ impl Engines<'_> {
         let wanted: BTreeSet<_> = plan.topics.iter().map(|topic| topic.name.clone()).collect();
         let present = topics::existing(brokers.clone(), wanted.clone()).await?;
         refuse(&present - &own)?;
-        // Before they are made: after a crash nobody could say whose they are.
+        // Before they are created: a crash must leave no topic without an owner.
         record.add(cluster, &wanted);
         record.write(self.applier).await?;
         let report = topics::ensure(brokers.clone(), plan.topics.clone()).await?;
@@ -112,7 +112,7 @@ impl Engines<'_> {
     }
 }
 
-/// Makes sure that the topics in somebody else's brokers are no other Shop's; returns the id of the brokers' cluster.
+/// Makes sure that the topics in external brokers are no other Shop's; returns the id of the brokers' cluster.
 pub async fn claim_topics(
     shop: &Shop,
     context: &Context,

@@ -139,7 +139,7 @@ fn degraded(facts: &Facts, parts: &[(&'static str, &Part)]) -> Verdict {
     Verdict::new(type_, false, Reason::AsDesired, "nothing needs help".to_owned())
 }
 
-/// What was lost, and what to do about it. It holds until somebody has said that they know.
+/// What was lost, and what to do about it. It holds until it is acknowledged.
 fn data_lost(facts: &Facts) -> Verdict {
     let type_ = "DataLost";
     let Some(loss) = &facts.data_loss else {

@@ -51,7 +51,7 @@ reasons! {
     TopicsReady,
     /// A topic cannot be made what the spec asks for.
     TopicChangeRefused,
-    /// Topics of the Shop's names are another Shop's, or nobody knows whose.
+    /// Topics of the Shop's names exist and are not its own.
     TopicTaken,
     /// Topics have more partitions than before.
     PartitionsGrown,

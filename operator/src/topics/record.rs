@@ -1,4 +1,4 @@
-//! Which topics in somebody else's Kafka a Shop has made or adopted. Nothing in Kafka can say whose a topic is, so a
+//! Which topics in an external Kafka a Shop has made or adopted. Nothing in Kafka can say whose a topic is, so a
 //! ConfigMap does. It outlives the Shop as its Secrets do, and a new Shop of that name adopts it.
 //! See `docs/decisions/0071-whose-topics.md`.
 
@@ -32,7 +32,7 @@ impl Record {
         };
         applier.check_ownership(&live, &resource)?;
         let list = live.data.pointer(&format!("/data/{KEY}")).and_then(|list| list.as_str());
-        // A list that nobody can read names no topic: what exists is refused until it is adopted.
+        // An unreadable list names no topic: what exists is refused until it is adopted.
         Ok(Self(list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default()))
     }
 

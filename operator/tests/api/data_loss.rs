@@ -117,7 +117,7 @@ async fn a_database_that_vanished_is_migrated_again_and_its_loss_is_reported() {
         })
         .await;
     assert_eq!(condition(&shop, "Degraded").0, "False");
-    operator.comes_to_rest(&world, async || world.operator().await).await;
+    operator.settle(&world).await;
 }
 
 /// As after a change of the server's address, or of the whole volume.
@@ -141,7 +141,7 @@ async fn every_database_that_vanished_while_no_operator_ran_is_reported() {
     let migrated = |shop: &Shop| condition(shop, "MigrationsApplied").0 == "True";
     world.until("migrated again", migrated).await;
     world.until_ready().await;
-    operator.comes_to_rest(&world, async || world.operator().await).await;
+    operator.settle(&world).await;
 }
 
 #[tokio::test]

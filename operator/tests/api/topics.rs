@@ -1,4 +1,4 @@
-//! Topics in somebody else's Kafka, and whose they are.
+//! Topics in an external Kafka, and whose they are.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ fn with(policy: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_topic_of_somebody_else_is_neither_altered_nor_deleted() {
+async fn a_foreign_topic_is_neither_altered_nor_deleted() {
     let world = World::new().await;
     make_foreign_topic(&world).await;
     world.create(with("Delete")).await;
@@ -168,7 +168,7 @@ async fn a_record_of_another_cluster_makes_no_topic_the_shops() {
         "data": { "topics.json": record },
     }))
     .unwrap();
-    let params = PatchParams::apply("somebody");
+    let params = PatchParams::apply("test");
     let map = Patch::Apply(json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": map.metadata, "data": map.data,
     }));
