@@ -20,6 +20,8 @@ use crate::validate::{Capabilities, Config};
 
 /// Time after which a Shop is looked at again although nothing happened.
 pub const RESYNC: Duration = Duration::from_mins(5);
+/// How long a stage of a deletion may fail before what is left is left.
+const GIVE_UP: Duration = Duration::from_mins(10);
 /// First and longest wait after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(2));
 
@@ -41,6 +43,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// What was last found true outside the cluster.
     pub checks: Checks,
+    /// Since when the deletion of Shops fails.
+    pub failing: Failing,
     /// Every Shop there is.
     pub shops: Shops,
 }
@@ -63,6 +67,7 @@ impl Context {
             backoff: Backoff::new(metrics.retry_queue.clone()),
             metrics,
             checks: Checks::default(),
+            failing: Failing::new(GIVE_UP),
             shops: Shops::default(),
         }
     }
@@ -177,6 +182,44 @@ impl Checks {
     }
 }
 
+/// A part of a deletion that may fail for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// What talks to the servers goes.
+    Workloads,
+    /// What is in the servers goes.
+    Servers,
+}
+
+/// Since when deletions fail. A new process counts again: it rather waits too long than leaves too much.
+#[derive(Debug)]
+pub struct Failing {
+    since: Mutex<HashMap<(ObjectRef<Shop>, Stage), Instant>>,
+    limit: Duration,
+}
+
+impl Failing {
+    /// A stage may fail for so long before what is left is left.
+    pub fn new(limit: Duration) -> Self {
+        Self { since: Mutex::default(), limit }
+    }
+
+    /// Whether a stage, which fails at `now`, has done so for too long.
+    pub fn is_over(&self, shop: &ObjectRef<Shop>, stage: Stage, now: Instant) -> bool {
+        now - *lock(&self.since).entry((shop.clone(), stage)).or_insert(now) > self.limit
+    }
+
+    /// A stage has passed.
+    pub fn forget_stage(&self, shop: &ObjectRef<Shop>, stage: Stage) {
+        lock(&self.since).remove(&(shop.clone(), stage));
+    }
+
+    /// The Shop may go.
+    pub fn forget(&self, shop: &ObjectRef<Shop>) {
+        lock(&self.since).retain(|(failing, _), _| failing != shop);
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no code panics while it holds this lock")
 }
@@ -194,6 +237,19 @@ mod tests {
         assert!(waits[6] > waits[0] && waits[39] <= BACKOFF.1.mul_f64(1.2));
         backoff.reset(&shop);
         assert!(backoff.next(&shop) < Duration::from_millis(1200));
+    }
+
+    #[test]
+    fn a_deletion_is_over_when_a_stage_has_failed_for_the_limit() {
+        let (failing, shop) = (Failing::new(Duration::from_mins(10)), ObjectRef::new("demo"));
+        let begun = Instant::now();
+        assert!(!failing.is_over(&shop, Stage::Servers, begun));
+        assert!(!failing.is_over(&shop, Stage::Servers, begun + Duration::from_mins(9)));
+        let later = begun + Duration::from_mins(11);
+        assert!(failing.is_over(&shop, Stage::Servers, later));
+        assert!(!failing.is_over(&shop, Stage::Workloads, later), "this has failed once");
+        failing.forget_stage(&shop, Stage::Servers);
+        assert!(!failing.is_over(&shop, Stage::Servers, later), "it has passed meanwhile");
     }
 
     #[test]

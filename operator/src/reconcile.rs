@@ -59,7 +59,8 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> 
     if let Some(valid) = &facts.valid {
         context.metrics.tell_backups(shop, valid.backups.as_ref(), facts.backup.as_ref());
     }
-    let written = write_status(shop, context, &facts).await?;
+    let status = status::status(shop, &facts, Timestamp::now());
+    let written = write_status(shop, context, &status).await?;
     // What a Job has done must stand in the status before the Job is pruned.
     if let Ok(plan) = &result
         && written
@@ -285,17 +286,20 @@ fn missing(api: MissingApi) -> String {
 }
 
 /// Writes the status if it changed; false if the Shop had changed meanwhile.
-async fn write_status(shop: &Shop, context: &Context, facts: &Facts) -> Result<bool, Error> {
-    let status = status::status(shop, facts, Timestamp::now());
-    if shop.status.as_ref() == Some(&status) {
+pub async fn write_status(
+    shop: &Shop,
+    context: &Context,
+    status: &ShopStatus,
+) -> Result<bool, Error> {
+    if shop.status.as_ref() == Some(status) {
         return Ok(true);
     }
     let api: Api<Shop> =
         Api::namespaced(context.client.clone(), &shop.namespace().unwrap_or_default());
-    match api.patch_status(&shop.name_any(), &params(), &patch(shop, &status)).await {
+    match api.patch_status(&shop.name_any(), &params(), &patch(shop, status)).await {
         Ok(_) => {
-            context.events.transition(shop, &status).await;
-            context.events.rollouts(shop, &status).await;
+            context.events.transition(shop, status).await;
+            context.events.rollouts(shop, status).await;
             Ok(true)
         }
         // It was changed or deleted; the watch brings the news.

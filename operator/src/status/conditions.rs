@@ -75,6 +75,20 @@ pub(super) fn conditions(
     verdicts.iter().map(|verdict| condition(verdict, old, generation, now)).collect()
 }
 
+/// The conditions of a Shop that is being deleted. Its parts are not observed any more.
+pub(super) fn deleting(
+    message: &str,
+    old: &[Condition],
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let verdicts = [("Ready", false), ("Progressing", true)]
+        .map(|(type_, holds)| Verdict::new(type_, holds, Reason::Deleting, message.to_owned()));
+    let is_said = |type_: &str| verdicts.iter().any(|verdict| verdict.type_ == type_);
+    let others = old.iter().filter(|condition| !is_said(&condition.type_)).cloned();
+    verdicts.iter().map(|verdict| condition(verdict, old, generation, now)).chain(others).collect()
+}
+
 fn condition(
     verdict: &Verdict,
     old: &[Condition],
@@ -153,8 +167,8 @@ fn data_lost(facts: &Facts) -> Verdict {
         |name| format!("create another Shop with restoreFrom.backup: {name}"),
     );
     let message = format!(
-        "on {} these databases were missing or empty at {}, although the shop had data in them: {}. They were made \
-         again without the data: {restore}, or set the annotation {}=true on the Shop to accept the loss",
+        "on {} these databases were missing or empty at {}, although the shop had data in them: {}. They were \
+         recreated without the data: {restore}, or set the annotation {}=true on the Shop to accept the loss",
         loss.engine,
         loss.time.0,
         loss.databases.join(", "),

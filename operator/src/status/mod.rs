@@ -47,6 +47,14 @@ pub fn status(shop: &Shop, facts: &Facts, now: Timestamp) -> ShopStatus {
     }
 }
 
+/// The status of a Shop that is being deleted: what was known of it, and what the deletion waits for.
+pub fn deleting(shop: &Shop, message: &str, now: Timestamp) -> ShopStatus {
+    let old = shop.status.clone().unwrap_or_default();
+    let generation = shop.metadata.generation;
+    let conditions = conditions::deleting(message, &old.conditions, generation, now);
+    ShopStatus { observed_generation: generation, conditions, ..old }
+}
+
 fn service_status(service: &ServiceFacts) -> ServiceStatus {
     let rollout = service.rollout.as_ref();
     ServiceStatus {

@@ -169,8 +169,10 @@ reasons! {
     OrderFailed,
     /// The status could not be written.
     StatusFailed,
-    /// Data in external engines could not be dropped with its Shop.
-    ExternalDataLeft,
+    /// The Shop is being deleted, and waits for something.
+    Deleting,
+    /// Something could not be deleted with its Shop.
+    DataLeft,
 }
 
 #[cfg(test)]

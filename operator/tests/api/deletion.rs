@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
+use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use rdkafka::ClientConfig;
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use shop_operator::crd::Shop;
 use shop_operator::names::managed_selector;
 use sqlx::{Connection as _, PgConnection};
+use tokio::net::TcpListener;
 
 use crate::server::variable;
 use crate::world::{NAME, World, condition, observed};
@@ -215,4 +218,83 @@ async fn a_finalizer_never_holds_a_shop_whose_credentials_are_gone() {
     secrets.delete("postgres-admin", &DeleteParams::default()).await.unwrap();
     delete(&world).await;
     world.until_gone().await;
+}
+
+/// Points the Shop to a port where no Postgres is; returns the right one.
+async fn lose_postgres(world: &World) -> Value {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let spec = serde_json::to_value(world.shop().await.spec).unwrap();
+    let port = spec["database"]["external"]["port"].clone();
+    set_port(world, json!(closed)).await;
+    port
+}
+
+async fn set_port(world: &World, port: Value) {
+    world.change(json!({ "spec": { "database": { "external": { "port": port } } } })).await;
+}
+
+fn ready_message(shop: &Shop) -> &str {
+    let mut conditions = shop.status.iter().flat_map(|status| &status.conditions);
+    conditions.find(|condition| condition.type_ == "Ready").map_or("", |c| &c.message)
+}
+
+#[tokio::test]
+async fn a_deletion_that_fails_says_what_is_left_and_goes_on_when_it_can() {
+    let world = World::new().await;
+    world.create(with("Delete")).await;
+    let _operator = world.operator().await;
+    world.until_ready().await;
+    let port = lose_postgres(&world).await;
+    delete(&world).await;
+    let waiting = |shop: &Shop| {
+        condition(shop, "Ready") == ("False", "Deleting")
+            && ready_message(shop).contains("could not delete databases")
+    };
+    let shop = world.until("it says that it cannot", waiting).await;
+    let database = format!("{}_{NAME}_order", world.namespace);
+    assert!(ready_message(&shop).contains(&database), "{}", ready_message(&shop));
+    assert_eq!(databases(&world.namespace).await, (7, 7));
+    set_port(&world, port).await;
+    world.until_gone().await;
+    assert_erased(&world).await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_fails_for_too_long_leaves_what_its_event_names() {
+    let mut world = World::new().await;
+    world.deletion_limit = Some(Duration::from_secs(1));
+    world.create(with("Delete")).await;
+    let _operator = world.operator().await;
+    world.until_ready().await;
+    lose_postgres(&world).await;
+    delete(&world).await;
+    world.until_gone().await;
+    assert_eq!(databases(&world.namespace).await, (7, 7));
+    assert_eq!(topics(&world.namespace).await, 0, "Kafka answers");
+    let events = world.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+    let mut left = events.iter().filter(|event| event.reason.as_deref() == Some("DataLeft"));
+    let note = left.next().and_then(|event| event.note.clone()).unwrap_or_default();
+    assert!(note.contains(&format!("{}_{NAME}_order", world.namespace)), "{note}");
+}
+
+#[tokio::test]
+async fn a_deletion_names_the_workload_that_a_finalizer_holds() {
+    let world = World::new().await;
+    world.create(with("Delete")).await;
+    let _operator = world.operator().await;
+    world.until_ready().await;
+    let hold =
+        |finalizers: Value| Patch::Merge(json!({ "metadata": { "finalizers": finalizers } }));
+    let deployments = world.api::<Deployment>();
+    let params = PatchParams::default();
+    deployments.patch("demo-order", &params, &hold(json!(["example.com/held"]))).await.unwrap();
+    delete(&world).await;
+    let waiting = |shop: &Shop| {
+        condition(shop, "Ready") == ("False", "Deleting")
+            && ready_message(shop) == "waiting for deployments/demo-order to be gone"
+    };
+    world.until("it names the Deployment", waiting).await;
+    deployments.patch("demo-order", &params, &hold(json!(null))).await.unwrap();
+    world.until_gone().await;
+    assert_erased(&world).await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use shop_operator::context::Context;
+use shop_operator::context::{Context, Failing};
 use shop_operator::crd::Shop;
 use shop_operator::metrics::Metrics;
 use shop_operator::validate::Capabilities;
@@ -58,7 +58,11 @@ impl World {
         let config = app::configuration(&cli.settings);
         let pod = "operator-under-test".to_owned();
         let found = Arc::new(found);
-        let context = Arc::new(Context::new(client, config, found.subscribe(), metrics, pod));
+        let mut context = Context::new(client, config, found.subscribe(), metrics, pod);
+        if let Some(limit) = self.deletion_limit {
+            context.failing = Failing::new(limit);
+        }
+        let context = Arc::new(context);
         let stop = CancellationToken::new();
         let (done, synced) = oneshot::channel();
         let namespace = Some(self.namespace.clone());

@@ -27,6 +27,8 @@ pub(crate) const NAME: &str = "demo";
 pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) namespace: String,
+    /// How long a deletion may fail; nothing is what operators have by default.
+    pub(crate) deletion_limit: Option<Duration>,
     tasks: JoinSet<()>,
 }
 
@@ -41,7 +43,7 @@ impl World {
         namespaces.create(&PostParams::default(), &object).await.unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(kubelet::run(client.clone(), namespace.clone()));
-        let world = Self { client, namespace, tasks };
+        let world = Self { client, namespace, deletion_limit: None, tasks };
         let database = Url::parse(&server::variable("TEST_DATABASE_URL")).unwrap();
         world
             .secret(

@@ -2,8 +2,11 @@
 //! decided before: volumes and credentials carry no owner reference, and every Shop carries a finalizer, whatever its
 //! policy is. See `docs/decisions/0070-deletion.md`.
 //!
-//! The finalizer never holds a namespace for ever while an operator runs: without the credentials, or after
-//! [`GIVE_UP`], what is left is named in an event and the Shop may go.
+//! The finalizer never holds a namespace for ever while an operator runs: without the credentials, or when a stage has
+//! failed for ten minutes, what is left is named in an event and the Shop may go. Until then its status says what it
+//! waits for.
+
+mod external;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -16,27 +19,22 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::apply::Applier;
-use crate::build::{DatabasePlan, TopicPlan};
 use crate::cache::ChildKey;
-use crate::components::{COMPONENTS, Need};
-use crate::context::Context;
-use crate::crd::{CredentialsSecretRef, DeletionPolicy, ExternalDatabase, ExternalEvents, Shop};
-use crate::databases::{Admin, Owned};
-use crate::engines::{admin, claim_topics};
+use crate::context::{Context, Stage};
+use crate::crd::{DeletionPolicy, Shop};
 use crate::error::Error;
-use crate::status::Reason;
-use crate::topics::{self, Login};
-use crate::validate::{FieldError, FieldErrorReason};
+use crate::names;
+use crate::reconcile::write_status;
+use crate::status::{self, Reason};
 use crate::watches::workloads;
-use crate::{credentials, names};
+use external::Left;
 
 /// Keeps a Shop until its policy was followed. An operator of an earlier version, which sets it on fewer Shops, must
 /// know it too: hence the name.
 pub const FINALIZER: &str = "shop-operator.io/external-data";
-/// How long servers that do not answer may hold a Shop back.
-const GIVE_UP: Duration = Duration::from_mins(10);
 /// Wait for pods to go before their databases do.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -66,14 +64,17 @@ pub async fn finish(shop: &Shop, context: &Context) -> Result<Action, Error> {
         let deletion = Deletion { shop: &shop, context };
         match shop.spec.deletion_policy {
             DeletionPolicy::Retain => deletion.release().await?,
-            DeletionPolicy::Delete if !deletion.stop_workloads().await? => {
-                return Ok(Action::requeue(POLL));
+            DeletionPolicy::Delete => {
+                if !deletion.stop().await? {
+                    return Ok(Action::requeue(POLL));
+                }
+                deletion.erase().await?;
             }
-            DeletionPolicy::Delete => deletion.erase().await?,
         }
         set_finalizer(&shop, &context.client, false).await?;
     }
     context.checks.forget(&name);
+    context.failing.forget(&name);
     context.cache.forget(&name);
     Ok(Action::await_change())
 }
@@ -122,15 +123,18 @@ impl Deletion<'_> {
 
     /// Deletes the data that this Shop has made or adopted, in the cluster and outside.
     async fn erase(&self) -> Result<(), Error> {
-        if self.has_data().await?
-            && let Err(error) = self.drop_external().await
-        {
-            if !error.is_permanent() && !is_overdue(self.shop) {
-                return Err(error);
+        let failures = if self.has_data().await? { self.drop_external().await } else { Vec::new() };
+        let left: Vec<_> = failures.iter().map(Left::to_string).collect();
+        if !left.is_empty() {
+            let left = left.join("; ");
+            let is_transient = |left: &Left| !left.error.is_permanent();
+            if let Some(failure) = failures.into_iter().find(is_transient)
+                && !self.has_failed_for_long()
+            {
+                self.report(&format!("could not delete {left}")).await?;
+                return Err(failure.error);
             }
-            let note = format!("databases and topics are left behind: {}", error.message());
-            let events = &self.context.events;
-            events.warn(self.shop, Reason::ExternalDataLeft, "Delete", &note).await;
+            self.leave(&left).await;
         }
         for kind in [
             ApiResource::erase::<PersistentVolumeClaim>(&()),
@@ -199,101 +203,57 @@ impl Deletion<'_> {
         }
     }
 
-    /// Deletes what talks to the servers; true when it is gone.
-    async fn stop_workloads(&self) -> Result<bool, Error> {
+    /// Deletes what talks to the servers; true when that is gone, or will not go.
+    async fn stop(&self) -> Result<bool, Error> {
+        let left = self.stop_workloads().await?;
+        let name = ObjectRef::from_obj(self.shop);
+        if left.is_empty() {
+            // Servers have their own time to answer.
+            self.context.failing.forget_stage(&name, Stage::Workloads);
+            return Ok(true);
+        }
+        let left = left.join(", ");
+        if self.context.failing.is_over(&name, Stage::Workloads, Instant::now()) {
+            self.leave(&left).await;
+            return Ok(true);
+        }
+        self.report(&format!("waiting for {left} to be gone")).await?;
+        Ok(false)
+    }
+
+    fn has_failed_for_long(&self) -> bool {
+        let name = ObjectRef::from_obj(self.shop);
+        self.context.failing.is_over(&name, Stage::Servers, Instant::now())
+    }
+
+    /// Says in the status what the deletion waits for.
+    async fn report(&self, message: &str) -> Result<(), Error> {
+        let status = status::deleting(self.shop, message, Timestamp::now());
+        write_status(self.shop, self.context, &status).await.map(drop)
+    }
+
+    /// Says in an event what is not deleted.
+    async fn leave(&self, left: &str) {
+        let note = format!("left behind: {left}");
+        self.context.events.warn(self.shop, Reason::DataLeft, "Delete", &note).await;
+    }
+
+    /// Deletes what talks to the servers; names what is left.
+    async fn stop_workloads(&self) -> Result<Vec<String>, Error> {
         let applier = self.applier();
         let kinds = workloads();
         let is_workload = |key: &ChildKey| kinds.iter().any(|kind| key.is_of(kind));
         applier.prune(&kinds, &std::collections::BTreeSet::new(), |_, _| false).await?;
         let children = self.context.cache.children(&applier.shop);
-        let left = |(key, seen): (&ChildKey, &crate::cache::Seen)| {
-            is_workload(key) && seen.owner.as_deref() == Some(&applier.uid)
+        let left = children
+            .into_iter()
+            .filter(|(key, seen)| is_workload(key) && seen.owner.as_deref() == Some(&applier.uid));
+        let name = |key: ChildKey| {
+            let kind = key.resource.split('.').next().unwrap_or_default();
+            format!("{kind}/{}", key.name)
         };
-        Ok(!children.iter().any(left))
+        Ok(left.map(|(key, _)| name(key)).collect())
     }
-
-    /// Drops what is in servers that somebody else runs. The rest of the spec plays no part in it.
-    async fn drop_external(&self) -> Result<(), Error> {
-        if let Some(external) = &self.shop.spec.database.external {
-            self.drop_databases(external).await?;
-        }
-        if let Some(external) = &self.shop.spec.events.external {
-            self.delete_topics(external).await?;
-        }
-        Ok(())
-    }
-
-    /// Drops the database of every service, enabled or not: one that was disabled has kept its own.
-    async fn drop_databases(&self, external: &ExternalDatabase) -> Result<(), Error> {
-        let path = "spec.database.external.adminSecretRef";
-        let login = self.login(path, &external.admin_secret_ref).await?;
-        let plan = DatabasePlan {
-            host: external.host.clone(),
-            port: external.port,
-            ssl_mode: external.ssl_mode,
-            admin: external.admin_secret_ref.clone(),
-            databases: Vec::new(),
-        };
-        let mut server = Admin::connect(admin(&plan, &login)).await?;
-        let (shop, namespace) = (self.shop.name_any(), self.shop.namespace().unwrap_or_default());
-        for component in COMPONENTS.iter().filter(|component| component.needs(Need::Database)) {
-            let database = names::database(&namespace, &shop, component.name);
-            server.drop(&Owned { role: database.clone(), database }).await?;
-        }
-        server.close().await;
-        Ok(())
-    }
-
-    /// Deletes the topics that this Shop has made or adopted.
-    async fn delete_topics(&self, external: &ExternalEvents) -> Result<(), Error> {
-        let login = match &external.security.secret_ref {
-            Some(secret) => {
-                Some(self.login("spec.events.external.security.secretRef", secret).await?)
-            }
-            None => None,
-        };
-        let plan = TopicPlan {
-            bootstrap_servers: external.bootstrap_servers.clone(),
-            security: external.security.clone(),
-            topics: Vec::new(),
-        };
-        let brokers = topics::client(&plan, login.as_ref());
-        match claim_topics(self.shop, self.context, &brokers).await {
-            Ok(cluster) => {
-                let own = topics::Record::read(&self.applier(), self.shop).await?;
-                let names = own.topics(&cluster).into_iter().collect();
-                Ok(topics::delete(brokers, names).await?)
-            }
-            // This Shop never had any.
-            Err(topics::Error::Taken { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// User name and password from a Secret that the spec names at `path`.
-    async fn login(&self, path: &str, secret: &CredentialsSecretRef) -> Result<Login, Error> {
-        let namespace = self.shop.namespace().unwrap_or_default();
-        let api: Api<Secret> = Api::namespaced(self.context.client.clone(), &namespace);
-        let found = api.get_opt(&secret.name).await;
-        let found =
-            found.map_err(|source| Error::Observe { what: "a referenced Secret", source })?;
-        let content = found.as_ref().map(credentials::content).unwrap_or_default();
-        let get = |key: &str| {
-            content.get(key).cloned().ok_or_else(|| {
-                let (path, name) = (path.to_owned(), &secret.name);
-                let message = format!("there is no Secret `{name}` with the key `{key}`");
-                let reason = FieldErrorReason::SecretMissing;
-                Error::Invalid(vec![FieldError { path, message, reason }])
-            })
-        };
-        Ok((get(&secret.username_key)?, get(&secret.password_key)?))
-    }
-}
-
-fn is_overdue(shop: &Shop) -> bool {
-    let Some(deleted) = &shop.metadata.deletion_timestamp else { return false };
-    let age = Timestamp::now().duration_since(deleted.0);
-    Duration::try_from(age).is_ok_and(|age| age > GIVE_UP)
 }
 
 fn gone_is_done<T>(result: kube::Result<T>) -> Result<(), Error> {
