@@ -13,14 +13,14 @@ use user::token::OpaqueToken;
 
 use crate::{PASSWORD, administrator, answer, login, me, post, refresh, register, start};
 
-const ADA: &str = "ada@example.com";
-const OTHER: &str = "another long password";
+pub(crate) const ADA: &str = "ada@example.com";
+pub(crate) const OTHER: &str = "another long password";
 
-async fn owner(service: &Running) -> UserId {
+pub(crate) async fn owner(service: &Running) -> UserId {
     register(service, ADA).await["id"].as_str().unwrap().parse().unwrap()
 }
 
-async fn verify(service: &Running, token: &EmailToken) -> (u16, Value) {
+pub(crate) async fn verify(service: &Running, token: &EmailToken) -> (u16, Value) {
     let body = json!({ "token": token.expose() });
     answer(post(service, "/api/v1/auth/verify-email", &body).await).await
 }
@@ -33,7 +33,7 @@ async fn forget(service: &Running, email: &str) -> (u16, Value) {
     answer(post(service, "/api/v1/auth/forgot-password", &json!({ "email": email })).await).await
 }
 
-async fn reset(service: &Running, token: &EmailToken, password: &str) -> (u16, Value) {
+pub(crate) async fn reset(service: &Running, token: &EmailToken, password: &str) -> (u16, Value) {
     let body = json!({ "token": token.expose(), "new_password": password });
     answer(post(service, "/api/v1/auth/reset-password", &body).await).await
 }
@@ -57,7 +57,7 @@ async fn current<E: Event>(
 }
 
 /// The token of the letter that a shopper gets who has forgotten a password.
-async fn reset_letter(service: &Running, user: UserId) -> EmailToken {
+pub(crate) async fn reset_letter(service: &Running, user: UserId) -> EmailToken {
     assert_eq!(forget(service, " Ada@Example.COM ").await.0, 202);
     let purpose = Purpose::ResetPassword;
     current::<PasswordResetRequested>(service, user, purpose, |event| &event.token).await
@@ -67,7 +67,7 @@ async fn execute(service: &Running, statement: &'static str) {
     sqlx::query(statement).execute(service.pool()).await.unwrap();
 }
 
-async fn count(service: &Running, query: &'static str) -> i64 {
+pub(crate) async fn count(service: &Running, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(service.pool()).await.unwrap()
 }
 
@@ -89,7 +89,8 @@ async fn whoever_reads_the_letter_verifies_the_address_once() {
     let at_once = futures_util::future::join_all((0..20).map(|_| verify(&service, &letter.token)));
     let statuses: Vec<u16> = at_once.await.into_iter().map(|(status, _)| status).collect();
     assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "{statuses:?}");
-    assert!(statuses.iter().all(|status| [204, 400].contains(status)), "{statuses:?}");
+    // On a busy machine some find no connection to the database in time.
+    assert!(statuses.iter().all(|status| [204, 400, 503].contains(status)), "{statuses:?}");
     let (_, account) = me(&service, access).await;
     assert_eq!((&account["email_verified"], &account["version"]), (&json!(true), &json!(2)));
 
@@ -106,79 +107,6 @@ async fn whoever_reads_the_letter_verifies_the_address_once() {
         (400, &json!("/problems/malformed-request")),
         "{problem}"
     );
-}
-
-/// Logs in on a browser: its tokens, and the cookie that it keeps.
-async fn login_in_browser(service: &Running) -> (Value, String) {
-    let body = json!({ "email": ADA, "password": PASSWORD });
-    let response = post(service, "/api/v1/auth/login", &body).await;
-    let cookie = response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
-    let cookie = cookie.to_owned();
-    (answer(response).await.1, cookie)
-}
-
-/// Adds an address to the account, and counts those that it has.
-async fn add_address(service: &Running, user: UserId) {
-    let place = json!({ "recipient": "A", "line1": "1", "city": "London", "country": "GB" });
-    let request = service.request_as(user, &[], "POST", "/api/v1/me/addresses").json(&place);
-    assert_eq!(request.send().await.unwrap().status(), 201);
-}
-
-const ADDRESSES: &str = "SELECT count(*) FROM addresses";
-
-/// Another person has registered with the owner's address, and waits.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_owner_of_an_address_ends_what_a_stranger_has_begun() {
-    for by_reset in [false, true] {
-        let service = start().await;
-        let user = owner(&service).await;
-        let (strangers, _) = login_in_browser(&service).await;
-        add_address(&service, user).await;
-        if by_reset {
-            let link = reset_letter(&service, user).await;
-            assert_eq!(reset(&service, &link, OTHER).await.0, 204);
-        } else {
-            let link = service.published::<EmailVerificationRequested>(user.uuid()).await.token;
-            let reset_link = reset_letter(&service, user).await;
-            assert_eq!(verify(&service, &link).await.0, 204);
-            assert_eq!(reset(&service, &reset_link, OTHER).await.0, 400, "it ends other links");
-        }
-        assert_eq!(refresh(&service, &strangers["refresh_token"]).await.0, 401);
-        assert_eq!(count(&service, ADDRESSES).await, 0, "a parcel would go to the stranger");
-        assert_eq!(count(&service, "SELECT count(*) FROM email_tokens").await, 0);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_verifies_where_they_have_logged_in_stays_logged_in() {
-    let service = start().await;
-    let user = owner(&service).await;
-    let ((here, cookie), (elsewhere, _)) =
-        (login_in_browser(&service).await, login_in_browser(&service).await);
-    add_address(&service, user).await;
-    let link = service.published::<EmailVerificationRequested>(user.uuid()).await.token;
-    let request = service.request("POST", "/api/v1/auth/verify-email").header("Cookie", cookie);
-    let request = request.json(&json!({ "token": link.expose() }));
-    assert_eq!(request.send().await.unwrap().status(), 204);
-    assert_eq!(refresh(&service, &here["refresh_token"]).await.0, 200);
-    assert_eq!(refresh(&service, &elsewhere["refresh_token"]).await.0, 401);
-    assert_eq!(count(&service, ADDRESSES).await, 1, "it is the owner's");
-}
-
-/// Clients without cookies show an access token; one that has expired is as good as none.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_verifies_with_an_access_token_keeps_their_addresses() {
-    for (own, left) in [(true, 1), (false, 0)] {
-        let service = start().await;
-        let user = owner(&service).await;
-        add_address(&service, user).await;
-        let link = service.published::<EmailVerificationRequested>(user.uuid()).await.token;
-        let body = json!({ "token": link.expose() });
-        let request = service.request("POST", "/api/v1/auth/verify-email").json(&body);
-        let token = if own { service.signer.token(user, &[]) } else { "expired".to_owned() };
-        assert_eq!(request.bearer_auth(token).send().await.unwrap().status(), 204);
-        assert_eq!(count(&service, ADDRESSES).await, left);
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

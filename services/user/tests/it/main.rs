@@ -11,6 +11,7 @@ mod letters;
 mod passwords;
 mod registration;
 mod sessions;
+mod strangers;
 mod throttle;
 mod tokens;
 
