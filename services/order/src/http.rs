@@ -2,7 +2,7 @@
 //! what comes back in [`returning`], what staff look for in [`searching`].
 
 mod changing;
-mod placing;
+pub mod placing;
 mod returning;
 mod searching;
 
@@ -49,6 +49,8 @@ pub struct Api {
     pub providers: Providers,
     /// What an account may hold.
     pub limits: Limits,
+    /// Whose turn it is to place an order.
+    pub turns: placing::Turns,
 }
 
 /// All routes.

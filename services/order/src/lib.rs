@@ -152,6 +152,7 @@ impl Service for Order {
             expiry: config.expiry,
             providers: config.providers,
             limits: config.limits,
+            turns: http::placing::Turns::default(),
         };
         let (routes, _) = http::routes().with_state(Arc::new(api)).split_for_parts();
         Ok(app

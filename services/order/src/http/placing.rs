@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::SubsecRound;
-use contracts::OrderId;
 use contracts::events::OrderSource;
+use contracts::{OrderId, UserId};
 use http::{HeaderMap, StatusCode};
 use kit::auth::Caller;
 use kit::extract::Json;
@@ -14,6 +14,7 @@ use kit::idempotency::{Begun, IdempotencyKey, Request};
 use kit::openapi::Refused;
 use kit::problem::{Body, Problem, Result};
 use sqlx::PgConnection;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::Api;
 use crate::checkout::Wanted;
@@ -21,6 +22,23 @@ use crate::db;
 use crate::event::{Cause, Event, Placed};
 use crate::guards;
 use crate::view::{OrderView, PlaceOrder};
+
+/// Requests of one account wait here for each other before they take a connection: they would wait in the database
+/// anyway, and those of one account must not hold every connection. Accounts share places.
+pub struct Turns([Mutex<()>; 64]);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self([const { Mutex::const_new(()) }; 64])
+    }
+}
+
+impl Turns {
+    async fn take(&self, user: UserId) -> MutexGuard<'_, ()> {
+        let [.., last] = user.uuid().into_bytes();
+        self.0[usize::from(last) % self.0.len()].lock().await
+    }
+}
 
 /// Place an order
 ///
@@ -66,6 +84,7 @@ pub(super) async fn place(
     let offers = api.catalog.offers(wanted.products()).await?;
     let (lines, total) = wanted.priced(&offers, api.currency)?;
     guards::expect_total(body.expected_total, total)?;
+    let turn = api.turns.take(caller.user_id).await;
     let mut tx = match request.begin(&api.pool).await? {
         Begun::New(tx) => tx,
         Begun::Done(answer) => return Ok(answer),
@@ -88,6 +107,7 @@ pub(super) async fn place(
     let order = api.saga.advance(&mut tx, None, &event, cause).await?;
     let order = order.ok_or_else(|| Problem::internal("a new order was not new"))?;
     let answer = request.finish(tx, StatusCode::ACCEPTED, &OrderView::from(order)).await?;
+    drop(turn);
     api.saga.committed(user_id);
     Ok(answer)
 }

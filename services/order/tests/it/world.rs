@@ -66,6 +66,15 @@ impl World {
         request.header("Idempotency-Key", key).json(body).send().await.unwrap()
     }
 
+    /// The same, sent again while the service is too busy: of many at once some find no connection in time.
+    pub(crate) async fn try_place_when_busy(&self, key: &str, body: &Value) -> Response {
+        eventually("the service answers", async || {
+            let answer = self.try_place(key, body).await;
+            (answer.status() != 503).then_some(answer)
+        })
+        .await
+    }
+
     /// Two of the first thing and one of the second, 44.98 together.
     pub(crate) fn wish(&self) -> Value {
         json!({ "items": [
