@@ -81,6 +81,9 @@ pub const MAIL_FROM: &str = "MAIL_FROM";
 pub const SMS_URL: &str = "SMS_URL";
 /// Bearer token for that; `notification` alone has it.
 pub const SMS_TOKEN: &str = "SMS_TOKEN";
+/// Comma-separated country codes of telephone numbers that short messages go to, e.g. `+49,+43`; absent: all, each
+/// with a limit a day; `notification` alone has it.
+pub const SMS_COUNTRIES: &str = "SMS_COUNTRIES";
 /// Address under which shoppers reach the gateway, without a slash at its end.
 pub const PUBLIC_URL: &str = "PUBLIC_URL";
 /// Comma-separated origins that browsers may call the gateway from; `*` for any.

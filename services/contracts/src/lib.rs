@@ -23,7 +23,7 @@ pub use email_token::EmailToken;
 pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, StockId, UserId};
 pub use money::{Currency, Money, MoneyError};
 pub use network::{
-    FORWARDED_FOR, Network, NetworkError, NotNetworks, TrustedProxies, client_network,
+    FORWARDED_FOR, Network, NetworkError, NotNetworks, TrustedProxies, client_network, is_public,
 };
 pub use sku::{Sku, SkuError};
 

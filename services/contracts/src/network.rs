@@ -76,6 +76,19 @@ impl TrustedProxies {
 /// Header by which proxies tell whom they speak for.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
+/// Whether an address may be a client's. A private one is rather that of a proxy which the gateway was not
+/// told to trust (`spec.gateway.trustedProxies`), and everybody is behind it.
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !(address.is_private() || address.is_loopback() || address.is_link_local())
+        }
+        IpAddr::V6(address) => {
+            !(address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local())
+        }
+    }
+}
+
 /// What a client is counted by: whoever has one IPv6 address has a whole /64 of them (RFC 6177, 2).
 pub fn client_network(address: IpAddr) -> IpAddr {
     match address {

@@ -25,6 +25,7 @@ use utoipa_axum::routes;
 use crate::db;
 use crate::hub::Hub;
 use crate::live::LiveEvent;
+use crate::phone::destination::Countries;
 use crate::socket::Session;
 use crate::{phone, preferences};
 
@@ -49,8 +50,8 @@ pub struct State {
     pub hub: Hub,
     /// Verifies tokens that do not come in a header.
     pub verifier: Arc<Verifier>,
-    /// Whether the shop sends short messages.
-    pub sms: bool,
+    /// The countries that the shop sends short messages to; none: it sends none at all.
+    pub sms: Option<Arc<Countries>>,
     /// Wakes the sender of short messages.
     pub wake: Wake,
     /// Cancelled when the service ends.

@@ -13,6 +13,7 @@ pub mod preferences;
 pub mod sms;
 pub mod socket;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::env;
@@ -30,6 +31,7 @@ use crate::events::Wakes;
 use crate::hub::Hub;
 use crate::letter::Sender;
 use crate::mail::Mailer;
+use crate::phone::destination::Countries;
 use crate::sms::Texter;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -60,6 +62,7 @@ pub struct Config {
     smtp_url: Secret,
     mail_from: Mailbox,
     sms: Option<sms::Settings>,
+    sms_countries: Countries,
     public_url: String,
 }
 
@@ -78,12 +81,14 @@ impl FromEnv for Config {
                 env.required(env::SMS_TOKEN).map(|token| Some(sms::Settings { url, token }))
             }
         };
+        let sms_countries = env.or(env::SMS_COUNTRIES, Countries::default());
         Some(Self {
             database: database?,
             kafka: kafka?,
             smtp_url: smtp_url?,
             mail_from: mail_from?.0,
             sms: sms?,
+            sms_countries: sms_countries?,
             public_url: public_url?.trim_end_matches('/').to_owned(),
         })
     }
@@ -116,7 +121,8 @@ impl Service for Notification {
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
         let (hub, stop) = (Hub::default(), app.stop.clone());
-        let (wakes, sms) = (config.wakes(), config.sms.is_some());
+        let wakes = config.wakes();
+        let sms = config.sms.is_some().then(|| Arc::new(config.sms_countries));
         let wake_sms = wakes.sms.clone().unwrap_or_default();
         let sender = Sender { shop: app.common.shop.clone(), url: config.public_url };
         let texter = config.sms.map(|sms| Texter::new(sms, sender.clone(), pool.clone()));

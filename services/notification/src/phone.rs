@@ -1,20 +1,23 @@
 //! The number that somebody wants short messages at.
 
+pub mod destination;
+
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State as Shared;
-use contracts::UserId;
+use contracts::{UserId, is_public};
 use http::StatusCode;
 use kit::auth::Caller;
-use kit::extract;
+use kit::extract::{self, ClientNetwork};
 use kit::problem::{Body, Fields, Kind, NOT_FOUND, Problem, RATE_LIMITED, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
-use crate::db::phones;
+use self::destination::{Countries, Destination};
+use crate::db::phones::{self, Asking, Counts};
 use crate::http::State;
 use crate::letter::Letter;
 
@@ -26,16 +29,21 @@ pub const WRONG_CODE: Kind =
 const LIFETIME: Duration = Duration::from_mins(10);
 /// How often something else may be shown: of a million codes, five are guessed with a chance of 1 to 200,000.
 const TRIES: i32 = 5;
-/// Codes to one person in an hour, and to one number in a day.
+/// Codes to one person in an hour and in a day, to one number in a day, asked for from one network in a day (which may be
+/// that of a whole office or carrier), and to one country in a day. Messages to some countries cost a hundred times
+/// what those at home do, and the operator of the numbers is paid for each.
 const PER_USER: i64 = 5;
+const PER_USER_AND_DAY: i64 = 10;
 const PER_NUMBER: i64 = 5;
+const PER_NETWORK: i64 = 50;
+const PER_COUNTRY: i64 = 300;
 
 /// A number to be verified.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetPhone {
-    /// In international form (E.164).
-    #[schema(pattern = r"^\+[1-9][0-9]{6,14}$", example = "+4915112345678")]
+    /// With the country's code, however it is grouped.
+    #[schema(max_length = 40, example = "+49 151 12345678")]
     pub number: String,
 }
 
@@ -92,26 +100,30 @@ pub(crate) async fn get_phone(
 pub(crate) async fn set_phone(
     Shared(state): Shared<State>,
     caller: Caller,
+    ClientNetwork(network): ClientNetwork,
     extract::Json(SetPhone { number }): extract::Json<SetPhone>,
 ) -> Result<(StatusCode, Json<PhoneView>)> {
-    if !state.sms {
+    let Some(countries) = &state.sms else {
         return Err(Problem::new(NOT_FOUND, "this shop sends no short messages"));
-    }
+    };
     let mut fields = Fields::default();
-    fields.check(is_number(&number), "/number", "must be like +4915112345678 (E.164)");
+    let read = fields.take("/number", Destination::read(&number, countries));
     fields.finish()?;
+    let to = read.ok_or_else(|| Problem::internal("fields were checked"))?;
+    let network = network.filter(|network| is_public(*network)).map(|network| network.to_string());
+    let asked = Asking { user: caller.user_id, to: &to, network: network.as_deref() };
     let mut tx = state.pool.begin().await?;
-    let (user, to_number) = phones::lately(&mut tx, caller.user_id, &number).await?;
-    if user >= PER_USER || to_number >= PER_NUMBER {
+    let counts = phones::lately(&mut tx, asked).await?;
+    if counts.are_too_many(countries) {
         return Err(Problem::new(RATE_LIMITED, "too many codes were sent, ask again later"));
     }
     let code = format!("{:06}", rand::random_range(0..1_000_000));
     let hash = hash(caller.user_id, &code);
     let letter = Letter::PhoneCode { token: code };
-    phones::ask(&mut tx, caller.user_id, &number, (&letter, &hash, LIFETIME)).await?;
+    phones::ask(&mut tx, asked, (&letter, &hash, LIFETIME)).await?;
     tx.commit().await?;
     state.wake.wake();
-    Ok((StatusCode::ACCEPTED, Json(PhoneView { number, verified: false })))
+    Ok((StatusCode::ACCEPTED, Json(PhoneView { number: to.number, verified: false })))
 }
 
 /// Shows the code that was sent.
@@ -162,39 +174,18 @@ pub(crate) async fn forget_phone(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// E.164: a plus sign, a country code, at most 15 digits in all.
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix('+').unwrap_or_default();
-    (7..=15).contains(&digits.len())
-        && !digits.starts_with('0')
-        && digits.bytes().all(|c| c.is_ascii_digit())
+impl Counts {
+    /// Whether one more would be too many. Countries that the operator has named have no limit of their own.
+    fn are_too_many(&self, countries: &Countries) -> bool {
+        self.user_in_hour >= PER_USER
+            || self.user >= PER_USER_AND_DAY
+            || self.number >= PER_NUMBER
+            || self.network >= PER_NETWORK
+            || (self.country >= PER_COUNTRY && countries.are_all())
+    }
 }
 
 /// What is stored of a code. It is good for minutes and for one person, so a plain hash will do.
 fn hash(user: UserId, code: &str) -> Vec<u8> {
     Sha256::new().chain_update(user.uuid().as_bytes()).chain_update(code).finalize().to_vec()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_international() {
-        for good in ["+4915112345678", "+12025550123", "+1234567"] {
-            assert!(is_number(good), "{good}");
-        }
-        for bad in [
-            "",
-            "+",
-            "015112345678",
-            "+0491511234567",
-            "+49 151 12345678",
-            "+1234567890123456",
-            "+49a5112345678",
-            "+123456",
-        ] {
-            assert!(!is_number(bad), "{bad}");
-        }
-    }
 }

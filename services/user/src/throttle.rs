@@ -166,18 +166,9 @@ fn near(network: IpAddr) -> IpAddr {
     }
 }
 
-/// A network, if it may be a client's. A private one is rather that of a proxy which the gateway does not trust
-/// (`spec.gateway.trustedProxies`), and everybody is behind it.
+/// The network that a client is counted by; none behind a proxy that the gateway does not trust.
 fn public(network: Option<IpAddr>) -> Option<String> {
-    let is_public = |address: &IpAddr| match address {
-        IpAddr::V4(address) => {
-            !(address.is_private() || address.is_loopback() || address.is_link_local())
-        }
-        IpAddr::V6(address) => {
-            !(address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local())
-        }
-    };
-    network.filter(is_public).map(|network| network.to_string())
+    network.filter(|network| contracts::is_public(*network)).map(|network| network.to_string())
 }
 
 /// Removes counts that have ended.

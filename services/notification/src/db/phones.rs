@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Result;
 use crate::letter::Letter;
+use crate::phone::destination::Destination;
 use crate::sms::SMS;
 
 /// A number as its owner has given it.
@@ -40,33 +41,67 @@ pub async fn get(tx: &mut PgConnection, user: UserId) -> Result<Option<Phone>> {
     .await
 }
 
-/// How many codes were sent lately to this person in an hour, and to this number, whoever asked, in a day.
-/// Others who ask wait until the transaction ends.
-pub async fn lately(tx: &mut PgConnection, user: UserId, number: &str) -> Result<(i64, i64)> {
-    for key in [user.to_string(), number.to_owned()] {
+/// A request for a code.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// Who.
+    pub user: UserId,
+    /// Where it is to go.
+    pub to: &'a Destination,
+    /// The client's network, if it is known.
+    pub network: Option<&'a str>,
+}
+
+/// How many codes were sent within a day.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// To this person in the last hour.
+    pub user_in_hour: i64,
+    /// To this person.
+    pub user: i64,
+    /// To this number, by any user.
+    pub number: i64,
+    /// To numbers of this country.
+    pub country: i64,
+    /// Asked for from this network.
+    pub network: i64,
+}
+
+/// How many codes were sent lately. Others who ask for the same person or number wait until the transaction ends.
+pub async fn lately(tx: &mut PgConnection, asking: Asking<'_>) -> Result<Counts> {
+    let Asking { user, to, network } = asking;
+    for key in [user.to_string(), to.number.clone()] {
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", key)
             .execute(&mut *tx)
             .await?;
     }
-    let counts = sqlx::query!(
-        r#"SELECT count(*) FILTER (WHERE user_id = $1 AND sent_at > now() - interval '1 hour') AS "user!",
-                  count(*) FILTER (WHERE number = $2) AS "number!"
-           FROM phone_codes
-           WHERE (user_id = $1 OR number = $2) AND sent_at > now() - interval '1 day'"#,
+    sqlx::query_as!(
+        Counts,
+        r#"SELECT
+               (SELECT count(*) FROM phone_codes
+                WHERE user_id = $1 AND sent_at > now() - interval '1 hour') AS "user_in_hour!",
+               (SELECT count(*) FROM phone_codes
+                WHERE user_id = $1 AND sent_at > now() - interval '1 day') AS "user!",
+               (SELECT count(*) FROM phone_codes
+                WHERE number = $2 AND sent_at > now() - interval '1 day') AS "number!",
+               (SELECT count(*) FROM phone_codes
+                WHERE country = $3 AND sent_at > now() - interval '1 day') AS "country!",
+               (SELECT count(*) FROM phone_codes
+                WHERE network = $4 AND sent_at > now() - interval '1 day') AS "network!""#,
         user.uuid(),
-        number,
+        to.number,
+        to.country,
+        network,
     )
     .fetch_one(tx)
-    .await?;
-    Ok((counts.user, counts.number))
+    .await
 }
 
 /// Notes a number that is still to be verified, and the code that is sent to it. What was to be sent to
 /// another one is not sent any more.
 pub async fn ask(
     tx: &mut PgConnection,
-    user: UserId,
-    number: &str,
+    Asking { user, to, network }: Asking<'_>,
     (code, code_hash, lifetime): (&Letter, &[u8], Duration),
 ) -> Result<()> {
     sqlx::query!(
@@ -84,15 +119,21 @@ pub async fn ask(
          ON CONFLICT (user_id) DO UPDATE SET number = $2, verified_at = NULL, code_hash = $3,
              code_expires_at = excluded.code_expires_at, tries = 0, updated_at = now()",
         user.uuid(),
-        number,
+        to.number,
         code_hash,
         lifetime.as_secs_f64(),
     )
     .execute(&mut *tx)
     .await?;
-    sqlx::query!("INSERT INTO phone_codes (user_id, number) VALUES ($1, $2)", user.uuid(), number)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query!(
+        "INSERT INTO phone_codes (user_id, number, country, network) VALUES ($1, $2, $3, $4)",
+        user.uuid(),
+        to.number,
+        to.country,
+        network,
+    )
+    .execute(&mut *tx)
+    .await?;
     super::enqueue(tx, SMS, (EventId::new(), user), code).await
 }
 

@@ -1,6 +1,7 @@
 //! The notification service against real engines.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod codes;
 mod live;
 mod mails;
 mod news;

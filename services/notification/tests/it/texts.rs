@@ -18,12 +18,12 @@ use tokio::net::TcpListener;
 
 use crate::{paid, registered, start, start_with};
 
-const PHONE: &str = "/api/v1/notifications/phone";
-const NUMBER: &str = "+4915112345678";
+pub(crate) const PHONE: &str = "/api/v1/notifications/phone";
+pub(crate) const NUMBER: &str = "+4915112345678";
 
 /// A provider of short messages: what it was sent, and what it answers next (200 when nothing is said).
 #[derive(Clone, Default)]
-struct Provider {
+pub(crate) struct Provider {
     taken: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
     answers: Arc<Mutex<VecDeque<(u16, &'static str)>>>,
 }
@@ -62,9 +62,15 @@ async fn take(
     (StatusCode::from_u16(status).unwrap(), [("retry-after", wait)])
 }
 
-async fn shop(provider: &Provider) -> Running {
+pub(crate) async fn shop(provider: &Provider) -> Running {
+    shop_for(provider, "").await
+}
+
+/// A shop that sends to these countries.
+pub(crate) async fn shop_for(provider: &Provider, countries: &str) -> Running {
     let url = provider.serve().await;
-    let further = [(env::SMS_URL, url.as_str()), (env::SMS_TOKEN, "secret")];
+    let further =
+        [(env::SMS_URL, url.as_str()), (env::SMS_TOKEN, "secret"), (env::SMS_COUNTRIES, countries)];
     start_with(&engine("TEST_SMTP_URL"), &further).await
 }
 

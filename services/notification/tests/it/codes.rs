@@ -1,0 +1,54 @@
+//! Limits to the codes that go to telephone numbers.
+
+use contracts::UserId;
+use kit::testing::Running;
+use serde_json::{Value, json};
+
+use crate::texts::{NUMBER, PHONE, Provider, shop, shop_for};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_go_to_the_countries_of_the_shop_and_to_others_within_limits() {
+    let provider = Provider::default();
+    let at_home = shop_for(&provider, "+49,+43").await;
+    let everywhere = shop(&provider).await;
+    let put = async |service: &Running, user: UserId, from: &str, number: &str| {
+        let request = service.request_as(user, &[], "PUT", PHONE).header("x-forwarded-for", from);
+        let answer = request.json(&json!({ "number": number })).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let ask = async |service: &Running, from: &str, number: &str| {
+        put(service, UserId::new(), from, number).await
+    };
+    let jamaica = "+1 876 555 0123";
+    let (status, problem) = ask(&at_home, "203.0.113.1", jamaica).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/number")), "{problem}");
+    let (status, phone) = ask(&at_home, "203.0.113.1", "+49 151 1234-5678").await;
+    assert_eq!((status, &phone["number"]), (202, &json!(NUMBER)), "{phone}");
+    let (status, problem) = ask(&at_home, "203.0.113.1", "+49 30 123456 ext. 7").await;
+    assert!(status == 422 && problem.to_string().contains("extension"), "{problem}");
+
+    // Many accounts of one network, and many numbers of one country.
+    let many = async |service: &Running, count: i32| {
+        let sql = "INSERT INTO phone_codes (user_id, number, country)
+                   SELECT gen_random_uuid(), '+1876555' || 1000 + n, '+1876' FROM generate_series(1, $1) n";
+        sqlx::query(sql).bind(count).execute(service.pool()).await.unwrap();
+    };
+    for (number, wanted) in (0..51).map(|n| (n, if n < 50 { 202 } else { 429 })) {
+        let number = format!("+49151123456{number:02}");
+        assert_eq!(ask(&everywhere, "203.0.113.7", &number).await.0, wanted, "{number}");
+    }
+    assert_eq!(ask(&everywhere, "203.0.113.8", "+4915112345699").await.0, 202);
+    many(&everywhere, 299).await;
+    assert_eq!(ask(&everywhere, "203.0.113.9", "+18765550123").await.0, 202);
+    assert_eq!(ask(&everywhere, "203.0.113.9", "+18765550124").await.0, 429);
+    assert_eq!(ask(&everywhere, "203.0.113.9", "+4915112345698").await.0, 202, "another country");
+
+    // One account, hour by hour.
+    let ada = UserId::new();
+    let age = "UPDATE phone_codes SET sent_at = sent_at - interval '61 minutes' WHERE user_id = $1";
+    for (n, wanted) in (0..11).map(|n| (n, if n < 10 { 202 } else { 429 })) {
+        let number = format!("+49160123456{n:02}");
+        assert_eq!(put(&everywhere, ada, "203.0.113.10", &number).await.0, wanted, "{number}");
+        sqlx::query(age).bind(ada.uuid()).execute(everywhere.pool()).await.unwrap();
+    }
+}
