@@ -10,8 +10,8 @@ CREATE TABLE disputes (
     status     text NOT NULL,
     -- Until when it has to be answered.
     due_at     timestamptz,
-    -- When the provider said so last: its webhooks come in any order.
-    told_at    timestamptz NOT NULL,
+    -- Time of the provider's latest event: its webhooks come in any order.
+    reported_at   timestamptz NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (provider, reference)
 );

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::Result;
 
-/// What a provider tells of a dispute.
+/// A dispute as a provider reports it.
 #[derive(Clone, Debug)]
-pub struct Told<'a> {
+pub struct Report<'a> {
     /// The provider's name for it.
     pub reference: &'a str,
     /// The provider's name for the charge.
@@ -23,8 +23,8 @@ pub struct Told<'a> {
     pub status: &'a str,
     /// Until when it has to be answered.
     pub due_at: Option<DateTime<Utc>>,
-    /// When the provider said so.
-    pub told_at: DateTime<Utc>,
+    /// Time of the provider's event.
+    pub reported_at: DateTime<Utc>,
 }
 
 /// A row of disputes.
@@ -42,28 +42,32 @@ pub struct Dispute {
     pub created_at: DateTime<Utc>,
 }
 
-/// Notes what is told of a dispute, unless something later is known. False when it is about no payment of the shop's.
-pub async fn note(connection: &mut PgConnection, provider: &str, told: &Told<'_>) -> Result<bool> {
+/// Stores a report of a dispute, unless a later one is known. False when it is about no payment of the shop's.
+pub async fn note(
+    connection: &mut PgConnection,
+    provider: &str,
+    report: &Report<'_>,
+) -> Result<bool> {
     let noted = sqlx::query!(
         "INSERT INTO disputes
-             (provider, reference, payment_id, amount, currency, reason, status, due_at, told_at)
+             (provider, reference, payment_id, amount, currency, reason, status, due_at, reported_at)
          SELECT $1, $2, id, $4, $5, $6, $7, $8, $9 FROM payments
          WHERE provider = $1 AND provider_reference = $3 AND status = 'captured'
          ON CONFLICT (provider, reference) DO UPDATE
          SET amount = excluded.amount, reason = excluded.reason, due_at = excluded.due_at,
              status = CASE WHEN disputes.status IN ('won', 'lost', 'warning_closed')
                       THEN disputes.status ELSE excluded.status END,
-             told_at = excluded.told_at
-         WHERE disputes.told_at <= excluded.told_at",
+             reported_at = excluded.reported_at
+         WHERE disputes.reported_at <= excluded.reported_at",
         provider,
-        told.reference,
-        told.charge,
-        told.amount,
-        told.currency,
-        told.reason,
-        told.status,
-        told.due_at,
-        told.told_at,
+        report.reference,
+        report.charge,
+        report.amount,
+        report.currency,
+        report.reason,
+        report.status,
+        report.due_at,
+        report.reported_at,
     );
     Ok(noted.execute(connection).await?.rows_affected() == 1)
 }

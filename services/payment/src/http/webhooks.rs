@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::Api;
 use crate::db;
-use crate::db::disputes::Told;
+use crate::db::disputes::Report;
 use crate::signature::{HEADER, SignatureError};
 use crate::worker::{self, Outcome};
 
@@ -46,11 +46,11 @@ impl Event {
         self.data.pointer(pointer).and_then(Value::as_i64)
     }
 
-    /// What it tells of a dispute; none: it names none.
-    fn dispute(&self) -> Option<Told<'_>> {
+    /// The dispute that it is about.
+    fn dispute(&self) -> Option<Report<'_>> {
         let reference = self.text("/object/id").filter(|id| (1..=255).contains(&id.len()))?;
         let time = |seconds| DateTime::from_timestamp(seconds, 0);
-        Some(Told {
+        Some(Report {
             reference,
             charge: self.text("/object/payment_intent")?,
             amount: self.number("/object/amount")?,
@@ -58,7 +58,7 @@ impl Event {
             reason: self.text("/object/reason").unwrap_or("general"),
             status: self.text("/object/status")?,
             due_at: self.number("/object/evidence_details/due_by").and_then(time),
-            told_at: self.created.and_then(time).unwrap_or_else(Utc::now),
+            reported_at: self.created.and_then(time).unwrap_or_else(Utc::now),
         })
     }
 }
@@ -115,10 +115,10 @@ async fn heed(tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bo
         return Ok(db::webhooks::look_again(tx, provider, reference, key).await?);
     }
     if event.r#type.starts_with("charge.dispute.") {
-        if let Some(told) = event.dispute()
-            && db::disputes::note(tx, provider, &told).await?
+        if let Some(report) = event.dispute()
+            && db::disputes::note(tx, provider, &report).await?
         {
-            let (dispute, status) = (told.reference, told.status);
+            let (dispute, status) = (report.reference, report.status);
             tracing::warn!(provider, dispute, status, "a shopper's bank wants a charge back");
         }
         return Ok(false);

@@ -30,8 +30,8 @@ impl Lanes {
         full.map(|(name, _)| (*name).to_owned()).collect()
     }
 
-    /// Takes a place. None is needed for a provider that the shop does not have: nobody is called. Whoever leaves a full
-    /// lane wakes the worker, which may have left something of this provider's where it was.
+    /// Takes a place. None is needed for a provider that the shop does not have: nobody is called. Leaving a full
+    /// lane wakes the worker: something of this provider's may be due.
     pub(super) fn enter(&self, provider: &str, wake: &Wake) -> Option<Place> {
         let lane = Arc::clone(self.0.get(provider)?);
         let permit = Arc::clone(&lane).try_acquire_owned().ok();

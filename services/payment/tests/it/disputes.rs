@@ -40,7 +40,7 @@ async fn staff_sees_what_a_bank_wants_back_until_that_is_decided() {
         let path = format!("/api/v1/payments/{}", order.order_id);
         send(running.request_as(order.user_id, &[], "GET", &path)).await.1["disputes"].clone()
     };
-    // Somebody else's charge, and something that is no dispute at all.
+    // A foreign charge, and something that is no dispute at all.
     for body in [
         dispute(("evt_0", 5), "needs_response", "pi_foreign"),
         r#"{"id":"evt_x","type":"charge.dispute.created","data":{"object":null}}"#.to_owned(),
@@ -60,7 +60,7 @@ async fn staff_sees_what_a_bank_wants_back_until_that_is_decided() {
     })
     .await;
 
-    // In the wrong order: what is told later was true earlier.
+    // In the wrong order: what comes later was true earlier.
     for (id, created, status) in [
         ("evt_3", 30, "under_review"),
         ("evt_2", 20, "needs_response"),
