@@ -46,7 +46,7 @@ async fn backup_under_load_restores_every_event_with_cause_and_effect() {
     for pool in [&order, &user] {
         pool.execute(TABLES).await.unwrap();
     }
-    let (stop, stopped) = watch::channel(false);
+    let (end, stopped) = watch::channel(false);
     let senders: Vec<_> = (0..4)
         .map(|_| tokio::spawn(exchange(order.clone(), user.clone(), stopped.clone())))
         .collect();
@@ -57,7 +57,7 @@ async fn backup_under_load_restores_every_event_with_cause_and_effect() {
     let before = shop.ask("order", sent).await;
     let manifest = create::create(&shop.config(&[])).await.unwrap();
     let after = shop.ask("order", sent).await;
-    stop.send(true).unwrap();
+    end.send(true).unwrap();
     for sender in senders {
         assert!(sender.await.unwrap() > 0);
     }
