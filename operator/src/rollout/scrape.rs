@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use contracts::{metrics, ports};
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
@@ -22,6 +22,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 const LIMIT: u64 = 8 << 20;
 /// Pods that are asked: so many are enough to judge by.
 const PODS: usize = 32;
+/// Pods that are asked at a time: so many answers may be in memory.
+const CONCURRENCY: usize = 4;
 
 /// What the pods with these labels have counted; nothing if some of them do not say.
 pub(super) async fn counters(
@@ -38,12 +40,16 @@ pub(super) async fn counters(
     let mut pods: Vec<(String, IpAddr)> = list.items.iter().filter_map(running).collect();
     pods.sort();
     pods.truncate(PODS);
-    let asked = pods.into_iter().map(async |(pod, address)| {
+    let asked = pods.into_iter().map(|(pod, address)| async move {
         let text = text(SocketAddr::new(address, ports::ADMIN)).await;
         let text = text.map_err(|error| debug!(pod, %error, "cannot read figures")).ok()?;
         Some(read(pod, &text, limit_milliseconds))
     });
-    join_all(asked).await.into_iter().collect()
+    let (mut answers, mut counters) = (stream::iter(asked).buffered(CONCURRENCY), Vec::new());
+    while let Some(answer) = answers.next().await {
+        counters.push(answer?);
+    }
+    Some(counters)
 }
 
 /// UID and address of a pod that is there to stay.
@@ -59,7 +65,11 @@ async fn text(pod: SocketAddr) -> std::io::Result<String> {
         // HTTP/1.0, so that the answer ends with the connection.
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
         let mut answer = String::new();
-        stream.take(LIMIT).read_to_string(&mut answer).await?;
+        let read = stream.take(LIMIT + 1).read_to_string(&mut answer).await?;
+        // What is cut off would count too little.
+        if u64::try_from(read).is_ok_and(|read| read > LIMIT) {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
         match answer.split_once("\r\n\r\n") {
             Some((head, body)) if head.split(' ').nth(1) == Some("200") => Ok(body.to_owned()),
             _ => Err(std::io::ErrorKind::InvalidData.into()),
@@ -161,6 +171,11 @@ rpc_server_duration_seconds_count{rpc_method="m"} 9
         let address = listener.local_addr().unwrap();
         tokio::spawn(async { axum::serve(listener, routes).await });
         assert_eq!(text(address).await.unwrap(), TEXT);
+        let large = Router::new().route("/metrics", get(async || TEXT.repeat(10_000)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async { axum::serve(listener, large).await });
+        assert!(text(address).await.is_err(), "it is cut off");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async { axum::serve(listener, Router::new()).await });
