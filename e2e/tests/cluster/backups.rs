@@ -5,6 +5,7 @@ use e2e::eventually;
 use e2e::shopper::Shopper;
 use serde_json::{Value, json};
 
+use crate::rules;
 use crate::world::{NAMESPACE, READY_PATIENCE, SHOP, World, condition};
 
 /// The shop that begins with the backup.
@@ -20,7 +21,7 @@ pub(crate) async fn are_restored(world: World) -> Result<()> {
     let path = format!("/orders/{order}");
     let sold = customer.get(&path).await?.ok()?;
 
-    let name = back_up(&world).await?;
+    let name = back_up_while_selling(&world, &customer, id).await?;
     let spec = json!({
         "deletionPolicy": "Delete",
         "gateway": {"rateLimitPerMinute": 1_000_000},
@@ -57,6 +58,8 @@ pub(crate) async fn are_restored(world: World) -> Result<()> {
     for field in ["id", "sku", "name", "price"] {
         ensure!(found[field] == product[field], "{field}: {found} was {product}");
     }
+    // Nothing was lost between the databases of the backup, nor between them and the topics.
+    rules::hold_in(&world, SECOND).await.context("in the second shop")?;
     world.kubectl.run(&["delete", "shop", SECOND, "--wait", "--timeout=180s"]).await?;
     let selector = format!("app.kubernetes.io/instance={SECOND}");
     eventually("nothing is left of the second shop", READY_PATIENCE, async || {
@@ -68,6 +71,21 @@ pub(crate) async fn are_restored(world: World) -> Result<()> {
     .await?;
     world.kubectl.patch(&format!("shop/{SHOP}"), &json!({"spec": {"backup": null}})).await?;
     world.ready().await
+}
+
+/// Makes a backup while a customer buys one unit after the other; returns its name.
+async fn back_up_while_selling(world: &World, customer: &Shopper, product: &str) -> Result<String> {
+    let mut backup = std::pin::pin!(back_up(world));
+    loop {
+        let bought = async {
+            let order = customer.order(product, 1, "tok_visa").await?;
+            customer.wait_for_end(&order).await
+        };
+        tokio::select! {
+            name = &mut backup => return name,
+            bought = bought => drop(bought?),
+        };
+    }
 }
 
 /// Asks for a backup and waits for it; returns its name.

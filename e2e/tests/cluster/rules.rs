@@ -66,7 +66,12 @@ const BREAKS: [(u8, &str, &str, &str); 7] = [
 
 /// Every rule holds; fails with what is wrong.
 pub(crate) async fn all_hold(world: &World) -> Result<()> {
-    let databases = Databases::of(&world.kubectl, SHOP).await?;
+    hold_in(world, SHOP).await
+}
+
+/// Every rule holds in this shop.
+pub(crate) async fn hold_in(world: &World, shop: &str) -> Result<()> {
+    let databases = Databases::of(&world.kubectl, shop).await?;
     let counts = hold(&databases, PATIENCE).await?;
     ensure!(counts.orders > 0 && counts.effects > 0, "nothing was looked at: {counts:?}");
     Ok(())
