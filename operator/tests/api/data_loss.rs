@@ -43,7 +43,7 @@ fn held() -> Value {
 
 /// Waits for the migration Job of `order` that has another UID than this one.
 async fn migration(world: &World, other: Option<&Job>) -> Job {
-    let uid = other.and_then(kube::ResourceExt::uid);
+    let uid = other.and_then(ResourceExt::uid);
     let labels = format!("{}=order-migrate", names::COMPONENT_LABEL);
     let jobs = world.api::<Job>();
     let find = async {
