@@ -27,7 +27,7 @@ impl Shopper {
     /// The cart has three of the second product, 15.00 together, and this version.
     fn cart(&self, version: i64) {
         let line = json!({ "product_id": self.world.things[1], "quantity": 3 });
-        self.world.trolleys.fill_version(&self.token, json!([line]), version);
+        self.world.trolleys.fill_version(&self.token, &json!([line]), version);
     }
 
     /// Sent again while the service is too busy: of many at once some find no connection in time.
@@ -72,7 +72,7 @@ async fn a_cart_that_has_changed_is_not_ordered() {
     assert_eq!(problem["type"], "/problems/cart-changed");
     assert_eq!(problem["cart_version"], 8);
     // It is empty now, which is a change too.
-    world.trolleys.fill_version(&shopper.token, json!([]), 9);
+    world.trolleys.fill_version(&shopper.token, &json!([]), 9);
     json_of(shopper.check_out(&json!({ "cart_version": 8 })).await, 412).await;
     let items = json!({ "items": world.wish()["items"], "cart_version": 9 });
     assert_eq!(pointers(shopper.check_out(&items).await).await, ["/cart_version"]);

@@ -104,15 +104,13 @@ impl Trolleys {
     }
 
     /// Fills the cart of whoever has this token, as releases did that knew of no versions.
-    #[expect(clippy::needless_pass_by_value, reason = "tests write the items in place")]
-    pub(crate) fn fill(&self, token: &str, items: Value) {
+    pub(crate) fn fill(&self, token: &str, items: &Value) {
         // More fields than an order needs: a cart may grow.
         self.put(token, json!({ "items": items, "total": null }));
     }
 
     /// Fills the cart of whoever has this token, which has this version then.
-    #[expect(clippy::needless_pass_by_value, reason = "tests write the items in place")]
-    pub(crate) fn fill_version(&self, token: &str, items: Value, version: i64) {
+    pub(crate) fn fill_version(&self, token: &str, items: &Value, version: i64) {
         self.put(token, json!({ "items": items, "total": null, "version": version }));
     }
 

@@ -100,15 +100,15 @@ async fn without_items_the_callers_cart_is_ordered() {
         let request = world.service.request("POST", "/api/v1/orders").bearer_auth(&token);
         request.header("Idempotency-Key", key).json(&json!({})).send().await.unwrap()
     };
-    world.trolleys.fill(&token, json!([]));
+    world.trolleys.fill(&token, &json!([]));
     assert_eq!(pointers(place("empty").await).await, ["/items"]);
     let line = json!({ "product_id": world.things[1], "quantity": 3, "unit_price": null });
-    world.trolleys.fill(&token, json!([line]));
+    world.trolleys.fill(&token, &json!([line]));
     let order = json_of(place("full").await, 202).await;
     assert_eq!(order["total"]["amount"], 1500);
 
     // The cart forgets what was bought; the answer to the same request stays.
-    world.trolleys.fill(&token, json!([]));
+    world.trolleys.fill(&token, &json!([]));
     assert_eq!(json_of(place("full").await, 202).await, order);
 }
 
