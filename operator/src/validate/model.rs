@@ -96,7 +96,7 @@ impl ValidatedShop {
 
     /// Whether guests come through an Ingress or an HTTPRoute of the shop, hence by the addresses of its controller.
     pub fn is_behind_proxy(&self) -> bool {
-        self.gateway.ingress.is_some() || self.http_route
+        self.gateway.ingress.is_some() || self.gateway.http_route.is_some()
     }
 
     /// DNS name of the Service of one of the shop's components.
