@@ -241,7 +241,8 @@ impl Shopper {
     /// Orders what is in the cart; returns the order's id.
     pub async fn check_out(&self) -> Result<String> {
         let key = Uuid::new_v4().to_string();
-        let order = self.post_once("/orders", &key, &json!({})).await?.ok()?;
+        let body = json!({"payment_token": "tok_visa"});
+        let order = self.post_once("/orders", &key, &body).await?.ok()?;
         order["id"].as_str().map(str::to_owned).with_context(|| format!("no id in {order}"))
     }
 

@@ -130,7 +130,10 @@ pub(crate) async fn repeated(world: World) -> Result<()> {
     let shopper = world.shopper().await?;
     let page = shopper.find_product(2).await?;
     let product = id(&page)?;
-    let body = |quantity| json!({"items": [{"product_id": product, "quantity": quantity}]});
+    let body = |quantity| {
+        let item = json!({"product_id": product, "quantity": quantity});
+        json!({"items": [item], "payment_token": "tok_visa"})
+    };
     let key = Uuid::new_v4().to_string();
     let first = shopper.post_once("/orders", &key, &body(1)).await?.ok()?;
     let second = shopper.post_once("/orders", &key, &body(1)).await?.ok()?;
@@ -148,9 +151,14 @@ pub(crate) async fn cheats(world: World) -> Result<()> {
     let (shopper, other) = (world.shopper().await?, world.shopper().await?);
     let page = shopper.find_product(1).await?;
     let product = id(&page)?;
-    let priced = json!({"items": [{"product_id": product, "quantity": 1, "unit_price": 1}]});
+    let item = json!({"product_id": product, "quantity": 1});
+    let priced = json!({"product_id": product, "quantity": 1, "unit_price": 1});
+    let priced = json!({"items": [priced], "payment_token": "tok_visa"});
     let key = Uuid::new_v4().to_string();
     shopper.post_once("/orders", &key, &priced).await?.problem(422, "invalid-fields")?;
+    // Beside Stripe nothing is paid with what moves no money unless the shopper says so.
+    let unpaid = json!({"items": [item]});
+    shopper.post_once("/orders", &key, &unpaid).await?.problem(422, "invalid-fields")?;
     let order = shopper.order(product, 1, "tok_visa").await?;
     other.get(&format!("/orders/{order}")).await?.problem(404, "not-found")?;
     let adjustment = json!({"delta": 1_000_000, "note": "for free"});
@@ -159,7 +167,8 @@ pub(crate) async fn cheats(world: World) -> Result<()> {
     let refused = shopper.post_once(&path, &key, &adjustment).await?;
     refused.problem(403, "forbidden")?;
     for quantity in [json!(0), json!(-1), json!(2_147_483_648_u64), json!("1")] {
-        let body = json!({"items": [{"product_id": product, "quantity": quantity}]});
+        let item = json!({"product_id": product, "quantity": quantity});
+        let body = json!({"items": [item], "payment_token": "tok_visa"});
         let key = Uuid::new_v4().to_string();
         shopper.post_once("/orders", &key, &body).await?.problem(422, "invalid-fields")?;
     }

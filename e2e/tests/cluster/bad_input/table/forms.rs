@@ -128,7 +128,8 @@ pub(super) fn versions(setting: &Setting) -> Vec<Case> {
 
 /// `Idempotency-Key`: missing, empty, too long, spent.
 pub(super) fn keys(setting: &Setting) -> Vec<Case> {
-    let body = json!({"items": [{"product_id": setting.product, "quantity": 2}]}).to_string();
+    let item = json!({"product_id": setting.product, "quantity": 2});
+    let body = json!({"items": [item], "payment_token": "tok_visa"}).to_string();
     let supplies = format!("/api/v1/stock/{}/supplies", setting.sku);
     let place = |what| post(what, By::Customer, ORDERS).json(body.clone());
     vec![
