@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
 use crate::orders::Orders;
-use crate::{answer, of_product, path, post, read, start, start_with, update, update_part};
+use crate::{answer, of_product, path, post, read, start_with, update, update_part};
 
 const PART: &str = "/answer";
 
@@ -106,9 +106,11 @@ async fn bad_answers_are_refused_with_the_field() {
 
 #[tokio::test]
 async fn nobody_answers_while_the_catalog_cannot_be_asked() {
-    let shop = start(&Orders::delivered().await).await;
+    let catalog = Catalog::of(ProductId::new(), UserId::new()).await;
+    let shop = start_with(&Orders::delivered().await, &catalog).await;
     let author = UserId::new();
     let review = post(&shop, author, ProductId::new(), 2).await;
+    catalog.leave();
     let request = update_part(&shop, UserId::new(), Role::Seller, "PUT", &review, PART);
     assert_eq!(answer(request.json(&json!({"text": "Thanks."}))).await.0, 503);
     assert_eq!(read(&shop, author, Role::Customer, &review).await.1, review);
