@@ -64,11 +64,19 @@ fn access_table_matches_the_documented_security() {
     }
 }
 
+/// Where the roles of an access token mean nothing: logging in and out, and webhooks.
+const WITHOUT_ROLES: [&str; 2] = ["/api/v1/auth/", "/api/v1/webhooks/"];
+
 #[test]
 fn access_table_refuses_demoted_administrators() {
     for row in table().unwrap().iter().filter(|row| row.is_unsafe()) {
-        let demoted = row.expected(Actor::DemotedAdmin);
-        assert_eq!(demoted.statuses, [403], "{} {}", row.method, row.path);
+        let demoted = &row.expected(Actor::DemotedAdmin).statuses;
+        if WITHOUT_ROLES.iter().any(|prefix| row.path.starts_with(prefix)) {
+            let customer = &row.expected(Actor::Customer).statuses;
+            assert_eq!(demoted, customer, "{} {}", row.method, row.path);
+        } else {
+            assert_eq!(*demoted, [403], "{} {}", row.method, row.path);
+        }
     }
 }
 
