@@ -190,6 +190,9 @@ pub(super) fn requests(setting: &Setting) -> Vec<Case> {
         get("a file of the machine", By::Guest, "/problems/..%2f..%2fetc%2fpasswd")
             .is(404, "not-found"),
         get("many small headers", By::Customer, ME).many_headers(200).beyond_http(431),
+        get("a header of 100 000 characters", By::Customer, ME)
+            .header("X-Long", "a".repeat(100_000))
+            .beyond_http(431),
         get("a header of a megabyte", By::Customer, ME)
             .header("X-Large", vec![b'a'; 1 << 20])
             .beyond_http(431),
