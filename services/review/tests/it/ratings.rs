@@ -7,6 +7,7 @@ use contracts::{ProductId, UserId};
 use kit::auth::Role;
 use kit::grpc::Peer;
 use kit::testing::Running;
+use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -95,6 +96,18 @@ async fn other_services_see_count_and_sum() {
     assert_eq!(status.code(), Code::InvalidArgument);
 }
 
+/// The answer to a request that is sent again while the service has no database connection left, as on a busy machine.
+async fn answer_when_available(request: RequestBuilder) -> (StatusCode, Value) {
+    for _ in 0..20 {
+        let again = request.try_clone().expect("the body is in memory");
+        let (status, body) = answer(again).await;
+        if status != StatusCode::SERVICE_UNAVAILABLE {
+            return (status, body);
+        }
+    }
+    answer(request).await
+}
+
 #[tokio::test]
 async fn many_at_once_keep_count_and_sum_right() {
     let shop = start(&Orders::delivered().await).await;
@@ -102,7 +115,7 @@ async fn many_at_once_keep_count_and_sum_right() {
     let mut posts = JoinSet::new();
     for index in 0..30_u8 {
         let body = json!({"rating": index % 5 + 1, "text": "At once."});
-        posts.spawn(answer(posting(&shop, UserId::new(), product, &body)));
+        posts.spawn(answer_when_available(posting(&shop, UserId::new(), product, &body)));
     }
     let statuses = posts.join_all().await;
     assert!(statuses.iter().all(|(status, _)| *status == 201), "{statuses:?}");
@@ -112,8 +125,8 @@ async fn many_at_once_keep_count_and_sum_right() {
     let user = UserId::new();
     let body = json!({"rating": 5, "text": "Twice."});
     let (one, other) = tokio::join!(
-        answer(posting(&shop, user, product, &body)),
-        answer(posting(&shop, user, product, &body)),
+        answer_when_available(posting(&shop, user, product, &body)),
+        answer_when_available(posting(&shop, user, product, &body)),
     );
     let mut both = [one.0.as_u16(), other.0.as_u16()];
     both.sort_unstable();
