@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::api::ListParams;
+use kube::core::Selector;
 use kube::{Api, Client, ResourceExt as _};
 use tracing::warn;
 
@@ -29,10 +30,9 @@ pub struct Crash {
 /// The crashing containers of a shop, one per component. It is a help, not a need.
 pub async fn find(client: &Client, shop: &ValidatedShop) -> Vec<Crash> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &shop.namespace);
-    let labels = names::shop_selector(&shop.name);
-    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels: Selector = names::shop_selector(&shop.name).into_iter().collect();
     // What the API server has in its cache is good enough.
-    let of_shop = ListParams::default().labels(&labels.join(",")).match_any();
+    let of_shop = ListParams::default().labels_from(&labels).match_any();
     match pods.list(&of_shop).await {
         Ok(list) => crashes(&list.items),
         Err(error) => {

@@ -8,6 +8,7 @@ use contracts::{metrics, ports};
 use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
+use kube::core::Selector;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -33,9 +34,8 @@ pub(super) async fn counters(
     limit_milliseconds: i32,
 ) -> Option<Vec<PodCounters>> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let selector: Vec<String> =
-        labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let list = pods.list(&ListParams::default().labels(&selector.join(","))).await;
+    let selector: Selector = labels.clone().into_iter().collect();
+    let list = pods.list(&ListParams::default().labels_from(&selector)).await;
     let list = list.map_err(|error| debug!(%error, "cannot list pods")).ok()?;
     let mut pods: Vec<(String, IpAddr)> = list.items.iter().filter_map(running).collect();
     pods.sort();
