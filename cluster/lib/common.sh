@@ -153,7 +153,7 @@ port_open() { (exec 3<>"/dev/tcp/${2:-127.0.0.1}/$1") 2>/dev/null; }
 port_free() { # PORT [ADDRESS]: an error that names who has it
   port_open "$@" || return 0
   local who
-  who=$(ss -Htlnp "sport = :$1" 2>/dev/null | grep -o 'users:.*' | head -1) || true
+  who=$(ss -Htlnp "sport = :$1" 2>/dev/null | sed -n 's/.*users:/users:/p') || true
   die "port $1 is taken${who:+ by $who}"
 }
 

@@ -105,7 +105,7 @@ start_network_policy() { # NODE
   spawn "network-policy$n" nsenter --net="/run/netns/shopop-node$n" "$BIN/network-policy" \
     --kubeconfig "$N/network-policy.kubeconfig" --node "node$n" --services "$SERVICES"
 }
-enforcing() { in_node "$1" iptables -w -S KUBE-ROUTER-FORWARD | grep -q KUBE-POD-FW; } # NODE: its pods have rules
+enforcing() { [[ $(in_node "$1" iptables -w -S KUBE-ROUTER-FORWARD) == *KUBE-POD-FW* ]]; } # NODE: its pods have rules
 
 # Ends every container: what the pods run lives in our cgroup and nowhere else. Databases get
 # their signal and five seconds.
