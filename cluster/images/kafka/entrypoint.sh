@@ -57,10 +57,13 @@ if [ -n "${KAFKA_WRITE_CLASSES:-}" ]; then set -- -XX:ArchiveClassesAtExit="$KAF
 elif [ -f "$home/classes.jsa" ]; then set -- -XX:SharedArchiveFile="$home/classes.jsa" "$@"; fi
 
 if [ ! -f "$data/formatted" ]; then
-  if [ ! -s "$data/cluster-id" ]; then
-    head -c16 /dev/urandom | base64 | tr '+/' '-_' | cut -c1-22 >"$data/cluster-id.new"
+  # An id is 16 bytes in base64url. One that begins with a hyphen would be taken for an option.
+  case $(cat "$data/cluster-id" 2>/dev/null) in
+  '' | -*)
+    head -c16 /dev/urandom | base64 | tr '+/' '__' | cut -c1-22 >"$data/cluster-id.new"
     mv "$data/cluster-id.new" "$data/cluster-id"
-  fi
+    ;;
+  esac
   "$java" "$@" kafka.tools.StorageTool format --ignore-formatted \
     --cluster-id "$(cat "$data/cluster-id")" --config "$data/server.properties"
   touch "$data/formatted"
