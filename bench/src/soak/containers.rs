@@ -37,7 +37,8 @@ pub(super) async fn usage(kubectl: &Kubectl, shop: &str) -> Result<BTreeMap<Stri
             }
             let id = container["containerID"].as_str().and_then(|id| id.rsplit('/').next());
             let id = id.context("a container has an id")?;
-            ids.push((id.to_owned(), format!("{name}/{}", container["name"])));
+            let container = container["name"].as_str().context("a container has a name")?;
+            ids.push((id.to_owned(), format!("{name}/{container}")));
         }
     }
     tokio::task::spawn_blocking(move || look(&ids)).await?

@@ -47,7 +47,7 @@ const MEASURES: [Measure; 7] = [
         name: "memory MiB",
         of: |u| u.memory,
         unit: MIB,
-        limit: |_, was, _| (was * 0.25).max(16.0 * MIB),
+        limit: |name, was, _| (was * 0.25).max(memory(name)),
     },
     Measure {
         name: "disk MiB",
@@ -58,6 +58,12 @@ const MEASURES: [Measure; 7] = [
     // `max_wal_size` of Postgres, by default.
     Measure { name: "WAL MiB", of: |u| u.wal, unit: MIB, limit: |_, _, _| 1024.0 * MIB },
 ];
+
+/// Bytes of memory that any container of this kind may add.
+fn memory(container: &str) -> f64 {
+    // Postgres' `shared_buffers`, which fill as they are read, by default.
+    if container.contains("postgres") { 128.0 * MIB } else { 16.0 * MIB }
+}
 
 /// Bytes that a container may add to its disk for so many orders.
 fn disk(container: &str, orders: f64) -> f64 {

@@ -62,18 +62,19 @@ impl Load {
     }
 
     async fn order(mut self, mut stopped: watch::Receiver<bool>) -> Result<u32> {
-        let (mut orders, mut renewed, mut placed) = (0, Instant::now(), Vec::new());
+        // The shoppers were registered before the time at rest.
+        let (mut orders, mut renewed, mut placed) = (0, None::<Instant>, Vec::new());
         let mut clock = interval(PERIOD);
         loop {
             tokio::select! {
                 _ = stopped.changed() => break,
                 _ = clock.tick() => {}
             }
-            if renewed.elapsed() > RENEWAL {
+            if renewed.is_none_or(|at| at.elapsed() > RENEWAL) {
                 for shopper in &mut self.shoppers {
                     shopper.refresh().await?;
                 }
-                renewed = Instant::now();
+                renewed = Some(Instant::now());
             }
             let shopper = self.shoppers[orders % SHOPPERS].clone();
             let product = self.product.clone();
