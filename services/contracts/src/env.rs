@@ -100,7 +100,8 @@ pub const ORDER_EXPIRY_SECONDS: &str = "ORDER_EXPIRY_SECONDS";
 pub const OPEN_ORDERS: &str = "OPEN_ORDERS";
 /// Most units in the open orders of one account; `order` alone has it. Absent: [`OPEN_UNITS`](crate::limits::OPEN_UNITS).
 pub const OPEN_UNITS: &str = "OPEN_UNITS";
-/// Seconds that an order is held for a second step of its payment; `order` alone has it.
+/// Seconds that an order is held for a second step of its payment; `order` alone has it. Absent:
+/// [`SECOND_STEP_SECONDS`](crate::limits::SECOND_STEP_SECONDS).
 pub const SECOND_STEP_SECONDS: &str = "SECOND_STEP_SECONDS";
 /// Comma-separated addresses and networks (`10.0.0.0/8`) of proxies in front of the gateway, whose
 /// `X-Forwarded-For` it believes; none by default.

@@ -8,5 +8,10 @@ pub const MAX_QUANTITY: u32 = 10_000;
 pub const OPEN_ORDERS: usize = 3;
 /// Most units in all of them together, unless configured otherwise.
 pub const OPEN_UNITS: i64 = 10_000;
+/// Seconds that an order is held for a second step of its payment, unless configured otherwise. Banks give their
+/// customers about five minutes to confirm.
+pub const SECOND_STEP_SECONDS: u64 = 10 * 60;
+/// Most unconfirmed orders of unverified accounts in one client network.
+pub const NETWORK_ORDERS: usize = 20;
 /// Largest file of an image, in bytes: what the catalog takes, the gateway lets through.
 pub const MAX_IMAGE_BYTES: usize = 10 << 20;

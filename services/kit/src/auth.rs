@@ -61,6 +61,10 @@ pub struct Claims {
     pub typ: String,
     /// What the account may do.
     pub roles: Vec<Role>,
+    /// Whether the owner of the account's e-mail address has confirmed it (name of `OpenID` Connect Core, 5.1). Absent:
+    /// an older release has signed the token, and it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_verified: Option<bool>,
 }
 
 /// Where the public keys are and what tokens must say.
@@ -184,6 +188,8 @@ pub struct Caller {
     pub roles: Vec<Role>,
     /// When the token ends, in seconds since the epoch.
     pub expires_at: i64,
+    /// Whether its e-mail address is verified; none: not known.
+    pub email_verified: Option<bool>,
 }
 
 impl Caller {
@@ -196,6 +202,11 @@ impl Caller {
         }
     }
 
+    /// Whether the account is known to have an e-mail address that its owner has not confirmed.
+    pub fn is_unverified(&self) -> bool {
+        self.email_verified == Some(false)
+    }
+
     /// Whether the caller has this role; administrators have every role.
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role) || self.roles.contains(&Role::Admin)
@@ -204,7 +215,8 @@ impl Caller {
 
 impl From<Claims> for Caller {
     fn from(claims: Claims) -> Self {
-        Self { user_id: claims.sub, roles: claims.roles, expires_at: claims.exp }
+        let Claims { sub, roles, exp, email_verified, .. } = claims;
+        Self { user_id: sub, roles, expires_at: exp, email_verified }
     }
 }
 

@@ -82,6 +82,7 @@ macro_rules! select_orders {
 }
 
 mod guards;
+mod networks;
 mod rebuild;
 // Below the macro, which they use.
 mod owed;
@@ -90,6 +91,7 @@ mod second_steps;
 mod version;
 
 pub use guards::{hold_cart, holder_of_cart, leave_cart, lock_account, open_orders};
+pub use networks::{forget_networks, record_network, unconfirmed_of};
 pub use owed::{Overdue, Owed, lock_owed, overdue, owed, record_request};
 pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
 pub use search::search;

@@ -1,7 +1,10 @@
 //! What keeps an order from being placed though all of its lines are for sale: it is not what the shopper has seen,
 //! or was placed already. No I/O.
 
+use std::time::Duration;
+
 use contracts::events::OrderSource;
+use contracts::limits::NETWORK_ORDERS;
 use contracts::{Money, OrderId};
 use kit::problem::{Kind, Problem, Result};
 use serde_json::json;
@@ -18,6 +21,17 @@ pub const ORDER_OPEN: Kind = Kind::new(409, "order-open", "The cart has been ord
 /// The account has as many orders waiting as it may have.
 pub const TOO_MANY_OPEN: Kind =
     Kind::new(409, "too-many-open-orders", "Too many orders wait for their payment");
+
+/// The caller's network holds as much as it may by orders of unverified accounts that nobody confirms.
+pub const TOO_MANY_UNCONFIRMED: Kind = Kind::new(
+    409,
+    "too-many-unconfirmed-orders",
+    "Too many orders from your network wait for a confirmation of their payment",
+);
+
+/// How long an order may wait for a second step of its payment before it counts against its network: shoppers who are
+/// there confirm meanwhile.
+pub const UNCONFIRMED_AFTER: Duration = Duration::from_mins(1);
 
 /// What one account may hold of the stock without having paid for it.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +109,17 @@ pub fn expect_room(open: &[(OrderId, i64)], units: i64, limits: Limits) -> Resul
     Err(Problem::new(TOO_MANY_OPEN, detail).extend("order_ids", json!(open)))
 }
 
+/// Whether an unverified account may order so many units from a network where orders with this many units each wait,
+/// unconfirmed, of unverified accounts. Whose these are is not revealed.
+pub fn expect_network_room(waiting: &[i64], units: i64, limits: Limits) -> Result<()> {
+    let held = waiting.iter().fold(units, |sum, units| sum.saturating_add(*units));
+    if waiting.is_empty() || waiting.len() < NETWORK_ORDERS && held <= limits.units {
+        return Ok(());
+    }
+    let detail = "verify the account's e-mail address and renew the access token, or try again in some minutes";
+    Err(Problem::new(TOO_MANY_UNCONFIRMED, detail))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +157,15 @@ mod tests {
         assert!(room(&[], 10) && room(&[4], 6) && room(&[10], 0));
         assert!(!room(&[], 11) && !room(&[4], 7) && !room(&[i64::MAX], i64::MAX));
         assert!(!room(&[1, 1], 1), "no third one");
+    }
+
+    #[test]
+    fn a_network_has_few_unconfirmed_orders_and_units() {
+        let limits = Limits { orders: 1, units: 100 };
+        let room = |waiting: &[i64], units| expect_network_room(waiting, units, limits).is_ok();
+        assert!(room(&[], 100) && room(&[99], 1) && room(&[1; NETWORK_ORDERS - 1], 1));
+        assert!(!room(&[99], 2) && !room(&[i64::MAX, 1], i64::MAX));
+        assert!(!room(&[1; NETWORK_ORDERS], 1));
     }
 
     #[test]

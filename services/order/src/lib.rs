@@ -65,9 +65,6 @@ static COMMANDS: [OwnCommand; 4] = [
 
 /// How long an order may stay unpaid unless configured otherwise, in seconds.
 const DEFAULT_EXPIRY: u64 = 30 * 60;
-/// How long an order is held for a second step of its payment unless configured otherwise, in seconds. Banks give
-/// their customers about five minutes to confirm.
-const DEFAULT_SECOND_STEP: u64 = 10 * 60;
 
 /// The order service.
 #[derive(Debug)]
@@ -95,7 +92,7 @@ impl FromEnv for Config {
         let catalog = env.required(&env::grpc_url("catalog"));
         let cart = env.required(&env::http_url("cart"));
         let expiry = env.or(env::ORDER_EXPIRY_SECONDS, DEFAULT_EXPIRY);
-        let second_step = env.or(env::SECOND_STEP_SECONDS, DEFAULT_SECOND_STEP);
+        let second_step = env.or(env::SECOND_STEP_SECONDS, limits::SECOND_STEP_SECONDS);
         let orders = env.or(env::OPEN_ORDERS, limits::OPEN_ORDERS);
         let units = env.or(env::OPEN_UNITS, limits::OPEN_UNITS);
         let providers = env.or(env::PAYMENT_PROVIDERS, Providers::default());

@@ -1,5 +1,5 @@
-//! Ends orders whose time is over, so that none holds stock for ever, and asks again for what has to go
-//! back before an order is over, so that none waits for ever either.
+//! Ends orders whose time is over, so that none holds stock for ever, asks again for what has to go back before an
+//! order is over, so that none waits for ever either, and forgets where orders came from that are open no longer.
 
 use std::time::{Duration, Instant};
 
@@ -36,12 +36,19 @@ pub async fn run(pool: PgPool, saga: Saga, second_step: Duration, stop: Cancella
             if let Err(error) = owed::reconcile(&pool, &saga, owed::FIRST).await {
                 tracing::warn!(error = chain(&error), "what has to go back is not asked for again");
             }
+            if let Err(error) = forget_networks(&pool).await {
+                tracing::warn!(error = chain(&error), "networks of orders are not forgotten");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
+}
+
+async fn forget_networks(pool: &PgPool) -> Result<u64, sqlx::Error> {
+    db::forget_networks(&mut *pool.acquire().await?).await
 }
 
 /// Ends up to [`BATCH`] orders of each kind; returns how many.

@@ -21,6 +21,15 @@ pub const REFRESH_LIFETIME: TimeDelta = TimeDelta::days(30);
 /// How long a session lives, however often it is used: a stolen one is not good for ever.
 pub const SESSION_LIFETIME: TimeDelta = TimeDelta::days(90);
 
+/// What an access token says of its account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What the account may do.
+    pub roles: Vec<Role>,
+    /// Whether its e-mail address is verified.
+    pub email_verified: bool,
+}
+
 /// Signs access tokens.
 pub struct Issuer {
     iss: String,
@@ -61,7 +70,7 @@ impl Issuer {
     pub fn access_token(
         &self,
         user: UserId,
-        roles: &[Role],
+        standing: &Standing,
         now: DateTime<Utc>,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let claims = Claims {
@@ -73,7 +82,8 @@ impl Issuer {
             nbf: now.timestamp(),
             jti: uuid::Uuid::now_v7(),
             typ: ACCESS.to_owned(),
-            roles: roles.to_vec(),
+            roles: standing.roles.clone(),
+            email_verified: Some(standing.email_verified),
         };
         jsonwebtoken::encode(&self.header, &claims, &self.key)
     }

@@ -67,6 +67,7 @@ impl Signer {
             jti: Uuid::now_v7(),
             typ: ACCESS.to_owned(),
             roles: roles.to_vec(),
+            email_verified: None,
         }
     }
 

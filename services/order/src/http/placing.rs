@@ -1,15 +1,16 @@
 //! Placing orders.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use chrono::SubsecRound;
 use contracts::events::OrderSource;
-use contracts::{OrderId, UserId};
+use contracts::{OrderId, UserId, is_public};
 use http::{HeaderMap, StatusCode};
 use kit::auth::Caller;
-use kit::extract::Json;
+use kit::extract::{ClientNetwork, Json};
 use kit::idempotency::{Begun, IdempotencyKey, Request};
 use kit::openapi::Refused;
 use kit::problem::{Body, Problem, Result};
@@ -47,7 +48,8 @@ impl Turns {
 ///
 /// `cart_version` and `expected_total` are what the shopper has seen; with something else nothing is ordered. A cart
 /// is ordered once: again when its lines have changed, or when the order has ended unpaid. An account has few orders
-/// at a time that are neither paid nor ended.
+/// at a time that are neither paid nor ended; of accounts without a verified e-mail address, one network has few
+/// whose payment has waited for more than a minute for a second step.
 #[utoipa::path(
     post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
     params(("Idempotency-Key" = String, Header, description = "New for each new order")),
@@ -56,7 +58,8 @@ impl Turns {
         (status = 202, description = "Taken", body = OrderView),
         (
             status = 409,
-            description = "total-changed, order-open, too-many-open-orders, idempotency-key-in-flight",
+            description = "total-changed, order-open, too-many-open-orders, too-many-unconfirmed-orders, \
+                idempotency-key-in-flight",
             body = Body,
         ),
         (status = 412, description = "cart-changed", body = Body),
@@ -67,6 +70,7 @@ pub(super) async fn place(
     State(api): State<Arc<Api>>,
     caller: Caller,
     key: IdempotencyKey,
+    ClientNetwork(network): ClientNetwork,
     headers: HeaderMap,
     Json(body): Json<PlaceOrder>,
 ) -> Result<Response> {
@@ -94,6 +98,11 @@ pub(super) async fn place(
     hold(&mut tx, &source, order_id).await?;
     let units = lines.iter().map(|line| i64::from(line.quantity)).sum();
     guards::expect_room(&db::open_orders(&mut tx, user_id).await?, units, api.limits)?;
+    let network = counted_network(&caller, network);
+    if let Some(network) = network {
+        let waiting = db::unconfirmed_of(&mut tx, network, guards::UNCONFIRMED_AFTER).await?;
+        guards::expect_network_room(&waiting, units, api.limits)?;
+    }
     let event = Event::Placed(Box::new(Placed {
         order_id,
         user_id,
@@ -106,10 +115,19 @@ pub(super) async fn place(
     let cause = Cause::caller(user_id, user_id);
     let order = api.saga.advance(&mut tx, None, &event, cause).await?;
     let order = order.ok_or_else(|| Problem::internal("a new order was not new"))?;
+    if let Some(network) = network {
+        db::record_network(&mut tx, order_id, network).await?;
+    }
     let answer = request.finish(tx, StatusCode::ACCEPTED, &OrderView::from(order)).await?;
     drop(turn);
     api.saga.committed(user_id);
     Ok(answer)
+}
+
+/// The network that a caller's orders count against: none for accounts that are verified, or not known to be otherwise.
+/// A private address is that of a proxy, behind which everyone is.
+fn counted_network(caller: &Caller, network: Option<IpAddr>) -> Option<IpAddr> {
+    network.filter(|network| caller.is_unverified() && is_public(*network))
 }
 
 impl Api {

@@ -9,6 +9,7 @@ mod expiry;
 mod guards;
 mod idempotency;
 mod machine;
+mod networks;
 mod owed;
 mod paying;
 mod peers;

@@ -2,19 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use contracts::UserId;
-use kit::auth::Role;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::Result;
 use crate::account::role_of;
-use crate::token::{OpaqueToken, SESSION_LIFETIME};
+use crate::token::{OpaqueToken, SESSION_LIFETIME, Standing};
 
 /// What came of a login whose password was right a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// A session may be opened; the roles that the account has now.
-    Admitted(Vec<Role>),
+    /// A session may be opened; what its tokens say of the account.
+    Admitted(Standing),
     /// An administrator keeps the account out.
     Blocked,
     /// The account has another password by now, or is gone.
@@ -26,7 +25,8 @@ pub enum Admission {
 /// here, or ends the session that is opened too.
 pub async fn admit(tx: &mut PgConnection, user: UserId, verified_hash: &str) -> Result<Admission> {
     let account = sqlx::query!(
-        r#"SELECT roles, blocked_at IS NOT NULL AS "blocked!" FROM accounts
+        r#"SELECT roles, email_verified_at IS NOT NULL AS "email_verified!",
+                  blocked_at IS NOT NULL AS "blocked!" FROM accounts
            WHERE id = $1 AND password_hash = $2 FOR SHARE"#,
         user.uuid(),
         verified_hash,
@@ -36,10 +36,13 @@ pub async fn admit(tx: &mut PgConnection, user: UserId, verified_hash: &str) -> 
     Ok(match account {
         None => Admission::Changed,
         Some(account) if account.blocked => Admission::Blocked,
-        Some(account) => {
-            Admission::Admitted(account.roles.iter().filter_map(|role| role_of(role)).collect())
-        }
+        Some(account) => Admission::Admitted(standing(&account.roles, account.email_verified)),
     })
+}
+
+fn standing(roles: &[String], email_verified: bool) -> Standing {
+    let roles = roles.iter().filter_map(|role| role_of(role)).collect();
+    Standing { roles, email_verified }
 }
 
 /// Opens a session of an account that was admitted, with its first refresh token.
@@ -73,9 +76,9 @@ pub async fn rotate(
     old: &OpaqueToken,
     new: &OpaqueToken,
     expires_at: DateTime<Utc>,
-) -> Result<Option<(UserId, Vec<Role>)>> {
+) -> Result<Option<(UserId, Standing)>> {
     let row = sqlx::query!(
-        "WITH spent AS (
+        r#"WITH spent AS (
              UPDATE refresh_tokens t SET spent_at = now() FROM sessions s
              WHERE t.hash = $1 AND t.spent_at IS NULL AND t.expires_at > now()
                AND s.id = t.session_id AND s.revoked_at IS NULL
@@ -85,7 +88,8 @@ pub async fn rotate(
              INSERT INTO refresh_tokens (hash, session_id, expires_at)
              SELECT $2, session_id, least($3, created_at + make_interval(secs => $4)) FROM spent
          )
-         SELECT a.id, a.roles FROM spent JOIN accounts a ON a.id = spent.user_id",
+         SELECT a.id, a.roles, a.email_verified_at IS NOT NULL AS "email_verified!"
+         FROM spent JOIN accounts a ON a.id = spent.user_id"#,
         old.hash(),
         new.hash(),
         expires_at,
@@ -93,7 +97,7 @@ pub async fn rotate(
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.map(|row| (row.id.into(), row.roles.iter().filter_map(|role| role_of(role)).collect())))
+    Ok(row.map(|row| (row.id.into(), standing(&row.roles, row.email_verified))))
 }
 
 /// Revokes the session of a refresh token that was spent before: two hold it, and one of them has

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use chrono::Utc;
 use contracts::UserId;
 use http::{StatusCode, header};
-use kit::auth::{Caller, Role};
+use kit::auth::Caller;
 use kit::extract::{ClientNetwork, Json};
 use kit::problem::{Body, Problem, Result};
 use kit::secret::Secret;
@@ -22,7 +22,7 @@ use crate::account::{Email, is_password_length};
 use crate::db;
 use crate::db::sessions::{self, Admission};
 use crate::throttle::Attempt;
-use crate::token::{ACCESS_LIFETIME, OpaqueToken, REFRESH_LIFETIME};
+use crate::token::{ACCESS_LIFETIME, OpaqueToken, REFRESH_LIFETIME, Standing};
 
 static LOGINS: LazyLock<IntCounterVec> = kit::metric!(
     counter,
@@ -83,8 +83,8 @@ pub(super) async fn login(
     let token = OpaqueToken::generate();
     let mut tx = state.pool.begin().await?;
     let expires_at = Utc::now() + REFRESH_LIFETIME;
-    let roles = match sessions::admit(&mut tx, user, &hash).await? {
-        Admission::Admitted(roles) => roles,
+    let standing = match sessions::admit(&mut tx, user, &hash).await? {
+        Admission::Admitted(standing) => standing,
         Admission::Blocked => return Err(Problem::new(BLOCKED, "ask the shop why")),
         Admission::Changed => return Err(wrong_credentials()),
     };
@@ -92,7 +92,7 @@ pub(super) async fn login(
     sessions::open(&mut tx, user, &known.token, &token, expires_at).await?;
     tx.commit().await?;
     LOGINS.with_label_values(&["success"]).inc();
-    Ok((known.cookie()?, tokens(&state, user, &roles, &token)?))
+    Ok((known.cookie()?, tokens(&state, user, &standing, &token)?))
 }
 
 /// One answer for all reasons: which of them it was would reveal who has an account.
@@ -133,11 +133,11 @@ async fn authenticate(
 fn tokens(
     state: &State,
     user: UserId,
-    roles: &[Role],
+    standing: &Standing,
     refresh_token: &OpaqueToken,
 ) -> Result<impl IntoResponse + use<>> {
     let access_token =
-        state.issuer.access_token(user, roles, Utc::now()).map_err(Problem::internal)?;
+        state.issuer.access_token(user, standing, Utc::now()).map_err(Problem::internal)?;
     let tokens = Tokens {
         access_token,
         token_type: "Bearer",
@@ -173,13 +173,13 @@ pub(super) async fn refresh(
     let mut connection = state.pool.acquire().await?;
     let rotated =
         sessions::rotate(&mut connection, &old, &new, Utc::now() + REFRESH_LIFETIME).await?;
-    let Some((user, roles)) = rotated else {
+    let Some((user, standing)) = rotated else {
         if let Some(user) = sessions::revoke_reused(&mut connection, &old).await? {
             tracing::warn!(%user, "a spent refresh token came again; its session is revoked");
         }
         return Err(Problem::new(REFRESH, "log in again"));
     };
-    tokens(&state, user, &roles, &new)
+    tokens(&state, user, &standing, &new)
 }
 
 /// Ends a session. Ending one that has ended, or never was, is no mistake.

@@ -9,7 +9,7 @@ use crate::letters::{ADA, OTHER, count, owner, reset, reset_letter, verify};
 use crate::{PASSWORD, answer, post, refresh, start};
 
 /// Logs in on a browser: its tokens, and the cookie that it keeps.
-async fn login_in_browser(service: &Running) -> (Value, String) {
+pub(crate) async fn login_in_browser(service: &Running) -> (Value, String) {
     let body = json!({ "email": ADA, "password": PASSWORD });
     let response = post(service, "/api/v1/auth/login", &body).await;
     let cookie = response.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();

@@ -3,13 +3,16 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use contracts::UserId;
+use contracts::events::EmailVerificationRequested;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use kit::auth::{Claims, Role};
-use kit::testing::{ISSUER, Signer};
+use kit::auth::{Claims, Role, Settings, Verifier};
+use kit::testing::{ISSUER, Running, Signer};
 use serde_json::{Value, json};
 
-use crate::{PASSWORD, login, me, register, start};
+use crate::letters::{ADA, owner};
+use crate::strangers::login_in_browser;
+use crate::{PASSWORD, login, me, refresh, register, start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_published_keys_verify_what_is_issued() {
@@ -32,6 +35,29 @@ async fn the_published_keys_verify_what_is_issued() {
     assert_eq!(claims.sub.to_string(), account["id"].as_str().unwrap());
     assert_eq!((claims.exp - claims.iat, claims.typ.as_str()), (300, "access"));
     assert_eq!(claims.roles, [Role::Customer]);
+}
+
+/// What a token says, after it was verified as services verify it.
+fn claims(service: &Running, tokens: &Value) -> Claims {
+    let (jwks_file, issuer) = (service.signer.jwks_file.clone(), ISSUER.to_owned());
+    let verifier = Verifier::new(Settings { jwks_file, audience: issuer.clone(), issuer }).unwrap();
+    verifier.verify(tokens["access_token"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_say_whether_the_email_address_is_verified() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let (before, cookie) = login_in_browser(&service).await;
+    assert_eq!(claims(&service, &before).email_verified, Some(false));
+    let link = service.published::<EmailVerificationRequested>(user.uuid()).await.token;
+    let request = service.request("POST", "/api/v1/auth/verify-email").header("Cookie", cookie);
+    let request = request.json(&json!({ "token": link.expose() }));
+    assert_eq!(request.send().await.unwrap().status(), 204);
+    let (_, renewed) = refresh(&service, &before["refresh_token"]).await;
+    assert_eq!(claims(&service, &renewed).email_verified, Some(true));
+    let (_, next) = login(&service, ADA, PASSWORD).await;
+    assert_eq!(claims(&service, &next).email_verified, Some(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,53 @@
+//! The client networks that orders of unverified accounts come from. An address is a person's: it is kept apart from
+//! events and read model, and no longer than the order is open.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use contracts::OrderId;
+use sqlx::PgConnection;
+
+/// An order of an unverified account comes from this network.
+pub async fn record_network(
+    connection: &mut PgConnection,
+    order: OrderId,
+    network: IpAddr,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO order_networks (order_id, network) VALUES ($1, $2)",
+        order.uuid(),
+        network.to_string(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Units of each order of an unverified account from this network that has waited so long for a second step.
+pub async fn unconfirmed_of(
+    connection: &mut PgConnection,
+    network: IpAddr,
+    waited: Duration,
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT (SELECT coalesce(sum((line ->> 'quantity')::bigint), 0)::bigint
+                   FROM jsonb_array_elements(lines) line) AS "units!"
+           FROM order_networks n JOIN second_steps s USING (order_id) JOIN orders o ON o.id = n.order_id
+           WHERE n.network = $1 AND o.state = 'reserved' AND s.since <= now() - make_interval(secs => $2)"#,
+        network.to_string(),
+        waited.as_secs_f64(),
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Forgets the networks of orders that are paid or have ended. Returns how many.
+pub async fn forget_networks(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+    let forgotten = sqlx::query!(
+        "DELETE FROM order_networks n WHERE NOT EXISTS (
+             SELECT FROM orders WHERE id = n.order_id AND state IN ('pending', 'reserved'))",
+    )
+    .execute(connection)
+    .await?;
+    Ok(forgotten.rows_affected())
+}
