@@ -88,7 +88,8 @@ impl Change {
         let Some(product) = after.product_id.filter(|_| back) else {
             return Ok(None);
         };
-        available_again(after.id, &after.sku, product.into(), after.available).map(Some)
+        // What changes a row like this is a supply or an adjustment.
+        available_again(after.id, &after.sku, product.into(), after.available, true).map(Some)
     }
 
     /// What to tell others when there are no units any more.
@@ -109,8 +110,10 @@ fn available_again(
     sku: &str,
     product_id: ProductId,
     available: i64,
+    restocked: bool,
 ) -> Result<StockAvailable> {
-    Ok(StockAvailable { stock_id, sku: parsed(sku)?, product_id, available })
+    let restocked = Some(restocked);
+    Ok(StockAvailable { stock_id, sku: parsed(sku)?, product_id, available, restocked })
 }
 
 fn low(stock_id: StockId, sku: &str, available: i64, threshold: i64) -> Result<StockLow> {

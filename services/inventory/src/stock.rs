@@ -38,6 +38,15 @@ impl Kind {
             Self::Commit => (0, -1),
         }
     }
+
+    /// Whether it brings in units. Held units are not gone, so releasing them is no restock: otherwise each hold of the last
+    /// units that is given up would be announced to everyone who waits for the product.
+    pub const fn restocks(self) -> bool {
+        match self {
+            Self::Supply | Self::Adjustment | Self::Return => true,
+            Self::Reserve | Self::Release | Self::Commit => false,
+        }
+    }
 }
 
 /// Where the units of a SKU are.

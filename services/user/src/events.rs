@@ -34,7 +34,10 @@ impl Handle<StockAvailable> for Favourites {
         tx: &mut PgConnection,
         delivery: &Delivery<StockAvailable>,
     ) -> Result<(), HandlerError> {
-        let StockAvailable { product_id, sku, .. } = delivery.event.clone();
+        let StockAvailable { product_id, sku, restocked, .. } = delivery.event.clone();
+        if restocked == Some(false) {
+            return Ok(());
+        }
         let notice = Notice { event_id: delivery.id, product_id, sku, told: None };
         notices::note(tx, &notice).await?;
         self.0.wake();

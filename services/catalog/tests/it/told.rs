@@ -41,7 +41,8 @@ fn own(product: &Value) -> Sku {
 
 async fn stock(shop: &Running, product_id: ProductId, sku: Sku, stock_id: StockId, available: i64) {
     let event = if available > 0 {
-        shop.publish(&StockAvailable { stock_id, sku, product_id, available }).await
+        shop.publish(&StockAvailable { stock_id, sku, product_id, available, restocked: None })
+            .await
     } else {
         shop.publish(&StockDepleted { stock_id, sku, product_id }).await
     };

@@ -77,6 +77,10 @@ pub struct StockAvailable {
     pub product_id: ProductId,
     /// How many units can be sold now.
     pub available: i64,
+    /// Whether units came in. False where they had only been held for an order that ended: those were never gone. Absent in
+    /// older events, which do not distinguish the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restocked: Option<bool>,
 }
 
 /// There are no units of a SKU any more that could be sold.

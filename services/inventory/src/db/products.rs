@@ -63,7 +63,7 @@ pub async fn own(
     let there = rows.into_iter().filter(|row| row.available > 0);
     let tell = |product| {
         there
-            .map(move |row| available_again(row.id.into(), &row.sku, product, row.available))
+            .map(move |row| available_again(row.id.into(), &row.sku, product, row.available, true))
             .collect()
     };
     product.map_or_else(|| Ok(Vec::new()), tell)

@@ -224,8 +224,9 @@ pub async fn settle(
     )
     .fetch_all(connection)
     .await?;
-    let again = rows
-        .into_iter()
-        .map(|row| available_again(row.id.into(), &row.sku, row.product_id.into(), row.after));
+    let again = rows.into_iter().map(|row| {
+        let (id, product) = (row.id.into(), row.product_id.into());
+        available_again(id, &row.sku, product, row.after, kind.restocks())
+    });
     again.collect()
 }

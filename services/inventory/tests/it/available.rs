@@ -16,6 +16,12 @@ async fn again(pool: &PgPool) -> Vec<i64> {
     all_told::<StockAvailable>(pool).await.into_iter().map(|event| event.available).collect()
 }
 
+/// Of each of them, whether units came in.
+async fn restocked(pool: &PgPool) -> Vec<bool> {
+    let events = all_told::<StockAvailable>(pool).await;
+    events.into_iter().map(|event| event.restocked.unwrap()).collect()
+}
+
 #[tokio::test]
 async fn what_is_there_again_is_told_once() {
     let shop = Shop::open().await;
@@ -62,6 +68,57 @@ async fn what_is_there_again_is_told_once() {
     let id = announced["id"].as_str().unwrap();
     post(&format!("announcements/{id}/receipts"), json!({"quantity": 5})).await;
     assert_eq!(again(pool).await, [2, 3, 3, 3, 5], "by what was announced");
+    assert_eq!(restocked(pool).await, [true, true, false, true, true], "held units are not gone");
+}
+
+/// Search shows the units as sold out and as available again; whoever waits for the product hears nothing.
+#[tokio::test]
+async fn a_hold_that_is_given_up_is_no_restock() {
+    let shop = Shop::open().await;
+    let (running, pool) = (&shop.running, shop.running.pool());
+    let mug = Product::of(&["MUG"]);
+    running.publish(&mug.created()).await;
+    processed(running, 1).await;
+    let body = json!({"quantity": 2});
+    assert_eq!(shop.post(Role::Admin, "/api/v1/stock/MUG/supplies", &key(), &body).await.0, 201);
+    for round in 0..3 {
+        let orders = [Order::of(&[("MUG", 1)]), Order::of(&[("MUG", 1)])];
+        for order in &orders {
+            running.publish(&order.placed()).await;
+            until(pool, order, "pending").await;
+        }
+        for order in &orders {
+            if round == 1 {
+                running.publish(&order.expired()).await;
+            } else {
+                running.publish(&order.cancelled()).await;
+            }
+            until(pool, order, "released").await;
+        }
+    }
+    assert_eq!(again(pool).await, [2, 1, 1, 1]);
+    assert_eq!(all_told::<StockDepleted>(pool).await.len(), 3);
+    assert_eq!(restocked(pool).await, [true, false, false, false]);
+
+    // One is sold, the other held and given up: there was one all the time.
+    let [sold, held] = [Order::of(&[("MUG", 1)]), Order::of(&[("MUG", 1)])];
+    for order in [&sold, &held] {
+        running.publish(&order.placed()).await;
+        until(pool, order, "pending").await;
+    }
+    running.publish(&sold.paid()).await;
+    until(pool, &sold, "committed").await;
+    running.publish(&held.cancelled()).await;
+    until(pool, &held, "released").await;
+    assert_eq!(restocked(pool).await.last(), Some(&false));
+    // Both are sold and one comes back.
+    let last = Order::of(&[("MUG", 1)]);
+    running.publish(&last.placed()).await;
+    running.publish(&last.paid()).await;
+    until(pool, &last, "committed").await;
+    running.publish(&last.restock_requested()).await;
+    until(pool, &last, "returned").await;
+    assert_eq!(restocked(pool).await, [true, false, false, false, false, true]);
 }
 
 /// Orders that come together are served together, and those that come alone, alone.

@@ -14,7 +14,13 @@ fn sku() -> Sku {
 }
 
 fn again(product_id: ProductId) -> StockAvailable {
-    StockAvailable { stock_id: StockId::new(), sku: sku(), product_id, available: 3 }
+    StockAvailable {
+        stock_id: StockId::new(),
+        sku: sku(),
+        product_id,
+        available: 3,
+        restocked: Some(true),
+    }
 }
 
 /// So many accounts that keep a product; no letter is written to them.
@@ -70,6 +76,23 @@ async fn everybody_who_keeps_what_is_there_again_is_told_once() {
     service.publish(&again(product)).await;
     settled(&service, 2).await;
     assert_eq!(told(pool, product).await.len(), 900);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_that_were_only_held_are_not_back_in_stock() {
+    let service = start().await;
+    let (held, unknown) = (ProductId::new(), ProductId::new());
+    keepers(service.pool(), held, 3).await;
+    let expected = keepers(service.pool(), unknown, 3).await.len();
+    for _ in 0..10 {
+        let released = StockAvailable { restocked: Some(false), ..again(held) };
+        service.publish(&released).await;
+    }
+    // Inventories of the release before do not say which it is.
+    service.publish(&StockAvailable { restocked: None, ..again(unknown) }).await;
+    settled(&service, 11).await;
+    assert_eq!(told(service.pool(), held).await, Vec::<Uuid>::new());
+    assert_eq!(told(service.pool(), unknown).await.len(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
