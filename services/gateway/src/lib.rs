@@ -116,7 +116,7 @@ pub struct Edge {
     shop: String,
     proxy: Proxy,
     sources: Sources,
-    standings: Standings,
+    standings: Arc<Standings>,
     library: Library,
     limiter: Limiter,
     limit: Limit,
@@ -142,6 +142,7 @@ impl Service for Gateway {
         let [limit, guest_limit, auth_limit, webhook_limit] =
             edge::limits(rate_limit.get(), shared_addresses);
         let canaries = Arc::<Canaries>::default();
+        let standings = Arc::new(Standings::new(&peers.user));
         let edge = Edge {
             proxy: Proxy::new(bases, Arc::clone(&canaries), app.stop.clone()),
             sources: Sources::new(
@@ -150,7 +151,7 @@ impl Service for Gateway {
                 &peers.inventory,
                 peers.review.as_ref(),
             ),
-            standings: Standings::new(&peers.user),
+            standings: Arc::clone(&standings),
             library: Library::new(serde_json::to_value(kit::openapi::of::<Self>())?),
             limiter: Limiter::new(redis.connect()?, &shop),
             limit,
@@ -162,7 +163,11 @@ impl Service for Gateway {
             draining: app.draining(),
             shop,
         };
-        let app = app.without_docs().http(http::routes(Arc::new(edge)));
+        // The very first request is to be judged too. If it fails, the task says so.
+        standings.refresh().await.ok();
+        let following = standings.follow(app.stop.clone());
+        let app =
+            app.without_docs().http(http::routes(Arc::new(edge))).task("standings", following);
         let Some(file) = weights else { return Ok(app) };
         // The very first request is to be shared too.
         canaries.read(&file).await;

@@ -200,6 +200,15 @@ pub async fn set_blocked(
     .map(|row| row.map(Account::from))
 }
 
+/// The accounts that have been blocked since then, and are.
+pub async fn blocked_since(
+    connection: &mut PgConnection,
+    since: DateTime<Utc>,
+) -> Result<Vec<UserId>> {
+    let ids = sqlx::query_scalar!("SELECT id FROM accounts WHERE blocked_at > $1", since);
+    Ok(ids.fetch_all(connection).await?.into_iter().map(UserId::from).collect())
+}
+
 /// Locks an account that its owner is about to change. Whether it is blocked, if there is one.
 pub async fn lock(tx: &mut PgConnection, id: UserId) -> Result<Option<bool>> {
     sqlx::query_scalar!(

@@ -1,8 +1,11 @@
 //! What other services may know of accounts.
 
+use chrono::{TimeDelta, Utc};
 use contracts::UserId;
 use contracts::proto::user::users_server::{Users, UsersServer};
-use contracts::proto::user::{GetStandingRequest, GetUserRequest, Standing, User};
+use contracts::proto::user::{
+    GetStandingRequest, GetUserRequest, ListBlockedRequest, ListBlockedResponse, Standing, User,
+};
 use sqlx::PgPool;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
@@ -10,6 +13,10 @@ use tonic::{Request, Response, Status};
 use crate::account::role_name;
 use crate::cache::Cache;
 use crate::db;
+use crate::token::ACCESS_LIFETIME;
+
+/// Twice as long as a token lives: clocks differ, and a block takes effect a moment after its time.
+const LISTED: TimeDelta = TimeDelta::seconds(2 * ACCESS_LIFETIME.num_seconds());
 
 /// The gRPC services.
 pub fn routes(pool: PgPool, profiles: Cache) -> Routes {
@@ -39,6 +46,17 @@ impl Users for Server {
         let account = read.await.map_err(|error| unreadable(&error))?.ok_or_else(unknown)?;
         let roles = account.roles.iter().map(|role| role_name(*role).to_owned()).collect();
         Ok(Response::new(Standing { roles, blocked: account.blocked }))
+    }
+
+    async fn list_blocked(
+        &self,
+        _: Request<ListBlockedRequest>,
+    ) -> Result<Response<ListBlockedResponse>, Status> {
+        let since = Utc::now() - LISTED;
+        let read = async { db::blocked_since(&mut *self.pool.acquire().await?, since).await };
+        let blocked = read.await.map_err(|error| unreadable(&error))?;
+        let ids = blocked.iter().map(UserId::to_string).collect();
+        Ok(Response::new(ListBlockedResponse { ids }))
     }
 }
 

@@ -29,6 +29,14 @@ pub struct Standing {
     #[prost(bool, tag = "2")]
     pub blocked: bool,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBlockedRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBlockedResponse {
+    /// UUIDs
+    #[prost(string, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// Generated client implementations.
 pub mod users_client {
     #![allow(
@@ -166,6 +174,31 @@ pub mod users_client {
                 .insert(GrpcMethod::new("shop.user.v1.Users", "GetStanding"));
             self.inner.unary(req, path, codec).await
         }
+        /// The blocked accounts whose access tokens may not have expired yet: those that were blocked within the last minutes.
+        pub async fn list_blocked(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListBlockedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBlockedResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/shop.user.v1.Users/ListBlocked",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("shop.user.v1.Users", "ListBlocked"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -192,6 +225,14 @@ pub mod users_server {
             &self,
             request: tonic::Request<super::GetStandingRequest>,
         ) -> std::result::Result<tonic::Response<super::Standing>, tonic::Status>;
+        /// The blocked accounts whose access tokens may not have expired yet: those that were blocked within the last minutes.
+        async fn list_blocked(
+            &self,
+            request: tonic::Request<super::ListBlockedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBlockedResponse>,
+            tonic::Status,
+        >;
     }
     /// What other services may know of accounts.
     #[derive(Debug)]
@@ -341,6 +382,49 @@ pub mod users_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetStandingSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/shop.user.v1.Users/ListBlocked" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListBlockedSvc<T: Users>(pub Arc<T>);
+                    impl<T: Users> tonic::server::UnaryService<super::ListBlockedRequest>
+                    for ListBlockedSvc<T> {
+                        type Response = super::ListBlockedResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListBlockedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Users>::list_blocked(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListBlockedSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -12,7 +12,9 @@ use contracts::proto::inventory::{GetStockRequest, GetStockResponse, Stock};
 use contracts::proto::review::reviews_server::{Reviews, ReviewsServer};
 use contracts::proto::review::{GetRatingsRequest, GetRatingsResponse, Rating};
 use contracts::proto::user::users_server::{Users, UsersServer};
-use contracts::proto::user::{GetStandingRequest, GetUserRequest, Standing, User};
+use contracts::proto::user::{
+    GetStandingRequest, GetUserRequest, ListBlockedRequest, ListBlockedResponse, Standing, User,
+};
 use contracts::{ProductId, UserId};
 use kit::auth::Role;
 use serde_json::{Value, json};
@@ -114,6 +116,13 @@ impl Users for Mood {
         _: Request<GetStandingRequest>,
     ) -> Result<Response<Standing>, Status> {
         Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn list_blocked(
+        &self,
+        _: Request<ListBlockedRequest>,
+    ) -> Result<Response<ListBlockedResponse>, Status> {
+        Ok(Response::new(ListBlockedResponse::default()))
     }
 }
 

@@ -1,30 +1,47 @@
 //! Roles that were taken away, and accounts that were blocked, since their tokens were signed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use contracts::UserId;
 use contracts::proto::user::users_server::{Users, UsersServer};
-use contracts::proto::user::{GetStandingRequest, GetUserRequest, Standing, User};
+use contracts::proto::user::{
+    GetStandingRequest, GetUserRequest, ListBlockedRequest, ListBlockedResponse, Standing, User,
+};
 use kit::auth::Role;
-use kit::testing::Running;
+use kit::testing::{Running, eventually};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::support::{echo, gateway, problem, serve_grpc};
 
-/// Accounts as the user service knows them, and how often it was asked.
+/// Accounts as the user service knows them.
 #[derive(Clone, Default)]
-struct Accounts(Arc<Mutex<(HashMap<String, Standing>, usize)>>);
+struct Accounts(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    standings: HashMap<String, Standing>,
+    /// How often it was asked about one account, and for the blocked ones.
+    asked: usize,
+    listed: usize,
+    away: bool,
+}
+
+impl Known {
+    fn present(&self) -> Result<(), Status> {
+        if self.away { Err(Status::unavailable("it is away")) } else { Ok(()) }
+    }
+}
 
 impl Accounts {
     fn set(&self, id: UserId, roles: &[&str], blocked: bool) {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        self.0.lock().unwrap().0.insert(id.to_string(), Standing { roles, blocked });
+        self.known().standings.insert(id.to_string(), Standing { roles, blocked });
     }
 
-    fn asked(&self) -> usize {
-        self.0.lock().unwrap().1
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap()
     }
 }
 
@@ -38,19 +55,36 @@ impl Users for Accounts {
         &self,
         request: Request<GetStandingRequest>,
     ) -> Result<Response<Standing>, Status> {
-        let mut accounts = self.0.lock().unwrap();
-        accounts.1 += 1;
-        let standing = accounts.0.get(&request.into_inner().id).cloned();
+        let mut known = self.known();
+        known.asked += 1;
+        known.present()?;
+        let standing = known.standings.get(&request.into_inner().id).cloned();
         standing.map(Response::new).ok_or_else(|| Status::not_found("there is no such account"))
+    }
+
+    async fn list_blocked(
+        &self,
+        _: Request<ListBlockedRequest>,
+    ) -> Result<Response<ListBlockedResponse>, Status> {
+        let mut known = self.known();
+        known.listed += 1;
+        known.present()?;
+        let blocked = known.standings.iter().filter(|(_, standing)| standing.blocked);
+        let ids = blocked.map(|(id, _)| id.clone()).collect();
+        Ok(Response::new(ListBlockedResponse { ids }))
     }
 }
 
 async fn shop() -> (Running, Accounts) {
     let accounts = Accounts::default();
+    (shop_of(&accounts).await, accounts)
+}
+
+async fn shop_of(accounts: &Accounts) -> Running {
     let user = serve_grpc(Routes::new(UsersServer::new(accounts.clone()))).await;
     let catalog = echo("catalog").await;
     let variables = [("USER_GRPC_URL", user), ("CATALOG_HTTP_URL", catalog)];
-    (gateway(&variables).await, accounts)
+    gateway(&variables).await
 }
 
 async fn send(gateway: &Running, user: UserId, roles: &[Role], method: &str) -> reqwest::Response {
@@ -102,7 +136,7 @@ async fn shoppers_and_readers_are_not_asked_about() {
     }
     assert_eq!(send(&gateway, UserId::new(), &[Role::Admin], "GET").await.status(), 200);
     assert_eq!(gateway.request("POST", "/api/v1/categories").send().await.unwrap().status(), 200);
-    assert_eq!(accounts.asked(), 0);
+    assert_eq!(accounts.known().asked, 0);
 }
 
 #[tokio::test]
@@ -116,5 +150,52 @@ async fn without_the_user_service_staff_only_reads() {
         }
         assert_eq!(send(&gateway, UserId::new(), &[role], "GET").await.status(), 200);
     }
+    assert_eq!(send(&gateway, UserId::new(), &[Role::Customer], "POST").await.status(), 200);
+}
+
+/// Waits until a customer is answered like this, whatever they do.
+async fn answered(gateway: &Running, user: UserId, status: u16) {
+    for method in ["GET"].into_iter().chain(UNSAFE) {
+        eventually(&format!("{method} is answered with {status}"), async || {
+            let answer = send(gateway, user, &[Role::Customer], method).await;
+            (answer.status() == status).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_customer_who_is_blocked_is_refused_soon_and_let_in_again() {
+    let (gateway, accounts) = shop().await;
+    let (blocked, other) = (UserId::new(), UserId::new());
+    accounts.set(blocked, &["customer"], false);
+    answered(&gateway, blocked, 200).await;
+    accounts.set(blocked, &["customer"], true);
+    answered(&gateway, blocked, 401).await;
+    let refused = send(&gateway, blocked, &[Role::Customer], "POST").await;
+    assert_eq!(refused.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
+    assert_eq!(problem(refused).await, (401, "unauthenticated".to_owned()));
+    assert_eq!(send(&gateway, other, &[Role::Customer], "POST").await.status(), 200);
+    accounts.set(blocked, &["customer"], false);
+    answered(&gateway, blocked, 200).await;
+    assert_eq!(accounts.known().asked, 0, "no request of a customer costs a call");
+}
+
+#[tokio::test]
+async fn a_customer_stays_blocked_while_the_user_service_is_away() {
+    let accounts = Accounts::default();
+    let blocked = UserId::new();
+    accounts.set(blocked, &["customer"], true);
+    let gateway = shop_of(&accounts).await;
+    // Listed before the first request.
+    assert_eq!(send(&gateway, blocked, &[Role::Customer], "POST").await.status(), 401);
+    let polls = {
+        let mut known = accounts.known();
+        known.away = true;
+        known.listed
+    };
+    eventually("it is asked in vain", async || (accounts.known().listed > polls + 2).then_some(()))
+        .await;
+    assert_eq!(send(&gateway, blocked, &[Role::Customer], "POST").await.status(), 401);
     assert_eq!(send(&gateway, UserId::new(), &[Role::Customer], "POST").await.status(), 200);
 }

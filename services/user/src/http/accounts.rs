@@ -169,8 +169,8 @@ pub(super) struct Block {
 
 /// Blocks an account or lets it in again. For administrators.
 ///
-/// Its last access token is good for reading until it expires; sellers and
-/// administrators change nothing more with it.
+/// Its sessions end at once, and the gateway refuses its last access token
+/// within four seconds; sellers and administrators change nothing from then on.
 #[utoipa::path(
     put, path = "/api/v1/users/{id}/blocked", tag = "accounts", security(("bearer" = [])),
     request_body = Block,

@@ -1,8 +1,8 @@
 //! Administrators who lose their power, and that the last one keeps it.
 
 use contracts::UserId;
-use contracts::proto::user::GetStandingRequest;
 use contracts::proto::user::users_client::UsersClient;
+use contracts::proto::user::{GetStandingRequest, ListBlockedRequest};
 use kit::auth::Role;
 use kit::grpc::Peer;
 use kit::testing::{Running, waiting};
@@ -124,4 +124,40 @@ async fn standing_is_what_the_database_says_now() {
     for unknown in [UserId::new().to_string(), "nonsense".to_owned()] {
         assert_eq!(standing(unknown).await.unwrap_err().code(), Code::NotFound);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_listed_as_blocked_while_their_tokens_live() {
+    let service = start().await;
+    let admin = account(&service, &[Role::Admin]).await;
+    let user = account(&service, &[Role::Customer]).await;
+    account(&service, &[Role::Customer]).await;
+    let peer: Peer = format!("http://{}", service.bound.grpc).parse().unwrap();
+    let mut client = UsersClient::new(peer.client());
+    let mut blocked = async || {
+        let listed = client.list_blocked(ListBlockedRequest {}).await;
+        listed.unwrap().into_inner().ids
+    };
+    assert_eq!(blocked().await, Vec::<String>::new());
+    assert_eq!(put(&service, admin, user, "blocked", &json!({ "blocked": true })).await, 200);
+    assert_eq!(blocked().await, [user.to_string()]);
+    // For a little longer than the token that was signed a moment before.
+    for (minutes, listed) in [(6, true), (11, false)] {
+        sqlx::query(
+            "UPDATE accounts SET blocked_at = now() - make_interval(mins => $1) WHERE id = $2",
+        )
+        .bind(minutes)
+        .bind(user.uuid())
+        .execute(service.pool())
+        .await
+        .unwrap();
+        assert_eq!(blocked().await.contains(&user.to_string()), listed, "{minutes} minutes");
+    }
+    sqlx::query("UPDATE accounts SET blocked_at = now(), version = 1 WHERE id = $1")
+        .bind(user.uuid())
+        .execute(service.pool())
+        .await
+        .unwrap();
+    assert_eq!(put(&service, admin, user, "blocked", &json!({ "blocked": false })).await, 200);
+    assert_eq!(blocked().await, Vec::<String>::new());
 }
