@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::str::FromStr as _;
 
 use chrono::{DateTime, Utc};
+use kit::restorations::TABLE;
 use percent_encoding::percent_decode_str;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -148,13 +149,22 @@ impl<'a> Session<'a> {
         done.map(drop).map_err(|source| self.failed(source))
     }
 
-    /// Has the outbox publish the events again that were published since then; says how many.
-    pub async fn republish(&mut self, since: DateTime<Utc>) -> Result<u64, Error> {
+    /// Records what the database was filled from, once, and has the outbox publish the events again that were published
+    /// since then; says how many.
+    pub async fn resume(
+        &mut self,
+        (backup, at): (&str, DateTime<Utc>),
+        since: DateTime<Utc>,
+    ) -> Result<u64, Error> {
         let again = async {
             let there = sqlx::query_scalar("SELECT to_regclass('outbox') IS NOT NULL");
             if !there.fetch_one(&mut self.connection).await? {
                 return Ok(0);
             }
+            sqlx::raw_sql(TABLE).execute(&mut self.connection).await?;
+            let record = "INSERT INTO restorations (backup, backup_at) VALUES ($1, $2)
+                 ON CONFLICT DO NOTHING";
+            sqlx::query(record).bind(backup).bind(at).execute(&mut self.connection).await?;
             let again = "UPDATE outbox SET published_at = NULL WHERE published_at >= $1";
             let done = sqlx::query(again).bind(since).execute(&mut self.connection).await?;
             Ok(done.rows_affected())

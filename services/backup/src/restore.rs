@@ -1,7 +1,7 @@
 //! Filling empty databases from a backup.
 
 use axum::body::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use kit::objects::Store;
 use tokio::io::AsyncWriteExt as _;
 use tracing::info;
@@ -55,7 +55,7 @@ pub async fn restore(config: &Config) -> Result<Manifest, Error> {
     // Of all, as a Job that was stopped may have filled some before. Topics are empty in a new shop: what was published
     // and had not arrived would be lost. What had arrived is in the inboxes and has no effect again.
     for (database, _) in &found {
-        republish(database, manifest.started - REPUBLISHED).await?;
+        resume(database, &manifest).await?;
     }
     Ok(manifest)
 }
@@ -90,9 +90,10 @@ async fn is_due(database: &Database, mark: &str) -> Result<bool, Error> {
     Ok(empty)
 }
 
-async fn republish(database: &Database, since: DateTime<Utc>) -> Result<(), Error> {
+async fn resume(database: &Database, manifest: &Manifest) -> Result<(), Error> {
     let mut session = Session::open(database).await?;
-    let events = session.republish(since).await?;
+    let backup = (manifest.name.as_str(), manifest.started);
+    let events = session.resume(backup, manifest.started - REPUBLISHED).await?;
     session.close().await;
     info!(service = database.service, events, "events are published again");
     Ok(())

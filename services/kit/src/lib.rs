@@ -23,6 +23,7 @@ pub mod problem;
 pub mod purge;
 pub mod query_time;
 pub mod redis;
+pub mod restorations;
 pub mod secret;
 pub mod service;
 pub mod subscription;

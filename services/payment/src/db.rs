@@ -5,8 +5,11 @@ pub mod disputes;
 pub mod ledger;
 pub mod methods;
 mod owed;
+pub mod reconciliation;
 mod refunds;
 pub mod webhooks;
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use contracts::{Money, OrderId};
@@ -21,7 +24,8 @@ pub use charges::{
     wait,
 };
 pub use owed::{
-    Owed, owed, owed_figures, owed_refunds, refund_otherwise, reopen_refund, retry_refunds,
+    Owed, owed, owed_figures, owed_refunds, record_refund, refund_otherwise, reopen_refund,
+    retry_refunds,
 };
 use refunds::refunded_total;
 pub use refunds::{
@@ -62,6 +66,11 @@ pub struct Payment {
 
 fn decode<E: std::error::Error + Send + Sync + 'static>(error: E) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
+}
+
+/// Seconds of the database's clock, which may have been set back meanwhile.
+fn elapsed(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.max(0.0))
 }
 
 fn money(amount: i64, currency: &str) -> Result<Money> {

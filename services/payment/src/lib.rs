@@ -6,6 +6,7 @@ pub mod events;
 mod http;
 pub mod payment;
 pub mod provider;
+pub mod reconciliation;
 pub mod signature;
 pub mod worker;
 
@@ -25,11 +26,17 @@ use sqlx::migrate::Migrator;
 use crate::events::Orders;
 use crate::http::Api;
 use crate::provider::{CreditProvider, Providers, StripeProvider, StripeSettings, TestProvider};
+use crate::reconciliation::Reconciliation;
 use crate::signature::Secrets;
 use crate::worker::Worker;
 
-static COMMANDS: [OwnCommand; 3] = [
+static COMMANDS: [OwnCommand; 4] = [
     dead_letters::command(|env| Box::pin(replay(env))),
+    OwnCommand {
+        name: "reconcile",
+        about: "Compares payments with the books of the providers since the backup that the shop was restored from.",
+        run: |env| Box::pin(reconcile(env)),
+    },
     OwnCommand {
         name: "refunds",
         about: "Lists the refunds that were asked for and are not done.",
@@ -160,6 +167,15 @@ async fn replay(env: Env) -> Result<String, StartError> {
     let providers = config.providers(&pool)?;
     let inbox = Orders { providers, ..Orders::default() }.inbox(Payment::NAME, pool);
     dead_letters::replay(&config.kafka, Payment::NAME, &inbox).await
+}
+
+/// Takes over what happened at providers after a backup, and lists what people have to look at.
+async fn reconcile(env: Env) -> Result<String, StartError> {
+    let config: Config = env.parse()?;
+    let pool = config.database.pool(Payment::NAME)?;
+    let (outbox, providers) = (Outbox::default(), config.providers(&pool)?);
+    let reconciliation = Reconciliation { pool: &pool, outbox: &outbox, providers: &providers };
+    Ok(reconciliation.since_backup().await?.to_string())
 }
 
 /// Lists what is owed.

@@ -5,6 +5,7 @@
 mod charges;
 mod lanes;
 mod owed;
+mod reconciliation;
 mod refunds;
 
 use std::sync::{Arc, LazyLock};
@@ -33,6 +34,9 @@ const LEASE: Duration = Duration::from_secs(30);
 /// Pause after the first attempt of unknown outcome; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// What is older may have been done at the provider though the shop does not know: a shop that was restored from a backup
+/// does not know of attempts after it, and providers forget idempotency keys after a day.
+const FRESH: Duration = Duration::from_mins(5);
 /// How often to ask about a charge that waits for the shopper: the provider's webhook may be lost,
 /// or there may be none.
 const WAITING: Duration = Duration::from_mins(1);
@@ -100,13 +104,16 @@ impl Worker {
             let (tasks, wake) = (tasks.clone(), wake.clone());
             async move { worker.dispatch(&lanes, &tasks, &wake).await }
         };
-        let (webhooks, owed) = (Wake::default(), Wake::default());
+        let (webhooks, owed, restored) = (Wake::default(), Wake::default(), Wake::default());
+        let reconcile = || self.reconcile_restored();
+        restored.wake();
         let forget = || async { db::webhooks::forget(&self.pool).await.map(|()| 0) };
         let reopen = || self.reopen(&wake);
         tokio::join!(
             wake.run("payments", POLL, &stop, dispatch),
             webhooks.run("webhooks", FORGET, &stop, forget),
             owed.run("owed", owed::POLL, &stop, reopen),
+            restored.run("reconciliation", reconciliation::POLL, &stop, reconcile),
         );
         tasks.close();
         tasks.wait().await;
@@ -204,7 +211,7 @@ fn span(operation: &str, provider: &str, traceparent: Option<&str>) -> Span {
 }
 
 /// Waits for a provider's answer, but not for ever.
-async fn measured<T>(
+pub(crate) async fn measured<T>(
     provider: &dyn PaymentProvider,
     operation: &str,
     call: impl Future<Output = Result<T, Unknown>>,
@@ -217,6 +224,11 @@ async fn measured<T>(
         .with_label_values(&[provider.name(), operation, outcome])
         .observe(begun.elapsed().as_secs_f64());
     answer
+}
+
+/// Whether the provider cannot have heard of it before.
+fn is_first(attempts: i32, age: Duration) -> bool {
+    attempts == 1 && age < FRESH
 }
 
 fn pause(attempts: i32) -> Duration {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use contracts::{Money, OrderId, PaymentId, UserId};
 use sqlx::PgConnection;
 
-use super::{Result, decode, money};
+use super::{Result, decode, elapsed, money};
 use crate::payment::{Status, Token};
 
 /// A payment to be.
@@ -78,6 +78,8 @@ pub struct DueCharge {
     pub stage: Stage,
     /// How long ago the order has ended; none: it has not.
     pub given_up: Option<Duration>,
+    /// How long ago it was asked for.
+    pub age: Duration,
     /// How often it was tried, this time included.
     pub attempts: i32,
     /// W3C trace context of whatever has asked for it.
@@ -114,7 +116,8 @@ pub async fn lease_charge(
                ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
            RETURNING id, order_id, user_id, amount, currency, provider, customer, token,
                provider_reference, confirmed, attempts, traceparent,
-               extract(epoch FROM now() - given_up_at)::float8 AS given_up"#,
+               extract(epoch FROM now() - given_up_at)::float8 AS given_up,
+               extract(epoch FROM now() - created_at)::float8 AS "age!""#,
         lease.as_secs_f64(),
         busy,
     )
@@ -136,7 +139,8 @@ pub async fn lease_charge(
             provider: row.provider,
             customer: row.customer,
             stage,
-            given_up: row.given_up.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))),
+            given_up: row.given_up.map(elapsed),
+            age: elapsed(row.age),
             attempts: row.attempts,
             traceparent: row.traceparent,
         })

@@ -61,18 +61,28 @@ pub async fn reopen_refund(pool: &PgPool) -> Result<bool> {
     Ok(true)
 }
 
-/// Stores that an amount of a locked payment went back without the provider, and takes it off what is owed of it, the
-/// oldest first. Says how much went back in all.
+/// Stores that an amount of a locked payment went back without the provider.
 pub async fn refund_otherwise(
+    connection: &mut PgConnection,
+    refund: (PaymentId, Money),
+    asked: Asked<'_>,
+) -> Result<Money> {
+    record_refund(connection, refund, asked, OTHER_MEANS).await
+}
+
+/// Stores that an amount of a locked payment went back, and takes it off what is owed of it, the oldest first. Says how
+/// much went back in all.
+pub async fn record_refund(
     connection: &mut PgConnection,
     (payment, amount): (PaymentId, Money),
     asked: Asked<'_>,
+    reference: &str,
 ) -> Result<Money> {
     super::request_refund(connection, payment.uuid(), amount.amount, asked).await?;
     sqlx::query!(
         "UPDATE refunds SET status = 'done', provider_reference = $2 WHERE id = $1",
         asked.id.uuid(),
-        OTHER_MEANS,
+        reference,
     )
     .execute(&mut *connection)
     .await?;

@@ -7,7 +7,7 @@ use contracts::{Currency, EventId, Money, OrderId, PaymentId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Result, money};
+use super::{Result, elapsed, money};
 use crate::payment::{RefundStatus, Status};
 
 /// A row of refunds.
@@ -123,6 +123,8 @@ pub struct DueRefund {
     pub provider: String,
     /// The provider's name for the charge.
     pub reference: String,
+    /// How long ago it was asked for.
+    pub age: Duration,
     /// How often it was tried, this time included.
     pub attempts: i32,
     /// W3C trace context of whatever has asked for it.
@@ -145,7 +147,8 @@ pub async fn lease_refund(
                ORDER BY r.next_attempt_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED)
            RETURNING refunds.id, provider_key, payment_id, order_id, refunds.amount, currency,
                provider, payments.provider_reference AS "reference!", refunds.attempts,
-               refunds.traceparent"#,
+               refunds.traceparent,
+               extract(epoch FROM now() - refunds.created_at)::float8 AS "age!""#,
         lease.as_secs_f64(),
         busy,
     )
@@ -160,6 +163,7 @@ pub async fn lease_refund(
             amount: money(row.amount, &row.currency)?,
             provider: row.provider,
             reference: row.reference,
+            age: elapsed(row.age),
             attempts: row.attempts,
             traceparent: row.traceparent,
         })

@@ -1,6 +1,7 @@
 //! Those who move the money. They are foreign: slow, away, or done with something and unable to
 //! say so. Hence every call carries an idempotency key, and every answer may be [`Unknown`].
 
+mod books;
 mod credit;
 mod stripe;
 mod test;
@@ -10,11 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use contracts::{Money, OrderId, UserId};
 use uuid::Uuid;
 
 use crate::payment::Token;
 
+pub use books::{BookedCharge, BookedRefund, BookedStatus, Page};
 pub use credit::CreditProvider;
 pub use stripe::{Settings as StripeSettings, StripeProvider};
 pub use test::TestProvider;
@@ -131,6 +134,25 @@ pub trait PaymentProvider: Send + Sync + 'static {
     /// arrived. For those that forget keys sooner than refunds.
     async fn find_refund(&self, _key: Uuid, _reference: &str) -> Result<Option<Refund>, Unknown> {
         Ok(None)
+    }
+
+    /// Charges that were made since then, after the place where another page has ended. One whose books are in the
+    /// shop's own database never knows more than the shop: they are in the same backup.
+    async fn charges_since(
+        &self,
+        _since: DateTime<Utc>,
+        _after: Option<&str>,
+    ) -> Result<Page<BookedCharge>, Unknown> {
+        Ok(Page::default())
+    }
+
+    /// Refunds that were made since then, as [`Self::charges_since`].
+    async fn refunds_since(
+        &self,
+        _since: DateTime<Utc>,
+        _after: Option<&str>,
+    ) -> Result<Page<BookedRefund>, Unknown> {
+        Ok(Page::default())
     }
 
     /// Keeps a token for further charges of the same user; none: it is not one of its own, or not

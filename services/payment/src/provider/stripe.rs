@@ -2,11 +2,13 @@
 //! (<https://docs.stripe.com/api>)
 
 mod answers;
+mod books;
 mod units;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use contracts::{Money, UserId};
 use kit::secret::Secret;
 use reqwest::{Client, Method, RequestBuilder};
@@ -14,8 +16,11 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use self::answers::{Answer, Found, Intent, MethodObject, Named, RefundObject, Refunds};
+use self::books::{IntentRow, LIMIT, List, RefundRow, Row};
 use self::units::units;
-use super::{Charge, Kept, PaymentProvider, Refund, Unknown, Wanted};
+use super::{
+    BookedCharge, BookedRefund, Charge, Kept, Page, PaymentProvider, Refund, Unknown, Wanted,
+};
 use crate::payment::Token;
 
 /// The version of the API that the answers are read by.
@@ -77,6 +82,25 @@ impl StripeProvider {
     ) -> Result<Answer<T>, Unknown> {
         let request = self.request(Method::POST, path).header("idempotency-key", key);
         Answer::of(request.form(form)).await
+    }
+
+    /// A page of a list of what was made since then.
+    async fn list<T: Row + DeserializeOwned>(
+        &self,
+        path: &str,
+        since: DateTime<Utc>,
+        after: Option<&str>,
+        further: &[(&str, &str)],
+    ) -> Result<Page<T::Entry>, Unknown> {
+        let since = since.timestamp().to_string();
+        let mut query = vec![("created[gte]", &*since), ("limit", LIMIT)];
+        query.extend(after.map(|after| ("starting_after", after)));
+        query.extend_from_slice(further);
+        let list = self.request(Method::GET, path).query(&query);
+        match Answer::<List<T>>::of(list).await? {
+            Answer::Good(list) => list.page(),
+            Answer::Refused(refusal) => Err(refusal.into()),
+        }
     }
 
     async fn intent(&self, reference: &str) -> Result<Charge, Unknown> {
@@ -172,6 +196,23 @@ impl PaymentProvider for StripeProvider {
             // There is no such charge; the refund will be refused too.
             Answer::Refused(_) => Ok(None),
         }
+    }
+
+    async fn charges_since(
+        &self,
+        since: DateTime<Utc>,
+        after: Option<&str>,
+    ) -> Result<Page<BookedCharge>, Unknown> {
+        let expand = [("expand[]", "data.latest_charge")];
+        self.list::<IntentRow>("payment_intents", since, after, &expand).await
+    }
+
+    async fn refunds_since(
+        &self,
+        since: DateTime<Utc>,
+        after: Option<&str>,
+    ) -> Result<Page<BookedRefund>, Unknown> {
+        self.list::<RefundRow>("refunds", since, after, &[]).await
     }
 
     /// A method is charged once unless it belongs to a customer; each gets one of its own, so that

@@ -3,7 +3,7 @@
 use contracts::events::{PaymentActionRequired, PaymentCaptured, PaymentFailed};
 use kit::telemetry::chain;
 
-use super::{Outcome, WAITING, Worker, measured, pause};
+use super::{Outcome, WAITING, Worker, is_first, measured, pause};
 use crate::db::{self, DueCharge, Stage};
 use crate::provider::{Charge, PaymentProvider, Unknown, Wanted};
 
@@ -61,7 +61,9 @@ async fn ask(provider: &dyn PaymentProvider, due: &DueCharge) -> Result<Charge, 
     let given_up = || Charge::Declined { reason: GIVEN_UP.to_owned() };
     match &due.stage {
         // The provider has never heard of it.
-        Stage::Charge(_) if due.given_up.is_some() && due.attempts == 1 => Ok(given_up()),
+        Stage::Charge(_) if due.given_up.is_some() && is_first(due.attempts, due.age) => {
+            Ok(given_up())
+        }
         Stage::Charge(_) if let Some(since) = due.given_up => {
             let found = measured(provider, "find", provider.find(key, None)).await?;
             match found {
@@ -93,14 +95,14 @@ async fn ask(provider: &dyn PaymentProvider, due: &DueCharge) -> Result<Charge, 
     }
 }
 
-/// Charges. An attempt that is not the first looks first for what became of those before: providers
+/// Charges. An attempt that may not be the first looks first for what became of those before: providers
 /// forget idempotency keys sooner than charges.
 async fn charge(
     provider: &dyn PaymentProvider,
     due: &DueCharge,
     wanted: &Wanted,
 ) -> Result<Charge, Unknown> {
-    if due.attempts > 1 {
+    if !is_first(due.attempts, due.age) {
         let found = measured(provider, "find", provider.find(wanted.key, None)).await?;
         if let Some(charge) = found {
             return Ok(charge);

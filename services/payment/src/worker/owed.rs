@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use kit::metric;
+use kit::restorations;
 use kit::worker::Wake;
 use prometheus::{Gauge, GaugeVec};
 
@@ -31,7 +32,9 @@ static DISPUTES: LazyLock<GaugeVec> = metric!(
 impl Worker {
     /// Makes a refund pending again that has failed and is due, and measures what is owed. Says how many were found.
     pub async fn reopen(&self, wake: &Wake) -> Result<usize, sqlx::Error> {
-        let reopened = db::reopen_refund(&self.pool).await?;
+        // What has gone back already after the backup is not asked for under another key.
+        let restored = restorations::unreconciled(&mut *self.pool.acquire().await?).await?;
+        let reopened = restored.is_none() && db::reopen_refund(&self.pool).await?;
         if reopened {
             wake.wake();
         }

@@ -3,7 +3,7 @@
 use contracts::events::PaymentRefunded;
 use kit::telemetry::chain;
 
-use super::{Outcome, Worker, count, measured, pause};
+use super::{Outcome, Worker, count, is_first, measured, pause};
 use crate::db::{self, DueRefund};
 use crate::provider::{Providers, Refund, Unknown};
 
@@ -42,14 +42,14 @@ impl Worker {
     }
 }
 
-/// Asks the provider. An attempt that is not the first looks first for what became of those before: providers forget
+/// Asks the provider. An attempt that may not be the first looks first for what became of those before: providers forget
 /// idempotency keys sooner than refunds.
 async fn ask(providers: &Providers, due: &DueRefund) -> Result<Refund, Unknown> {
     if due.amount.amount == 0 {
         return Ok(Refund::Done { reference: NOTHING.to_owned() });
     }
     let provider = providers.get(&due.provider)?;
-    if due.attempts > 1 {
+    if !is_first(due.attempts, due.age) {
         let found = provider.find_refund(due.key, &due.reference);
         if let Some(refund) = measured(provider, "find_refund", found).await? {
             return Ok(refund);

@@ -10,6 +10,7 @@ mod http;
 mod lanes;
 mod methods;
 mod owed;
+mod reconciliation;
 mod refunds;
 mod second_step;
 mod stripe;

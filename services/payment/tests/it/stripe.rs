@@ -164,3 +164,16 @@ async fn while_stripe_is_away_a_charge_waits() {
     running.restart::<Payment>(&[("STRIPE_API_URL", &url)]).await;
     until(running.pool(), order.order_id, "captured").await;
 }
+
+#[tokio::test]
+async fn lists_are_asked_for_as_the_real_api_wants_it() {
+    let stripe = provider("sk_test_123");
+    let since = chrono::Utc::now() - chrono::TimeDelta::hours(1);
+    // What the stand-in lists has no payment of a shop's on it.
+    for after in [None, Some("pi_1")] {
+        let page = stripe.charges_since(since, after).await.unwrap();
+        assert_eq!((page.items.len(), page.next), (0, None));
+        let page = stripe.refunds_since(since, after).await.unwrap();
+        assert_eq!((page.items.len(), page.next), (0, None));
+    }
+}

@@ -1,7 +1,7 @@
 //! Amounts as Stripe counts them. Its minor units are its own: for some currencies they differ from those of
 //! ISO 4217, which the shop counts in.
 
-use contracts::Money;
+use contracts::{Currency, Money};
 
 /// Currencies without minor units ("zero-decimal currencies").
 /// (<https://docs.stripe.com/currencies#zero-decimal>)
@@ -19,15 +19,27 @@ const WHOLE: [&str; 2] = ["ISK", "UGX"];
 
 /// The amount to put into a request; none: Stripe cannot take exactly so much.
 pub(super) fn units(money: Money) -> Option<i64> {
-    let code = money.currency.as_str();
+    let (more, step) = scale(money.currency)?;
+    let amount = shift(money.amount, more)?;
+    (amount % step == 0).then_some(amount)
+}
+
+/// The amount that an answer means; none: the shop cannot count exactly so much.
+pub(super) fn money(amount: i64, currency: Currency) -> Option<Money> {
+    let (more, _) = scale(currency)?;
+    Some(Money::new(shift(amount, -more)?, currency))
+}
+
+/// How many more digits Stripe counts than the shop, and what amounts are multiples of.
+fn scale(currency: Currency) -> Option<(i32, i64)> {
+    let code = currency.as_str();
     let (digits, step) = match code {
         _ if ZERO.contains(&code) => (0, 1),
         _ if THREE.contains(&code) => (3, 10),
         _ if WHOLE.contains(&code) => (2, 100),
         _ => (2, 1),
     };
-    let amount = shift(money.amount, digits - i32::try_from(money.currency.exponent()).ok()?)?;
-    (amount % step == 0).then_some(amount)
+    Some((digits - i32::try_from(currency.exponent()).ok()?, step))
 }
 
 /// The amount in units that are smaller by so many digits, or larger; none: it does not fit, or not exactly.
@@ -41,8 +53,6 @@ fn shift(amount: i64, digits: i32) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use contracts::Currency;
-
     use super::*;
 
     fn count(amount: i64, code: &str) -> Option<i64> {
@@ -73,6 +83,7 @@ mod tests {
                 _ => 700,
             };
             assert_eq!(units(seven), Some(expected), "{code}");
+            assert_eq!(money(expected, currency), Some(seven), "{code}");
         }
     }
 
