@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use e2e::kubectl::Kubectl;
+use e2e::kubectl::{Address, Kubectl};
 use e2e::shopper::Shopper;
 use e2e::{eventually, kill};
 use futures_util::future::try_join_all;
@@ -92,7 +92,8 @@ fn quantile(sorted: &[Duration], part: f64) -> Duration {
 async fn saga(kubectl: &Kubectl, shop: &str, buyers: u32, orders: u32) -> Result<()> {
     let at = kubectl.reach(&format!("{shop}-gateway"), 80).await?;
     let scout = Shopper::register(&at).await?;
-    let shelf = Arc::new(shelf(&scout, orders).await?);
+    stocked(&scout).await?;
+    let shelf = Arc::new(shelf(&admin(kubectl, &at, shop).await?, orders).await?);
     let shoppers = try_join_all((0..buyers).map(|_| Shopper::register(&at))).await?;
     let left = Arc::new(AtomicU32::new(orders));
     let begun = Instant::now();
@@ -165,15 +166,24 @@ async fn stocked(shopper: &Shopper) -> Result<Value> {
     eventually("demo data is there", PATIENCE, async || shopper.find_product(1).await).await
 }
 
-/// Products that together have so many units, as many of each.
-async fn shelf(shopper: &Shopper, units: u32) -> Result<Vec<String>> {
-    stocked(shopper).await?;
-    let products = shopper.get("/products?limit=50").await?.ok()?;
+/// The administrator that the operator has made.
+async fn admin(kubectl: &Kubectl, at: &Address, shop: &str) -> Result<Shopper> {
+    let secret = format!("{shop}-admin");
+    let read = async |key: &str| {
+        let template = format!("go-template={{{{index .data \"{key}\" | base64decode}}}}");
+        kubectl.run(&["get", "secret", &secret, "-o", &template]).await
+    };
+    Shopper::with_account(at, &read("email").await?, &read("password").await?).await
+}
+
+/// Products that together have so many units, as many of each; administrators alone see how many there are.
+async fn shelf(admin: &Shopper, units: u32) -> Result<Vec<String>> {
+    let products = admin.get("/products?limit=50").await?.ok()?;
     let products = products["items"].as_array().context("no items")?;
     let each = i64::from(units.div_ceil(u32::try_from(products.len())?));
     for product in products {
         let id = product["id"].as_str().context("a product has an id")?;
-        anyhow::ensure!(shopper.available(id).await? >= each, "{product} has not {each} units");
+        anyhow::ensure!(admin.available(id).await? >= each, "{product} has not {each} units");
     }
     Ok(products.iter().filter_map(|product| product["id"].as_str()).map(str::to_owned).collect())
 }

@@ -16,6 +16,9 @@ use crate::kubectl::Address;
 /// How long an order may take to reach its end.
 pub const SAGA_PATIENCE: Duration = Duration::from_mins(1);
 
+/// Most units of which the shop says that few are left.
+const FEW_LEFT: i64 = 10;
+
 /// What the gateway answered.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -204,20 +207,28 @@ impl Shopper {
         .await
     }
 
-    /// A product of the catalog that has at least so many units in stock.
+    /// A product of the catalog that has at least so many units in stock. Shoppers see no count: beyond a few units only
+    /// administrators find one.
     pub async fn find_product(&self, units: i64) -> Result<Value> {
         let products = self.get("/products?limit=50").await?.ok()?;
         for product in products["items"].as_array().context("no items")? {
             let id = product["id"].as_str().context("a product has an id")?;
             let page = self.get(&format!("/products/{id}")).await?.ok()?;
-            if page["stock"]["available"].as_i64().is_some_and(|available| available >= units) {
+            let stock = &page["stock"];
+            let enough = match (stock["available"].as_i64(), stock["availability"].as_str()) {
+                (Some(available), _) => available >= units,
+                (None, Some("in_stock")) => units <= FEW_LEFT,
+                (None, Some("few_left")) => units <= 1,
+                _ => false,
+            };
+            if enough {
                 return Ok(page);
             }
         }
         anyhow::bail!("nothing in the catalog has {units} units in stock")
     }
 
-    /// Units of a product that can be bought now.
+    /// Units of a product that can be bought now, as administrators see them.
     pub async fn available(&self, product: &str) -> Result<i64> {
         let page = self.get(&format!("/products/{product}")).await?.ok()?;
         page["stock"]["available"].as_i64().with_context(|| format!("no stock in {page}"))

@@ -41,13 +41,7 @@ impl Load {
         let scout = &shoppers[0];
         let product =
             eventually("a product", TIMEOUT, async || scout.find_product(1).await).await?;
-        let secret = format!("{shop}-admin");
-        let read = async |key: &str| {
-            let template = format!("go-template={{{{index .data \"{key}\" | base64decode}}}}");
-            kubectl.run(&["get", "secret", &secret, "-o", &template]).await
-        };
-        let (email, password) = (read("email").await?, read("password").await?);
-        let admin = Shopper::with_account(&at, &email, &password).await?;
+        let admin = crate::admin(kubectl, &at, shop).await?;
         let text = |field: &str| product[field].as_str().context("no text");
         let path = format!("/stock/{}/supplies", text("sku")?);
         admin.post_once(&path, "soak", &json!({"quantity": UNITS})).await?.ok()?;

@@ -35,9 +35,9 @@ async fn product(admin: &Shopper, units: i64) -> Result<Value> {
 }
 
 /// Waits until so many units of a SKU can be sold.
-async fn comes_to(shopper: &Shopper, sku: &str, available: i64) -> Result<()> {
+async fn comes_to(admin: &Shopper, sku: &str, available: i64) -> Result<()> {
     eventually("the stock is as it should be", SAGA_PATIENCE, async || {
-        let stock = shopper.get(&format!("/stock/{sku}")).await?.ok()?;
+        let stock = admin.get(&format!("/stock/{sku}")).await?.ok()?;
         ensure!(stock["available"] == available, "{stock}");
         Ok(())
     })
@@ -68,7 +68,7 @@ pub(crate) async fn go_back(world: World) -> Result<()> {
 
     let order = place(&shopper, &product, None, "tok_visa").await?;
     shopper.wait_for(&order, "paid").await?;
-    comes_to(&shopper, sku, 3).await?;
+    comes_to(&admin, sku, 3).await?;
     let part = json!({"amount": {"amount": 700, "currency": "EUR"}, "reason": "a scratch"});
     let path = format!("/payments/{order}/refunds");
     let key = Uuid::new_v4().to_string();
@@ -91,12 +91,12 @@ pub(crate) async fn go_back(world: World) -> Result<()> {
     );
     let over = shopper.wait_for(&order, "cancelled").await?;
     ensure!(over["refunded"] == over["total"] && over["payment"] == "refunded", "{over}");
-    comes_to(&shopper, sku, 5).await?;
+    comes_to(&admin, sku, 5).await?;
 
     let order = place(&shopper, &product, Some(&red), "tok_visa").await?;
     let paid = shopper.wait_for(&order, "paid").await?;
     ensure!(paid["total"]["amount"] == 2400, "a variant has its own price: {paid}");
-    comes_to(&shopper, &red, 3).await?;
+    comes_to(&admin, &red, 3).await?;
     for step in ["ship", "deliver"] {
         admin.post(&format!("/orders/{order}/{step}"), &json!({})).await?.ok()?;
     }
@@ -105,7 +105,7 @@ pub(crate) async fn go_back(world: World) -> Result<()> {
     admin.post(&format!("{back}/receive"), &json!({})).await?.ok()?;
     let over = shopper.wait_for(&order, "returned").await?;
     ensure!(over["refunded"] == over["total"] && over["fulfilment"] == "returned", "{over}");
-    comes_to(&shopper, &red, 5).await?;
+    comes_to(&admin, &red, 5).await?;
     rules::all_hold(&world).await
 }
 
@@ -130,7 +130,7 @@ pub(crate) async fn pay_otherwise(world: World) -> Result<()> {
     let order = place(&shopper, &product, None, "tok_action").await?;
     shopper.wait_for(&order, "reserved").await?;
     shopper.post(&format!("/orders/{order}/cancel"), &json!({})).await?.ok()?;
-    comes_to(&shopper, sku, 8).await?;
+    comes_to(&admin, sku, 8).await?;
 
     let user = shopper.get("/me").await?.ok()?;
     let grant = json!({"amount": {"amount": 2500, "currency": "EUR"}, "reason": "welcome"});
@@ -155,7 +155,7 @@ pub(crate) async fn pay_otherwise(world: World) -> Result<()> {
     shopper.post(&format!("/orders/{order}/cancel"), &json!({})).await?.ok()?;
     shopper.wait_for(&order, "cancelled").await?;
     balance(2500).await?;
-    comes_to(&shopper, sku, 8).await?;
+    comes_to(&admin, sku, 8).await?;
     rules::all_hold(&world).await
 }
 
@@ -194,7 +194,7 @@ pub(crate) async fn delete(world: World) -> Result<()> {
     ensure!(seen["deletion"] == why, "{seen}");
 
     shopper.post(&format!("/orders/{order}/cancel"), &json!({})).await?.ok()?;
-    comes_to(&shopper, sku, 2).await?;
+    comes_to(&admin, sku, 2).await?;
     delete().await?;
     eventually("the product is gone", SAGA_PATIENCE, async || {
         admin.get(&path).await?.problem(404, "not-found")?;

@@ -65,13 +65,13 @@ impl Setting {
     async fn make(world: &World) -> Result<Self> {
         let at = world.gateway().await?;
         let (customer, other) = (world.shopper().await?, world.shopper().await?);
-        let page = customer.find_product(30).await?;
+        let (admin, guest) = (world.admin().await?, Shopper::guest(&at)?);
+        let page = admin.find_product(30).await?;
         let text = |field: &str| page[field].as_str().map(str::to_owned).context("no text");
         let product = text("id")?;
         let foreign_order = other.order(&product, 1, "tok_visa").await?;
         other.wait_for(&foreign_order, "paid").await?;
         let spent_key = at_once(&customer, &product).await?;
-        let (admin, guest) = (world.admin().await?, Shopper::guest(&at)?);
         let account = admin.get("/me").await?.ok()?;
         let genuine = forged::genuine(&world.kubectl, admin.access_token()).await?;
         let known = guest.request_to(Method::GET, "/api/v1/me").bearer_auth(genuine).send().await?;

@@ -16,7 +16,7 @@ fn id(thing: &Value) -> Result<&str> {
 
 /// Register, log in, refresh, search, look, order, watch it live, get mail.
 pub(crate) async fn buys(world: World) -> Result<()> {
-    let mut shopper = world.shopper().await?;
+    let (admin, mut shopper) = (world.admin().await?, world.shopper().await?);
     shopper.refresh().await?;
     let found = shopper.get("/products?q=mug&limit=5").await?.ok()?;
     let names = found["items"].as_array().context("no items")?;
@@ -31,7 +31,7 @@ pub(crate) async fn buys(world: World) -> Result<()> {
         ensure!(!page[part].is_null(), "the product page has no {part}: {page}");
     }
     let product = id(&page)?;
-    let before = shopper.available(product).await?;
+    let before = admin.available(product).await?;
     let mut live = shopper.live().await?;
     let order = shopper.order(product, 2, "tok_visa").await?;
     let updates = live.until(&order, "paid").await?;
@@ -44,7 +44,7 @@ pub(crate) async fn buys(world: World) -> Result<()> {
     let total = page["price"]["amount"].as_i64().context("no price")? * 2;
     ensure!(paid["total"]["amount"] == total, "two of {page} make {paid}");
     eventually("two units have left the stock", SAGA_PATIENCE, async || {
-        let now = shopper.available(product).await?;
+        let now = admin.available(product).await?;
         // Others may buy meanwhile.
         ensure!(now <= before - 2, "{before} before, {now} after");
         Ok(())
@@ -99,26 +99,26 @@ pub(crate) async fn buys_a_cart(world: World) -> Result<()> {
 
 /// More than there is: rejected, and nothing is held.
 pub(crate) async fn sold_out(world: World) -> Result<()> {
-    let shopper = world.shopper().await?;
+    let (admin, shopper) = (world.admin().await?, world.shopper().await?);
     let page = shopper.find_product(1).await?;
     let product = id(&page)?;
-    let before = shopper.available(product).await?;
+    let before = admin.available(product).await?;
     let order = shopper.order(product, 9_999, "tok_visa").await?;
     shopper.wait_for(&order, "rejected").await?;
-    ensure!(shopper.available(product).await? == before, "something is still held");
+    ensure!(admin.available(product).await? == before, "something is still held");
     Ok(())
 }
 
 /// Declined: cancelled, and what was held can be sold again.
 pub(crate) async fn declined(world: World) -> Result<()> {
-    let shopper = world.shopper().await?;
+    let (admin, shopper) = (world.admin().await?, world.shopper().await?);
     let page = shopper.find_product(1).await?;
     let product = id(&page)?;
-    let before = shopper.available(product).await?;
+    let before = admin.available(product).await?;
     let order = shopper.order(product, 1, "tok_declined").await?;
     shopper.wait_for(&order, "cancelled").await?;
     eventually("the stock is released", SAGA_PATIENCE, async || {
-        let now = shopper.available(product).await?;
+        let now = admin.available(product).await?;
         ensure!(now == before, "{before} before, {now} after");
         Ok(())
     })
@@ -185,14 +185,14 @@ pub(crate) async fn restocked(world: World) -> Result<()> {
     let (admin, shopper) = (world.admin().await?, world.shopper().await?);
     let page = shopper.find_product(1).await?;
     let (product, sku) = (id(&page)?, page["sku"].as_str().context("no sku")?);
-    let before = shopper.available(product).await?;
+    let before = admin.available(product).await?;
     let path = format!("/stock/{sku}/adjustments");
     let adjustment = json!({"delta": 7, "note": "found behind the shelf"});
     let key = Uuid::new_v4().to_string();
     shopper.post_once(&path, &key, &adjustment).await?.problem(403, "forbidden")?;
     admin.post_once(&path, &key, &adjustment).await?.ok()?;
     admin.post_once(&path, &key, &adjustment).await?.ok()?;
-    let after = shopper.available(product).await?;
+    let after = admin.available(product).await?;
     ensure!(after == before + 7, "{before} before, {after} after the same request came twice");
     Ok(())
 }

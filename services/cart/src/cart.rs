@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use contracts::{Currency, Money, ProductId, Sku};
+use contracts::{Availability, Currency, Money, ProductId, Sku};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,7 +17,7 @@ pub struct Seen {
     pub name: String,
     /// Its price.
     pub price: Money,
-    /// How many could be had, if that was known.
+    /// How many could be had, if that was known. Kept, never shown.
     pub available: Option<i64>,
 }
 
@@ -135,9 +135,9 @@ pub struct CartItem {
     pub seen_unit_price: Money,
     /// Whether the price is another than the shopper saw.
     pub price_changed: bool,
-    /// How many can be had now; null when that is not known.
-    pub available: Option<i64>,
-    /// Whether that is another number than the shopper saw.
+    /// Whether it can be had now; null when that is not known.
+    pub availability: Option<Availability>,
+    /// Whether that is not what the shopper saw.
     pub stock_changed: bool,
 }
 
@@ -189,7 +189,8 @@ fn item(line: Line, offers: &HashMap<ProductId, Offers>, stock: &HashMap<Sku, i6
         None => (seen.sku, seen.name),
     };
     let unit_price = offer.filter(|offer| offer.on_sale).map(|offer| offer.price);
-    let available = stock.get(&sku).copied();
+    let availability = stock.get(&sku).copied().map(Availability::from);
+    let seen_availability = seen.available.map(Availability::from);
     CartItem {
         product_id,
         name,
@@ -199,10 +200,10 @@ fn item(line: Line, offers: &HashMap<ProductId, Offers>, stock: &HashMap<Sku, i6
         line_total: unit_price.and_then(|price| price.times(quantity).ok()),
         seen_unit_price: seen.price,
         price_changed: unit_price.is_some_and(|price| price != seen.price),
-        available,
-        stock_changed: available.is_some()
-            && seen.available.is_some()
-            && available != seen.available,
+        availability,
+        stock_changed: availability.is_some()
+            && seen_availability.is_some()
+            && availability != seen_availability,
         sku,
     }
 }
@@ -263,14 +264,15 @@ mod tests {
             (dearer.thing.product_id, offer(101, true)),
             (off.thing.product_id, offer(100, false)),
         ]);
-        let stock = HashMap::from([("A-1".parse().unwrap(), 4)]);
+        let stock = HashMap::from([("A-1".parse().unwrap(), 0)]);
         let cart =
             Cart::new(contents(vec![same, dearer, off, gone]), &offers, &stock, Currency::EUR);
         let marks: Vec<_> = cart.items.iter().map(|i| (i.on_sale, i.price_changed)).collect();
         assert_eq!(marks, [(false, false), (false, false), (true, true), (true, false)]);
         let names: Vec<_> = cart.items.iter().map(|i| i.name.as_str()).collect();
         assert_eq!(names, ["Old", "New", "New", "New"]);
-        assert!(cart.items.iter().all(|i| i.stock_changed && i.available == Some(4)));
+        let sold_out = Some(Availability::SoldOut);
+        assert!(cart.items.iter().all(|i| i.stock_changed && i.availability == sold_out));
         assert_eq!(cart.total, Some(euros(301)));
     }
 
@@ -279,7 +281,19 @@ mod tests {
         let line = line(1, 1);
         let offers = HashMap::from([(line.thing.product_id, offer(100, true))]);
         let cart = Cart::new(contents(vec![line]), &offers, &HashMap::new(), Currency::EUR);
-        assert_eq!((cart.items[0].available, cart.items[0].stock_changed), (None, false));
+        assert_eq!((cart.items[0].availability, cart.items[0].stock_changed), (None, false));
+    }
+
+    /// Each purchase of others would be counted by it.
+    #[test]
+    fn another_count_that_looks_the_same_is_no_change_of_stock() {
+        let line = line(1, 1);
+        let offers = HashMap::from([(line.thing.product_id, offer(100, true))]);
+        for (units, changed) in [(5, false), (4, false), (10, false), (11, true), (0, true)] {
+            let stock = HashMap::from([("A-1".parse().unwrap(), units)]);
+            let cart = Cart::new(contents(vec![line.clone()]), &offers, &stock, Currency::EUR);
+            assert_eq!(cart.items[0].stock_changed, changed, "5, then {units}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the services say to each other, and what the operator must know of it: ports, topics,
 //! environment variables, networks, events, protos, money and ids. Nothing here does I/O.
 
+pub mod availability;
 pub mod country;
 pub mod demo;
 pub mod email_token;
@@ -19,6 +20,7 @@ pub mod text;
 pub mod topics;
 pub mod weights;
 
+pub use availability::Availability;
 pub use email_token::EmailToken;
 pub use id::{EventId, OrderId, PaymentId, ProductId, ReviewId, StockId, UserId};
 pub use money::{Currency, Money, MoneyError};

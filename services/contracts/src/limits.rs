@@ -13,5 +13,7 @@ pub const OPEN_UNITS: i64 = 10_000;
 pub const SECOND_STEP_SECONDS: u64 = 10 * 60;
 /// Most unconfirmed orders of unverified accounts in one client network.
 pub const NETWORK_ORDERS: usize = 20;
+/// Most units of something of which few are left.
+pub const FEW_LEFT: i64 = 10;
 /// Largest file of an image, in bytes: what the catalog takes, the gateway lets through.
 pub const MAX_IMAGE_BYTES: usize = 10 << 20;

@@ -9,6 +9,7 @@ use axum::routing::{MethodRouter, any, get};
 use axum::{Extension, Json, Router, middleware};
 use contracts::ProductId;
 use http::{HeaderValue, header};
+use kit::auth::Caller;
 use kit::extract::{Path, etag};
 use kit::problem::{Body, Problem, Result, UNAVAILABLE};
 use serde::Serialize;
@@ -129,7 +130,8 @@ async fn health(State(edge): State<Arc<Edge>>) -> Result<Json<Health>> {
 
 /// A product with its seller, its stock and its rating.
 ///
-/// What cannot be told right now is null. What is not on sale, and `deletion`, only its seller and administrators see.
+/// What cannot be told right now is null. What is not on sale, `deletion`, and how many units there are, only its seller and
+/// administrators see.
 #[utoipa::path(
     get,
     path = "/api/v1/products/{id}",
@@ -146,6 +148,7 @@ async fn product_page(
     State(edge): State<Arc<Edge>>,
     Path(id): Path<String>,
     Extension(client): Extension<Client>,
+    caller: Option<Caller>,
     request: Request,
 ) -> Result<Response> {
     let Ok(id) = id.parse::<ProductId>() else {
@@ -153,7 +156,7 @@ async fn product_page(
         return edge.proxy.forward(Upstream::Catalog, request, &client).await;
     };
     let authorization = request.headers().get(header::AUTHORIZATION);
-    let page = edge.sources.page(&id.to_string(), authorization).await?;
+    let page = edge.sources.page(&id.to_string(), caller.as_ref(), authorization).await?;
     let page = page.ok_or_else(|| Problem::not_found("product"))?;
     let tag = page.product.get("version").and_then(Value::as_i64).map(etag);
     Ok(match tag {

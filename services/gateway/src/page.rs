@@ -5,9 +5,10 @@ use std::future::Future;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use contracts::Availability;
 use contracts::proto::{catalog, inventory, review, user};
 use http::{HeaderValue, header};
-use kit::auth::refused;
+use kit::auth::{Caller, Role, refused};
 use kit::grpc::{Client, Peer};
 use kit::metric;
 use kit::problem::{Problem, Result};
@@ -60,7 +61,10 @@ pub struct Seller {
 /// What there is of a product.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Stock {
-    /// Units that can be bought now; null where that is known of its variants only.
+    /// Whether it can be bought now; null where that is known of its variants only.
+    availability: Option<Availability>,
+    /// Units that can be bought now; for its seller and for administrators, absent for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
     available: Option<i64>,
     /// The same for each variant of which it is known, in the product's order; absent where there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -72,8 +76,11 @@ pub struct Stock {
 pub struct VariantStock {
     /// Its stock keeping unit.
     sku: String,
-    /// Units that can be bought now.
-    available: i64,
+    /// Whether it can be bought now.
+    availability: Availability,
+    /// Units that can be bought now; for its seller and for administrators, absent for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available: Option<i64>,
 }
 
 /// What others think of a product.
@@ -104,10 +111,11 @@ impl Sources {
         }
     }
 
-    /// The page of a product; `None` if there is none that may be seen by the sender of this `Authorization`.
+    /// The page of a product; `None` if there is none that may be seen by the caller, who has sent this `Authorization`.
     pub async fn page(
         &self,
         id: &str,
+        caller: Option<&Caller>,
         authorization: Option<&HeaderValue>,
     ) -> Result<Option<ProductPage>> {
         let asked = call(PATIENCE, || {
@@ -126,7 +134,7 @@ impl Sources {
         };
         let (seller, stock, rating) = tokio::join!(
             self.seller(&product.seller_id),
-            self.stock(&product),
+            self.stock(&product, manages(caller, &product)),
             self.rating(&product.id),
         );
         let document = serde_json::from_str(&product.document).map_err(Problem::internal)?;
@@ -143,7 +151,8 @@ impl Sources {
         Some(Seller { id: user.id, name: user.name })
     }
 
-    async fn stock(&self, product: &catalog::Product) -> Option<Stock> {
+    /// `exact`: in units, too.
+    async fn stock(&self, product: &catalog::Product, exact: bool) -> Option<Stock> {
         let variants = || product.variants.iter().map(|variant| &variant.sku);
         let asked = call(PATIENCE, || {
             let mut client = self.inventory.clone();
@@ -156,10 +165,16 @@ impl Sources {
             return None;
         }
         let variants = variants().filter_map(|sku| {
-            let available = *stock.get(sku)?;
-            Some(VariantStock { sku: sku.clone(), available })
+            let units = *stock.get(sku)?;
+            let available = exact.then_some(units);
+            Some(VariantStock { sku: sku.clone(), availability: units.into(), available })
         });
-        Some(Stock { available: stock.get(&product.sku).copied(), variants: variants.collect() })
+        let units = stock.get(&product.sku).copied();
+        Some(Stock {
+            availability: units.map(Availability::from),
+            available: units.filter(|_| exact),
+            variants: variants.collect(),
+        })
     }
 
     async fn rating(&self, id: &str) -> Option<Rating> {
@@ -174,6 +189,13 @@ impl Sources {
         let (count, sum) = rating.map_or((0, 0), |rating| (rating.count, rating.sum));
         Some(Rating { average: average(count, sum), count })
     }
+}
+
+/// Whether the stock of a product is the caller's to manage.
+fn manages(caller: Option<&Caller>, product: &catalog::Product) -> bool {
+    let Some(caller) = caller else { return false };
+    let own = product.seller_id.parse() == Ok(caller.user_id);
+    caller.has(Role::Admin) || own && caller.has(Role::Seller)
 }
 
 /// Asks within the deadline, and once more if the connection was the problem: a pod that goes away

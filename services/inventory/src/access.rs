@@ -1,7 +1,7 @@
 //! Who manages which stock: administrators all of it, sellers that of their own products. The one rule of every
 //! endpoint that sellers may call.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use contracts::UserId;
 use http::request::Parts;
 use kit::auth::{Caller, Role};
@@ -18,6 +18,11 @@ pub(crate) struct Manager {
 }
 
 impl Manager {
+    fn new(caller: &Caller) -> Result<Self> {
+        caller.require(Role::Seller)?;
+        Ok(Self { user_id: caller.user_id, is_admin: caller.has(Role::Admin) })
+    }
+
     /// The seller whose stock alone the caller manages; none for administrators.
     pub(crate) fn seller(&self) -> Option<UserId> {
         (!self.is_admin).then_some(self.user_id)
@@ -40,7 +45,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Manager {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let caller = <Caller as FromRequestParts<S>>::from_request_parts(parts, state).await?;
-        caller.require(Role::Seller)?;
-        Ok(Self { user_id: caller.user_id, is_admin: caller.has(Role::Admin) })
+        Self::new(&caller)
+    }
+}
+
+/// For what others see less of: none for guests and for accounts that sell nothing.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Manager {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>> {
+        let caller =
+            <Caller as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await?;
+        Ok(caller.and_then(|caller| Self::new(&caller).ok()))
     }
 }

@@ -8,7 +8,7 @@ mod threshold;
 use axum::Router;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use contracts::{ProductId, Sku, text};
+use contracts::{Availability, ProductId, Sku, text};
 use kit::extract::{Path, Query};
 use kit::outbox::Outbox;
 use kit::page::{Page, PageQuery, Window};
@@ -78,12 +78,15 @@ pub(crate) fn router(state: Api) -> Router {
     api().with_state(state).into()
 }
 
-/// What everybody may know of a SKU.
+/// What everyone may know of a SKU.
 #[derive(Debug, Serialize, ToSchema)]
-struct Availability {
+struct SkuAvailability {
     sku: String,
-    /// Units that can be bought now.
-    available: i64,
+    /// Whether it can be bought now.
+    availability: Availability,
+    /// Units that can be bought now; for the seller of the product and for administrators, absent for others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available: Option<i64>,
 }
 
 /// What staff may know of a SKU.
@@ -136,19 +139,27 @@ fn check_threshold(fields: &mut Fields, threshold: Option<i64>) {
     fields.check(sane, "/low_threshold", format!("from 0 to {MAX_UNITS}"));
 }
 
-/// Says how many units of a SKU can be bought.
+/// Says whether a SKU can be bought; to those who manage its stock, how many units.
 #[utoipa::path(
     get, path = "/api/v1/stock/{sku}", tag = "stock",
     params(("sku" = Sku, Path)),
     responses(
-        (status = 200, body = Availability),
+        (status = 200, body = SkuAvailability),
         (status = 404, body = kit::problem::Body, content_type = "application/problem+json"),
     ),
+    security((), ("bearer" = [])),
 )]
-async fn show(State(api): State<Api>, Path(sku): Path<Sku>) -> Result<axum::Json<Availability>> {
-    let found = db::available(&mut *api.pool.acquire().await?, &[sku.into()]).await?;
-    let (sku, available) = found.into_iter().next().ok_or_else(|| Problem::not_found("SKU"))?;
-    Ok(axum::Json(Availability { sku, available }))
+async fn show(
+    State(api): State<Api>,
+    manager: Option<Manager>,
+    Path(sku): Path<Sku>,
+) -> Result<axum::Json<SkuAvailability>> {
+    let found = db::find(&mut *api.pool.acquire().await?, &sku).await?;
+    let stock = found.ok_or_else(|| Problem::not_found("SKU"))?;
+    let units = if stock.retired { 0 } else { stock.available };
+    let own = manager.is_some_and(|manager| manager.check(Some(&stock)).is_ok());
+    let (sku, availability) = (stock.sku, units.into());
+    Ok(axum::Json(SkuAvailability { sku, availability, available: own.then_some(units) }))
 }
 
 /// Which stock to list.

@@ -119,7 +119,8 @@ async fn read(
 
 /// Read an order's history
 ///
-/// Every event, oldest first, with what the order was afterwards. Staff also see who made it happen.
+/// Every event, oldest first, with what the order was afterwards. Staff also see who made it happen, and how many units
+/// there were of what was short.
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}/history", tag = "orders", security(("bearer" = [])),
     params(("id" = OrderId, Path)),

@@ -4,7 +4,7 @@ mod step;
 
 use chrono::{DateTime, Utc};
 use contracts::events::{CancelReason, OrderLine, OrderSource, Shortage};
-use contracts::{Money, OrderId, PaymentId, UserId};
+use contracts::{Availability, Money, OrderId, PaymentId, UserId};
 
 pub use self::step::Illegal;
 use self::step::{Step, step};
@@ -256,6 +256,12 @@ impl From<CancelReason> for Reason {
 
 /// For people: what there was too little of.
 fn missing(shortages: &[Shortage]) -> String {
-    let line = |s: &Shortage| format!("{}: {} wanted, {} left", s.sku, s.requested, s.available);
+    // The shopper reads it: how many units there are is not theirs to know.
+    let left = |s: &Shortage| match s.available.into() {
+        Availability::SoldOut => "sold out",
+        Availability::FewLeft => "few left",
+        Availability::InStock => "not so many left",
+    };
+    let line = |s: &Shortage| format!("{}: {} wanted, {}", s.sku, s.requested, left(s));
     shortages.iter().map(line).collect::<Vec<_>>().join("; ")
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contracts::events::{OrderLine, Shortage};
-use contracts::{Money, OrderId, UserId};
+use contracts::{Availability, Money, OrderId, Sku, UserId};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
@@ -141,10 +141,33 @@ pub struct HistoryEntry {
     pub actor: Option<Actor>,
     /// What there was too little of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub shortages: Vec<Shortage>,
+    pub shortages: Vec<ShortageView>,
 }
 
-/// Shows a history, to staff with who made it; fails when it cannot have happened.
+/// A line that stock could not serve.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Shortage)]
+pub struct ShortageView {
+    /// The stock keeping unit.
+    pub sku: Sku,
+    /// How many were asked for.
+    pub requested: u32,
+    /// What there was of it.
+    pub availability: Availability,
+    /// How many units there were; for staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub available: Option<i64>,
+}
+
+impl ShortageView {
+    fn new(shortage: &Shortage, for_staff: bool) -> Self {
+        let Shortage { sku, requested, available } = shortage.clone();
+        let units = for_staff.then_some(available);
+        Self { sku, requested, availability: available.into(), available: units }
+    }
+}
+
+/// Shows a history, to staff with who made it and counts of stock; fails when it cannot have happened.
 pub fn entries(history: &[Past], for_staff: bool) -> Result<Vec<HistoryEntry>, Illegal> {
     let mut order: Option<Order> = None;
     let mut entries = Vec::with_capacity(history.len());
@@ -153,7 +176,9 @@ pub fn entries(history: &[Past], for_staff: bool) -> Result<Vec<HistoryEntry>, I
             continue;
         };
         let shortages = match event {
-            Event::Rejected { shortages } => shortages.clone(),
+            Event::Rejected { shortages } => {
+                shortages.iter().map(|shortage| ShortageView::new(shortage, for_staff)).collect()
+            }
             _ => Vec::new(),
         };
         entries.push(HistoryEntry {

@@ -66,7 +66,10 @@ async fn variants_of_one_product_are_lines_of_their_own() {
         (&line["name"], &line["unit_price"]["amount"]),
         (&json!("Thing (red)"), &json!(2000))
     );
-    assert_eq!((&line["available"], &line["line_total"]["amount"]), (&json!(4), &json!(6000)));
+    assert_eq!(
+        (&line["availability"], &line["line_total"]["amount"]),
+        (&json!("few_left"), &json!(6000))
+    );
     assert_eq!(cart["total"]["amount"], 2 * 1999 + 6000 + 3000);
 
     let path = |sku: &str| format!("/items/{thing}?sku={sku}");
@@ -112,11 +115,14 @@ async fn changes_are_marked_for_each_variant() {
     add(&world, &user, &blue, 1).await;
     world.shelf.offer(thing, 1999, true);
     world.shelf.variant(thing, &red, "red", 2100);
-    world.shelf.stock_of(&red, 3);
+    world.shelf.stock_of(&red, 0);
     let cart = world.read(&user).await;
     let [first, second] = [&cart["items"][0], &cart["items"][1]];
     assert_eq!((&first["price_changed"], &first["stock_changed"]), (&json!(true), &json!(true)));
-    assert_eq!((&first["available"], &first["unit_price"]["amount"]), (&json!(3), &json!(2100)));
+    assert_eq!(
+        (&first["availability"], &first["unit_price"]["amount"]),
+        (&json!("sold_out"), &json!(2100))
+    );
     // The other variant is offered no more; the shopper still sees what it was.
     assert_eq!((&second["on_sale"], &second["name"]), (&json!(false), &json!("Thing (blue)")));
     assert_eq!((&second["sku"], &second["unit_price"]), (&json!(blue), &Value::Null));

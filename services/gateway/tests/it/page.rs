@@ -183,7 +183,7 @@ async fn a_page_is_the_product_and_its_parts() {
         json!({
             "id": PRODUCT, "name": "Mug", "version": 7, "tags": ["red"],
             "seller": { "id": SELLER, "name": "Ada" },
-            "stock": { "available": 3 },
+            "stock": { "availability": "few_left" },
             "rating": { "average": 4.67, "count": 3 },
         })
     );
@@ -194,13 +194,36 @@ async fn a_page_shows_what_there_is_of_each_variant() {
     let gateway = shop([Mood::Answers; 4]).await;
     let page: Value = get(&gateway, DYED).await.json().await.unwrap();
     let variants = json!([
-        { "sku": "MUG-RED", "available": 3 },
-        { "sku": "MUG-BLUE", "available": 3 },
+        { "sku": "MUG-RED", "availability": "few_left" },
+        { "sku": "MUG-BLUE", "availability": "few_left" },
     ]);
-    assert_eq!(page["stock"], json!({ "available": null, "variants": variants }));
+    assert_eq!(page["stock"], json!({ "availability": null, "variants": variants }));
     let gateway = shop([Mood::Answers, Mood::Answers, Mood::KnowsNothing, Mood::Answers]).await;
     let page: Value = get(&gateway, DYED).await.json().await.unwrap();
     assert_eq!(page["stock"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_products_seller_and_administrators_see_how_many_units_there_are() {
+    let gateway = shop([Mood::Answers; 4]).await;
+    let seller: UserId = SELLER.parse().unwrap();
+    for (who, role, units) in [
+        (seller, Role::Seller, json!(3)),
+        (UserId::new(), Role::Admin, json!(3)),
+        (UserId::new(), Role::Seller, Value::Null),
+        // They sell no more.
+        (seller, Role::Customer, Value::Null),
+    ] {
+        let path = format!("/api/v1/products/{PRODUCT}");
+        let answer = gateway.request_as(who, &[role], "GET", &path).send().await.unwrap();
+        let page: Value = answer.json().await.unwrap();
+        assert_eq!(page["stock"]["availability"], "few_left", "{role:?}");
+        assert_eq!(page["stock"]["available"], units, "{role:?}");
+    }
+    let path = format!("/api/v1/products/{DYED}");
+    let answer = gateway.request_as(UserId::new(), &[Role::Admin], "GET", &path).send().await;
+    let page: Value = answer.unwrap().json().await.unwrap();
+    assert_eq!(page["stock"]["variants"][0]["available"], 3);
 }
 
 #[tokio::test]
@@ -271,7 +294,7 @@ async fn sellers_see_products_that_are_not_on_sale_as_the_catalog_decides() {
     );
     let page: Value = answer.json().await.unwrap();
     assert_eq!(page["deletion"], format!("Bearer {token}"), "the catalog knows who asks");
-    assert_eq!(page["stock"], json!({ "available": 3 }));
+    assert_eq!(page["stock"], json!({ "availability": "few_left" }), "it is another seller's");
     assert_eq!(problem(get(&gateway, HIDDEN).await).await, (404, "not-found".to_owned()));
     // A token that was good at the gateway a moment ago need not be so any more.
     let knows_nobody = [Mood::KnowsNothing, Mood::Answers, Mood::Answers, Mood::Answers];

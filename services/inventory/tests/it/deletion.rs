@@ -12,7 +12,7 @@ use kit::grpc::Peer;
 use kit::testing::waiting;
 use serde_json::json;
 
-use crate::http::{Shop, answer};
+use crate::http::Shop;
 use crate::world::{Order, Product, all_told, levels, processed, sku, start, supply, until};
 
 async fn seen(shop: &Shop, code: &str) -> i64 {
@@ -21,7 +21,7 @@ async fn seen(shop: &Shop, code: &str) -> i64 {
     let stock = InventoryClient::new(peer.client()).get_stock(request).await.unwrap();
     let by_grpc = stock.into_inner().stock[0].available;
     let path = format!("/api/v1/stock/{code}");
-    let (status, by_http) = answer(shop.running.request("GET", &path)).await;
+    let (status, by_http) = shop.get(Role::Admin, &path).await;
     assert_eq!((status, &by_http["available"]), (200, &json!(by_grpc)));
     by_grpc
 }

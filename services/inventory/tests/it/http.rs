@@ -49,11 +49,24 @@ pub(crate) fn key() -> String {
 }
 
 #[tokio::test]
-async fn everybody_sees_what_is_available_and_nothing_more() {
+async fn everyone_sees_whether_something_is_available_and_nothing_more() {
     let shop = Shop::open().await;
-    supply(shop.running.pool(), "MUG-01", 5).await;
-    let seen = answer(shop.running.request("GET", "/api/v1/stock/MUG-01")).await;
-    assert_eq!(seen, (200, json!({ "sku": "MUG-01", "available": 5 })));
+    let pool = shop.running.pool();
+    for (sku, units) in [("MUG-01", 5), ("MUG-02", 11)] {
+        supply(pool, sku, units).await;
+    }
+    let shown = [("MUG-01", "few_left", 5), ("MUG-02", "in_stock", 11)];
+    for (sku, availability, units) in shown {
+        let path = format!("/api/v1/stock/{sku}");
+        let coarse = json!({ "sku": sku, "availability": availability });
+        let seen = answer(shop.running.request("GET", &path)).await;
+        assert_eq!(seen, (200, coarse.clone()));
+        // Neither is a product's, so it is no seller's.
+        for role in [Role::Customer, Role::Seller] {
+            assert_eq!(shop.get(role, &path).await, (200, coarse.clone()), "{role:?}");
+        }
+        assert_eq!(shop.get(Role::Admin, &path).await.1["available"], units);
+    }
     for unknown in ["NOWHERE", "no-sku", "A%00", "A%2FB"] {
         let path = format!("/api/v1/stock/{unknown}");
         assert_eq!(answer(shop.running.request("GET", &path)).await.0, 404, "{unknown}");

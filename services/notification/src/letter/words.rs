@@ -1,8 +1,8 @@
 //! What letters say.
 
 use chrono::{DateTime, Utc};
-use contracts::Money;
 use contracts::events::{CancelReason, OrderLine, Shortage};
+use contracts::{Availability, Money};
 
 use super::render::Part;
 use super::{Letter, Sender, plain};
@@ -156,5 +156,11 @@ fn bill(lines: &[OrderLine], total: Money) -> Part {
 
 fn shortage(shortage: &Shortage) -> (String, String) {
     let Shortage { sku, requested, available } = shortage;
-    (sku.to_string(), format!("{requested} ordered, {available} in stock"))
+    // How many units there are is not the shopper's to know.
+    let left = match Availability::from(*available) {
+        Availability::SoldOut => "sold out",
+        Availability::FewLeft => "few left",
+        Availability::InStock => "not so many in stock",
+    };
+    (sku.to_string(), format!("{requested} ordered, {left}"))
 }

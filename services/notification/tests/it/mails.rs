@@ -158,7 +158,7 @@ async fn every_end_of_an_order_is_told() {
     let reason = CancelReason::PaymentDeclined;
     service.publish(&OrderCancelled { order_id, user_id, reason }).await;
     let rejected = mail(&user.email, "We cannot deliver").await;
-    assert!(rejected["text"].as_str().unwrap().contains("MUG-01-C: 3 ordered, 1 in stock"));
+    assert!(rejected["text"].as_str().unwrap().contains("MUG-01-C: 3 ordered, few left"));
     let cancelled = mail(&user.email, "is cancelled").await;
     assert!(cancelled["text"].as_str().unwrap().contains("Your payment was declined"));
 }

@@ -4,8 +4,9 @@ use contracts::events::{
     CancelReason, OrderCancelled, OrderPaid, OrderRefundRequested, OrderRejected, OrderReserved,
     PaymentRefunded,
 };
-use contracts::{Currency, EventId, Money, OrderId, PaymentId};
+use contracts::{Currency, EventId, Money, OrderId, PaymentId, UserId};
 use futures_util::future::join_all;
+use kit::auth::Role;
 use kit::inbox::{Delivery, Handle};
 use kit::subscription::HandlerError;
 use order::saga::Saga;
@@ -47,11 +48,16 @@ async fn without_stock_the_order_is_rejected() {
     world.tell_thrice(&stock_rejected(id)).await;
     let order = world.reaches(id, "rejected").await;
     assert_eq!(order["reason"], "out_of_stock");
-    assert_eq!(order["reason_detail"], "MUG-1: 2 wanted, 1 left");
+    assert_eq!(order["reason_detail"], "MUG-1: 2 wanted, few left");
     let told = world.service.published::<OrderRejected>(id.uuid()).await;
     assert_eq!(told.shortages, stock_rejected(id).shortages);
     let history = world.get(&format!("/api/v1/orders/{id}/history")).await;
-    assert_eq!(history[1]["shortages"][0]["available"], 1);
+    let coarse = json!({ "sku": "MUG-1", "requested": 2, "availability": "few_left" });
+    assert_eq!(history[1]["shortages"], json!([coarse]));
+    let path = format!("/api/v1/orders/{id}/history");
+    let staff = world.service.request_as(UserId::new(), &[Role::Admin], "GET", &path);
+    let history = json_of(staff.send().await.unwrap(), 200).await;
+    assert_eq!(history[1]["shortages"][0]["available"], 1, "staff sees the count");
     assert_eq!(world.history(id).await, ["placed", "rejected"]);
     assert_eq!(world.told(id).await, ["placed", "rejected"]);
 }
