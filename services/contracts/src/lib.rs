@@ -14,6 +14,7 @@ pub mod mail;
 pub mod metrics;
 pub mod money;
 pub mod network;
+pub mod phone;
 pub mod ports;
 pub mod sku;
 pub mod text;
@@ -27,6 +28,7 @@ pub use money::{Currency, Money, MoneyError};
 pub use network::{
     FORWARDED_FOR, Network, NetworkError, NotNetworks, TrustedProxies, client_network, is_public,
 };
+pub use phone::Phone;
 pub use sku::{Sku, SkuError};
 
 /// Messages and stubs generated from `proto/` (`make generate`).

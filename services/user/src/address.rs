@@ -1,6 +1,7 @@
 //! Where parcels go.
 
 use chrono::{DateTime, Utc};
+use contracts::Phone;
 use kit::problem::{Fields, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 pub const MOST: i64 = 50;
 /// Longest line, in characters.
 const MAX_LINE: usize = 200;
-/// Longest postal code and telephone number, in characters.
+/// Longest postal code, in characters.
 const MAX_CODE: usize = 20;
 
 /// Where a parcel goes, as its owner says it. Countries write addresses in many ways: only what all of them
@@ -39,8 +40,9 @@ pub struct Place {
     /// Country, by ISO 3166-1 alpha-2.
     #[schema(pattern = "^[A-Z]{2}$", example = "GB")]
     pub country: String,
-    /// For the carrier's questions.
-    #[schema(min_length = 1, max_length = 20)]
+    /// For the carrier's questions: a telephone number, with its country's code or as it is dialled in the country of the
+    /// address, with an extension or without. Kept as it is typed.
+    #[schema(min_length = 5, max_length = 40, example = "+44 20 7946 0018 ext. 12")]
     pub phone: Option<String>,
     /// Whether it is chosen unless said otherwise. One is: the first one, until another is.
     #[serde(default)]
@@ -58,13 +60,15 @@ impl Place {
             ("/city", Some(&self.city), MAX_LINE),
             ("/region", self.region.as_ref(), MAX_LINE),
             ("/postal_code", self.postal_code.as_ref(), MAX_CODE),
-            ("/phone", self.phone.as_ref(), MAX_CODE),
         ];
         for (pointer, text, most) in lines {
             let Some(text) = text else { continue };
             let fits = (1..=most).contains(&text.chars().count()) && !text.trim().is_empty();
             fields.check(fits, pointer, format!("1 to {most} characters in one line"));
             fields.take(pointer, contracts::text::line(text));
+        }
+        if let Some(phone) = &self.phone {
+            fields.take("/phone", phone.parse::<Phone>());
         }
         let country = contracts::country::is_country(&self.country);
         let detail = "two capital letters of a country of today (ISO 3166-1 alpha-2)";
@@ -137,6 +141,18 @@ mod tests {
             Place { country: "ÄÖ".to_owned(), ..place() },
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn telephone_numbers_may_have_an_extension_and_must_be_numbers() {
+        let with = |phone: &str| Place { phone: Some(phone.to_owned()), ..place() };
+        for good in ["+44 20 7946 0018 ext. 1234", "020 7946 0018 x12", "+49 (0)30 / 123-456"] {
+            assert!(with(good).check().is_ok(), "{good}");
+        }
+        for bad in ["", "ask at the door", "12", "+44 20 7946 0018 ext. desk", "+1234567890123456"]
+        {
+            assert!(with(bad).check().is_err(), "{bad}");
         }
     }
 }

@@ -2,10 +2,8 @@
 
 use std::str::FromStr;
 
-/// Most digits of a number (E.164), and fewest that any country has.
-const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
-/// What people put between digits.
-const SEPARATORS: [char; 7] = [' ', '-', '.', '/', '(', ')', '\u{a0}'];
+use contracts::Phone;
+
 /// Country codes of two digits (ITU-T E.164, list of assigned codes); those of one are 1 and 7, all others have three.
 const TWO_DIGITS: [&str; 44] = [
     "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47",
@@ -79,22 +77,16 @@ pub enum DestinationError {
 impl Destination {
     /// Reads a number as people write it.
     pub fn read(text: &str, countries: &Countries) -> Result<Self, DestinationError> {
-        let text = text.trim().to_lowercase();
-        // RFC 3966 and what is printed on cards: `;ext=12`, `ext. 12`, `x12`, `#12`.
-        if ["ext", "x", "#", ";"].iter().any(|mark| text.contains(mark)) {
+        let read: Phone = text.parse().map_err(|_| DestinationError::NoNumber)?;
+        if read.extension.is_some() {
             return Err(DestinationError::Extension);
         }
-        // The zero that is dialled at home only, as in +49 (0) 151.
-        let text = text.replace("(0)", "").replace(SEPARATORS, "");
-        let digits = text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or_default();
-        let valid = DIGITS.contains(&digits.len())
-            && !digits.starts_with('0')
-            && digits.bytes().all(|c| c.is_ascii_digit());
-        if !valid {
+        if !read.international {
             return Err(DestinationError::NoNumber);
         }
+        let digits = read.digits;
         let number = format!("+{digits}");
-        let country = country(digits);
+        let country = country(&digits);
         if NO_COUNTRY.contains(&country) {
             return Err(DestinationError::NoCountry);
         }

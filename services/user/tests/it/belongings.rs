@@ -171,3 +171,21 @@ async fn favourites_are_added_at_once_up_to_a_limit() {
     let again = ada.send("PUT", &paths[accepted], 0, None).await;
     assert_eq!(again.0, 204, "it is one already");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_telephone_number_is_one_and_is_kept_as_typed() {
+    let service = start().await;
+    let ada = Owner::new(&service, "ada@example.com").await;
+    let with = |phone: &str| {
+        let mut place = place("1 Main Street", false);
+        place["phone"] = json!(phone);
+        place
+    };
+    for phone in ["+44 20 7946 0018 ext. 1234", "(020) 7946-0018"] {
+        let (status, address) = ada.send("POST", "addresses", 0, Some(&with(phone))).await;
+        assert_eq!((status, &address["phone"]), (201, &json!(phone)), "{address}");
+    }
+    let (status, problem) = ada.send("POST", "addresses", 0, Some(&with("ask Bob"))).await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/phone")), "{problem}");
+    assert!(problem.to_string().contains("telephone number"), "{problem}");
+}
