@@ -1,5 +1,6 @@
 //! Orders against real Postgres and Kafka. The catalog and the cart are the only parts that are
-//! played: they are foreign to this service, and playing them lets prices and failures be chosen.
+//! played: they are foreign to this service, and playing them lets prices and failures be chosen. In [`money`] the real
+//! payment service takes part.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
@@ -10,6 +11,7 @@ mod guards;
 mod idempotency;
 mod machine;
 mod networks;
+mod money;
 mod owed;
 mod paying;
 mod peers;
