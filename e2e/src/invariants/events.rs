@@ -42,6 +42,7 @@ const CONSUMERS: [(&str, &[&str]); 7] = [
             "order.cancelled",
             "order.expired",
             "order.rejected",
+            "user.email_verified",
         ],
     ),
     (

@@ -55,6 +55,7 @@ macro_rules! events {
 events! {
     UserRegistered: User by user_id = "user.registered",
     EmailVerificationRequested: User by user_id = "user.email_verification_requested",
+    EmailVerified: User by user_id = "user.email_verified",
     PasswordResetRequested: User by user_id = "user.password_reset_requested",
     PasswordChanged: User by user_id = "user.password_changed",
     RegistrationAttempted: User by user_id = "user.registration_attempted",

@@ -1,9 +1,11 @@
 //! What payment does about the events of orders: notes what is to be charged, given up or given
-//! back. The worker does it; a provider that is slow never holds up the topic or a transaction.
+//! back. The worker does it; a provider that is slow never holds up the topic or a transaction. And about accounts that
+//! are verified: a stranger's methods go.
 
 use contracts::OrderId;
 use contracts::events::{
-    OrderCancelled, OrderExpired, OrderRefundRequested, OrderRejected, OrderReserved, PaymentFailed,
+    EmailVerified, OrderCancelled, OrderExpired, OrderRefundRequested, OrderRejected,
+    OrderReserved, PaymentFailed,
 };
 use kit::inbox::{Delivery, Handle, Inbox};
 use kit::outbox::Outbox;
@@ -50,7 +52,8 @@ impl Orders {
             .on::<OrderRefundRequested>(self.clone())
             .on::<OrderCancelled>(self.clone())
             .on::<OrderExpired>(self.clone())
-            .on::<OrderRejected>(self)
+            .on::<OrderRejected>(self.clone())
+            .on::<EmailVerified>(self)
     }
 
     /// What the order is to be paid with, or why that cannot be.
@@ -164,5 +167,25 @@ impl Handle<OrderRejected> for Orders {
         delivery: &Delivery<OrderRejected>,
     ) -> Result<(), HandlerError> {
         self.give_up(tx, delivery.event.order_id).await
+    }
+}
+
+impl Handle<EmailVerified> for Orders {
+    /// Providers are not called: that they still know what is removed here charges nobody.
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<EmailVerified>,
+    ) -> Result<(), HandlerError> {
+        let EmailVerified { user_id, owner_known, tokens_expire_by } = delivery.event;
+        if owner_known {
+            return Ok(());
+        }
+        let time = delivery.time;
+        let removed = methods::remove_strangers(tx, user_id, time, tokens_expire_by).await?;
+        if removed > 0 {
+            tracing::info!(%user_id, removed, "payment methods of another person are removed");
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,17 @@
 //! What ends with the credentials of an account. Every change of who can get in calls this, in its transaction: another
 //! password, however it was chosen, a block, an address that was verified. The account must be locked.
 
+use chrono::{TimeDelta, Utc};
 use contracts::UserId;
+use contracts::events::EmailVerified;
+use kit::outbox::Outbox;
 use sqlx::PgConnection;
 
 use crate::db::{self, addresses, devices, email_tokens, sessions};
-use crate::token::OpaqueToken;
+use crate::token::{ACCESS_LIFETIME, OpaqueToken};
+
+/// Between the end of a session and the signature of its last token; clocks of pods differ by less.
+const SIGNING: TimeDelta = TimeDelta::seconds(1);
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -36,17 +42,23 @@ pub enum Reader<'a> {
 }
 
 /// An address belongs to the reader of its mails. When that is known, other sessions end, and what has been stored before is
-/// removed, unless the reader shows that they know the account. The account's version, if its address was not verified.
+/// removed, here and by the services that hear of it, unless the reader shows that they know the account. The account's version, if its address was not verified.
 pub async fn verify(
     tx: &mut PgConnection,
+    outbox: &Outbox,
     user: UserId,
     reader: Reader<'_>,
 ) -> Result<Option<i64>> {
     let Some(version) = db::set_verified(tx, user).await? else { return Ok(None) };
     let device = if let Reader::Device(token) = reader { Some(token) } else { None };
     end_all_but(tx, user, device).await?;
-    if matches!(reader, Reader::Unknown) {
+    let owner_known = !matches!(reader, Reader::Unknown);
+    if !owner_known {
         addresses::delete_all(tx, user).await?;
     }
+    // Read after the sessions have ended: no token is signed for them any more, but one may be on its way.
+    let tokens_expire_by = Utc::now() + ACCESS_LIFETIME + SIGNING;
+    let event = EmailVerified { user_id: user, owner_known, tokens_expire_by };
+    outbox.append(tx, &event).await?;
     Ok(Some(version))
 }

@@ -30,6 +30,18 @@ pub struct EmailVerificationRequested {
     pub expires_at: DateTime<Utc>,
 }
 
+/// The address of an account is its owner's, as was shown for the first time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EmailVerified {
+    /// The account.
+    pub user_id: UserId,
+    /// Whether it was shown by a person who knows the account. If not, another person may have registered it, and what was
+    /// stored in it until now is theirs.
+    pub owner_known: bool,
+    /// By then every access token has expired that was signed before.
+    pub tokens_expire_by: DateTime<Utc>,
+}
+
 /// Somebody who may have an account wants to choose another password without knowing the old one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PasswordResetRequested {

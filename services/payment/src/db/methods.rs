@@ -75,6 +75,8 @@ pub struct New<'a> {
     pub label: Option<&'a str>,
     /// Whether it is to be the default.
     pub is_default: bool,
+    /// When the access token ends that it is stored with.
+    pub token_expires_at: DateTime<Utc>,
 }
 
 /// Changes label and default of the method that has this token already; none: there is no such one.
@@ -93,7 +95,7 @@ pub async fn change(connection: &mut PgConnection, new: New<'_>) -> Result<Optio
     sqlx::query_as!(
         Method,
         "UPDATE payment_methods
-         SET label = coalesce($4, label), is_default = is_default OR $5
+         SET label = coalesce($4, label), is_default = is_default OR $5, token_expires_at = $6
          WHERE user_id = $1 AND provider = $2 AND token = $3
          RETURNING id, provider, brand, last4, label, is_default, created_at",
         new.user.uuid(),
@@ -101,6 +103,7 @@ pub async fn change(connection: &mut PgConnection, new: New<'_>) -> Result<Optio
         new.token.as_str(),
         new.label,
         new.is_default,
+        new.token_expires_at,
     )
     .fetch_optional(connection)
     .await
@@ -118,9 +121,9 @@ pub async fn save(connection: &mut PgConnection, new: New<'_>, kept: &Kept) -> R
     sqlx::query_as!(
         Method,
         "INSERT INTO payment_methods
-             (id, user_id, provider, token, customer, brand, last4, label, is_default)
+             (id, user_id, provider, token, customer, brand, last4, label, is_default, token_expires_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-             $9 OR NOT EXISTS (SELECT FROM payment_methods WHERE user_id = $2))
+             $9 OR NOT EXISTS (SELECT FROM payment_methods WHERE user_id = $2), $10)
          RETURNING id, provider, brand, last4, label, is_default, created_at",
         Uuid::now_v7(),
         new.user.uuid(),
@@ -131,6 +134,7 @@ pub async fn save(connection: &mut PgConnection, new: New<'_>, kept: &Kept) -> R
         kept.last4,
         new.label,
         new.is_default,
+        new.token_expires_at,
     )
     .fetch_one(connection)
     .await
@@ -153,16 +157,69 @@ pub async fn remove(
     .await?;
     let Some(removed) = removed else { return Ok(None) };
     if removed.is_default {
-        sqlx::query!(
-            "UPDATE payment_methods SET is_default = true WHERE id = (
-                 SELECT id FROM payment_methods WHERE user_id = $1 ORDER BY id DESC LIMIT 1)",
-            user.uuid(),
-        )
-        .execute(connection)
-        .await?;
+        choose_default(connection, user).await?;
     }
     let token = removed.token.try_into().map_err(decode)?;
     Ok(Some(Chargeable { provider: removed.provider, token, customer: removed.customer }))
+}
+
+/// Makes the latest of a user's methods the default if none is.
+async fn choose_default(connection: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE payment_methods SET is_default = true
+         WHERE id = (SELECT id FROM payment_methods WHERE user_id = $1 ORDER BY id DESC LIMIT 1)
+           AND NOT EXISTS (SELECT FROM payment_methods WHERE user_id = $1 AND is_default)",
+        user.uuid(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The owner of an account's address was shown at this time, and may not be who registered it. Removes what was stored with
+/// tokens that expire until then, and keeps them from storing more. How many methods are removed.
+pub async fn remove_strangers(
+    connection: &mut PgConnection,
+    user: UserId,
+    verified_at: DateTime<Utc>,
+    tokens_expire_by: DateTime<Utc>,
+) -> Result<u64> {
+    lock(connection, user).await?;
+    sqlx::query!(
+        "WITH expired AS (DELETE FROM verified_accounts WHERE tokens_expire_by < now() - interval '1 hour')
+         INSERT INTO verified_accounts (user_id, tokens_expire_by) VALUES ($1, $2)
+         ON CONFLICT (user_id) DO UPDATE SET tokens_expire_by = excluded.tokens_expire_by",
+        user.uuid(),
+        tokens_expire_by,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let removed = sqlx::query!(
+        "DELETE FROM payment_methods
+         WHERE user_id = $1 AND CASE WHEN token_expires_at IS NULL THEN created_at <= $2 ELSE token_expires_at <= $3 END",
+        user.uuid(),
+        verified_at,
+        tokens_expire_by,
+    )
+    .execute(&mut *connection)
+    .await?;
+    choose_default(connection, user).await?;
+    Ok(removed.rows_affected())
+}
+
+/// Whether a token of the user that expires then may be that of a stranger who registered the account. The methods must be locked.
+pub async fn may_be_strangers(
+    connection: &mut PgConnection,
+    user: UserId,
+    token_expires_at: DateTime<Utc>,
+) -> Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM verified_accounts WHERE user_id = $1 AND tokens_expire_by >= $2) AS "found!""#,
+        user.uuid(),
+        token_expires_at,
+    );
+    found.fetch_one(connection).await
 }
 
 /// What an order is paid with by this method of the user's, or by the default one; none: there is

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
-use kit::auth::Caller;
+use kit::auth::{self, Caller};
 use kit::extract::{self, Path};
 use kit::openapi::Refused;
 use kit::problem::{CONFLICT, Fields, Problem, Result};
@@ -141,7 +141,10 @@ pub(super) async fn save(
 ) -> Result<(StatusCode, Json<Method>)> {
     let (user, is_default) = (caller.user_id, body.is_default);
     let (provider, token, label) = acceptable(body)?;
-    let new = New { user, provider, token: &token, label: label.as_deref(), is_default };
+    let token_expires_at =
+        DateTime::from_timestamp(caller.expires_at, 0).ok_or_else(auth::refused)?;
+    let label = label.as_deref();
+    let new = New { user, provider, token: &token, label, is_default, token_expires_at };
     let refused = || Problem::invalid_field("/token", "no provider of this shop knows it");
     let there = api.providers.get(provider).map_err(|_| refused())?;
     if let Found::There(method) = look(&api.pool, new).await? {
@@ -172,6 +175,9 @@ enum Found {
 async fn look(pool: &PgPool, new: New<'_>) -> Result<Found> {
     let mut tx = pool.begin().await?;
     methods::lock(&mut tx, new.user).await?;
+    if methods::may_be_strangers(&mut tx, new.user, new.token_expires_at).await? {
+        return Err(auth::refused());
+    }
     if let Some(method) = methods::change(&mut tx, new).await? {
         tx.commit().await?;
         return Ok(Found::There(method));

@@ -1,9 +1,10 @@
 //! Means of payment that shoppers keep.
 
+use chrono::{TimeDelta, Utc};
 use contracts::UserId;
-use contracts::events::{PaymentCaptured, PaymentFailed};
+use contracts::events::{EmailVerified, PaymentCaptured, PaymentFailed};
 use kit::auth::Role;
-use kit::testing::Running;
+use kit::testing::{Running, eventually};
 use payment::Payment;
 use serde_json::{Value, json};
 
@@ -131,4 +132,67 @@ async fn twenty_are_enough() {
     let known = json!({ "token": "tok_7", "label": "lucky", "is_default": true });
     let (status, method) = save(&running, user, known).await;
     assert_eq!((status, &method["label"]), (201, &json!("lucky")), "{method}");
+}
+
+/// The event of a verification after which every token of before has expired by then.
+fn verified(user_id: UserId, owner_known: bool, minutes: i64) -> EmailVerified {
+    let tokens_expire_by = Utc::now() + TimeDelta::minutes(minutes);
+    EmailVerified { user_id, owner_known, tokens_expire_by }
+}
+
+/// A stranger had registered with the owner's address; their token still lives when the owner has verified it.
+#[tokio::test]
+async fn the_owner_of_an_address_does_not_keep_a_strangers_methods() {
+    let running = Running::start::<Payment>(&[]).await;
+    let (user, other) = (UserId::new(), UserId::new());
+    for shopper in [user, other] {
+        assert_eq!(save(&running, shopper, json!({ "token": "tok_visa" })).await.0, 201);
+    }
+    // Of a release that did not store when tokens expire.
+    assert_eq!(save(&running, user, json!({ "token": "tok_timeout" })).await.0, 201);
+    let unknown = "UPDATE payment_methods SET token_expires_at = NULL WHERE token = 'tok_timeout'";
+    sqlx::query(unknown).execute(running.pool()).await.unwrap();
+
+    running.publish(&verified(user, true, 60)).await;
+    // Tokens of the tests live for some minutes: the next event concerns those that expire within an hour.
+    running.publish(&verified(user, false, 60)).await;
+    eventually("the stranger's methods are removed", async || {
+        all(&running, user).await.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(all(&running, other).await.len(), 1);
+    let stored = save(&running, user, json!({ "token": "tok_visa" })).await;
+    assert_eq!(stored.0, 401, "the stranger's token stores nothing more: {}", stored.1);
+    let mut order = reserved("method_default", 10);
+    order.user_id = user;
+    running.publish(&order).await;
+    let failed: PaymentFailed = running.published(order.order_id.uuid()).await;
+    assert_eq!(failed.reason, "unknown_payment_method");
+
+    // A token that lives longer was signed afterwards: it is the owner's.
+    sqlx::query("UPDATE verified_accounts SET tokens_expire_by = now()")
+        .execute(running.pool())
+        .await
+        .unwrap();
+    assert_eq!(save(&running, user, json!({ "token": "tok_visa" })).await.0, 201);
+}
+
+#[tokio::test]
+async fn what_the_owner_has_stored_is_kept() {
+    let running = Running::start::<Payment>(&[]).await;
+    let (known, late) = (UserId::new(), UserId::new());
+    for user in [known, late] {
+        assert_eq!(save(&running, user, json!({ "token": "tok_visa" })).await.0, 201);
+    }
+    running.publish(&verified(known, true, 60)).await;
+    // Kafka was away meanwhile, and the owner has stored a method since.
+    running.publish(&verified(late, false, -60)).await;
+    eventually("both events are handled", async || {
+        let handled = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM inbox");
+        (handled.fetch_one(running.pool()).await.unwrap() == 2).then_some(())
+    })
+    .await;
+    for user in [known, late] {
+        assert_eq!(all(&running, user).await.len(), 1);
+    }
 }

@@ -172,7 +172,7 @@ pub(super) async fn reset(
     }
     // The link proves access to the mailbox. Before the password, with which known devices end.
     let reader = device.reader(&mut tx, user, caller).await?;
-    let verified = credentials::verify(&mut tx, user, reader).await?;
+    let verified = credentials::verify(&mut tx, &state.outbox, user, reader).await?;
     let replaced = replace(&mut tx, &state, user, &hash).await?;
     // The way back for owners whose password others have tried: their device has attempts of its own from now on.
     let known = device.remember(&mut tx, user).await?;

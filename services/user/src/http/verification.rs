@@ -48,7 +48,7 @@ pub(super) async fn verify(
         return Err(invalid());
     }
     let reader = device.reader(&mut tx, user, caller).await?;
-    let version = credentials::verify(&mut tx, user, reader).await?;
+    let version = credentials::verify(&mut tx, &state.outbox, user, reader).await?;
     state.commit(tx, user, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,8 @@
 //! Accounts that a stranger has opened with another person's address.
 
+use chrono::{TimeDelta, Utc};
 use contracts::UserId;
-use contracts::events::EmailVerificationRequested;
+use contracts::events::{EmailVerificationRequested, EmailVerified};
 use kit::testing::Running;
 use serde_json::{Value, json};
 
@@ -46,6 +47,11 @@ async fn the_owner_of_an_address_ends_what_a_stranger_has_begun() {
         assert_eq!(refresh(&service, &strangers["refresh_token"]).await.0, 401);
         assert_eq!(count(&service, ADDRESSES).await, 0, "a parcel would go to the stranger");
         assert_eq!(count(&service, "SELECT count(*) FROM email_tokens").await, 0);
+        // For the services that have stored something, such as payment methods.
+        let event: EmailVerified = service.published(user.uuid()).await;
+        assert!(!event.owner_known);
+        let left = event.tokens_expire_by - Utc::now();
+        assert!(left > TimeDelta::minutes(4), "the stranger's token lives on: {left}");
     }
 }
 
@@ -78,5 +84,7 @@ async fn who_verifies_with_an_access_token_keeps_their_addresses() {
         let token = if own { service.signer.token(user, &[]) } else { "expired".to_owned() };
         assert_eq!(request.bearer_auth(token).send().await.unwrap().status(), 204);
         assert_eq!(count(&service, ADDRESSES).await, left);
+        let event: EmailVerified = service.published(user.uuid()).await;
+        assert_eq!(event.owner_known, own);
     }
 }
