@@ -50,6 +50,8 @@ pub const ABORT: &str = "shop-operator.io/abort";
 pub const ACKNOWLEDGE_DATA_LOSS: &str = "shop-operator.io/acknowledge-data-loss";
 /// Any new value on a Shop makes one backup now.
 pub const BACKUP_REQUEST: &str = "shop-operator.io/backup";
+/// Any new value on a Shop rotates the key that access tokens are signed with.
+pub const ROTATE_SIGNING_KEY: &str = "shop-operator.io/rotate-signing-key";
 /// On a pod that restores: the shop whose bundled object store it reads.
 pub const RESTORES_FROM: &str = "shop-operator.io/restores-from";
 /// `"true"` on a Shop stops writes.

@@ -63,9 +63,12 @@ pub enum CredentialKind {
         /// Encryption.
         ssl_mode: SslMode,
     },
-    /// `key.pem`: an Ed25519 private key as PKCS#8 PEM.
-    SigningKey,
-    /// `jwks.json`: the public keys that belong to a [`CredentialKind::SigningKey`].
+    /// `key.pem`: an Ed25519 private key as PKCS#8 PEM; `next.pem`: the one after it.
+    SigningKey {
+        /// A value that was not there before asks for a rotation.
+        requested: Option<String>,
+    },
+    /// `jwks.json`: the public keys of the current, next and previous [`CredentialKind::SigningKey`].
     PublicKeys {
         /// Name of the Secret with the private key.
         signing_key: String,
@@ -97,6 +100,14 @@ impl SecretKey {
     pub const URL: &str = "url";
     /// A private key as PKCS#8 PEM.
     pub const SIGNING_KEY: &str = "key.pem";
+    /// The private key that signs after a rotation, as PKCS#8 PEM.
+    pub const NEXT_KEY: &str = "next.pem";
+    /// The public half of the key that signed before, as a JSON Web Key.
+    pub const PREVIOUS_KEY: &str = "previous.json";
+    /// When the next key was made and published, which is when the current one began to sign (RFC 3339).
+    pub const PUBLISHED_AT: &str = "publishedAt";
+    /// The last request for a rotation that was answered.
+    pub const ROTATION_REQUEST: &str = "rotationRequest";
     /// A JSON Web Key Set.
     pub const PUBLIC_KEYS: &str = "jwks.json";
     /// Id of a key of an object store.
@@ -194,9 +205,10 @@ pub fn credentials(shop: &ValidatedShop) -> Vec<CredentialSpec> {
     }));
     let user = ServiceName::User.as_str();
     let signing_key = names::child(&shop.name, names::SIGNING_KEY);
+    let requested = shop.key_rotation.clone();
     let email = format!("admin@{}", shop.mail_domain());
     secrets.extend([
-        secret(names::SIGNING_KEY, user, CredentialKind::SigningKey),
+        secret(names::SIGNING_KEY, user, CredentialKind::SigningKey { requested }),
         secret(names::PUBLIC_KEYS, user, CredentialKind::PublicKeys { signing_key }),
         secret(names::ADMIN, user, CredentialKind::AdminAccount { email }),
     ]);

@@ -8,7 +8,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use rand::distr::{Alphanumeric, SampleString as _};
 use rand::rngs::SysRng;
 use rand::{TryRng as _, rng};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 /// Letters and digits need no quoting in URLs, and 32 of them carry 190 bits.
@@ -31,14 +31,13 @@ pub(super) fn signing_key() -> Result<String, pkcs8::Error> {
     Ok(pem.as_str().to_owned())
 }
 
-/// The JSON Web Key Set (RFC 7517, RFC 8037) with the public half of a private key.
-pub(super) fn public_keys(signing_key_pem: &str) -> Result<String, pkcs8::Error> {
+/// The public half of a private key as a JSON Web Key (RFC 7517, RFC 8037).
+pub(super) fn public_key(signing_key_pem: &str) -> Result<Value, pkcs8::Error> {
     let public = SigningKey::from_pkcs8_pem(signing_key_pem)?.verifying_key();
-    let key = json!({
+    Ok(json!({
         "kty": "OKP", "crv": "Ed25519", "x": x(&public),
         "kid": thumbprint(&public), "use": "sig", "alg": "EdDSA",
-    });
-    Ok(json!({ "keys": [key] }).to_string())
+    }))
 }
 
 fn x(key: &VerifyingKey) -> String {
@@ -59,9 +58,9 @@ mod tests {
     fn a_new_key_has_its_public_half() {
         let pem = signing_key().unwrap();
         assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\n"));
-        let set: serde_json::Value = serde_json::from_str(&public_keys(&pem).unwrap()).unwrap();
-        assert_eq!(set["keys"][0]["kty"], "OKP");
-        assert_eq!(set["keys"][0]["x"].as_str().unwrap().len(), 43);
+        let public = public_key(&pem).unwrap();
+        assert_eq!(public["kty"], "OKP");
+        assert_eq!(public["x"].as_str().unwrap().len(), 43);
         assert_ne!(signing_key().unwrap(), pem);
     }
 

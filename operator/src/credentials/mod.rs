@@ -1,13 +1,15 @@
 //! The Secrets of a Shop: made once, kept for ever, adopted when a Shop of their name returns.
 //!
-//! What is random in a Secret is never made again while it is there. What follows from it and
-//! from the spec, as a URL, is computed each time.
+//! What is random in a Secret is never made again while it is there, but for keys that rotate. What
+//! follows from it and from the spec, as a URL, is computed each time.
 
 mod keys;
+mod rotation;
 
 use std::collections::BTreeMap;
 
 use ed25519_dalek::pkcs8;
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -83,9 +85,23 @@ impl Credentials {
 
     /// Hashes of the Secrets' content, which restart pods when it changes.
     pub fn hashes(&self) -> SecretHashes {
-        self.0.iter().map(|(name, content)| (name.clone(), hash(content))).collect()
+        let restarting = |content: &Content| {
+            let mut content = content.clone();
+            content.retain(|key, _| !RELOADED.contains(&key.as_str()));
+            hash(&content)
+        };
+        self.0.iter().map(|(name, content)| (name.clone(), restarting(content))).collect()
     }
 }
+
+/// What pods read again while they run, or do not read at all.
+const RELOADED: [&str; 5] = [
+    SecretKey::PUBLIC_KEYS,
+    SecretKey::NEXT_KEY,
+    SecretKey::PREVIOUS_KEY,
+    SecretKey::PUBLISHED_AT,
+    SecretKey::ROTATION_REQUEST,
+];
 
 /// A hash of the content of a Secret.
 pub fn hash(content: &Content) -> String {
@@ -112,7 +128,7 @@ pub async fn ensure(applier: &Applier<'_>, specs: &[CredentialSpec]) -> Result<C
             Some(content) => content,
             None => read(applier, &spec.name).await?,
         };
-        let new = wanted(spec, &old, &credentials)?;
+        let new = wanted(spec, &old, &credentials, Timestamp::now())?;
         objects.push(secret(spec, applier.shop.namespace.as_deref(), &new));
         credentials.0.insert(spec.name.clone(), new);
     }
@@ -140,7 +156,12 @@ async fn read(applier: &Applier<'_>, name: &str) -> Result<Content, Error> {
 }
 
 /// What a Secret should hold, given what it holds.
-fn wanted(spec: &CredentialSpec, old: &Content, others: &Credentials) -> Result<Content, Error> {
+fn wanted(
+    spec: &CredentialSpec,
+    old: &Content,
+    others: &Credentials,
+    now: Timestamp,
+) -> Result<Content, Error> {
     let kept = |key: &str| old.get(key).filter(|value| !value.is_empty()).cloned();
     let password = || kept(SecretKey::PASSWORD).unwrap_or_else(keys::password);
     let invalid_key = |source| Error::Key { secret: spec.name.clone(), source };
@@ -165,18 +186,14 @@ fn wanted(spec: &CredentialSpec, old: &Content, others: &Credentials) -> Result<
                 (SecretKey::URL, url),
             ]
         }
-        CredentialKind::SigningKey => {
-            let key = match kept(SecretKey::SIGNING_KEY) {
-                Some(key) => key,
-                None => keys::signing_key().map_err(invalid_key)?,
-            };
-            vec![(SecretKey::SIGNING_KEY, key)]
+        CredentialKind::SigningKey { requested } => {
+            return rotation::advance(old, requested.as_deref(), now).map_err(invalid_key);
         }
         CredentialKind::PublicKeys { signing_key } => {
-            let key = others.get(signing_key, SecretKey::SIGNING_KEY).unwrap_or_default();
+            let private = others.0.get(signing_key).cloned().unwrap_or_default();
             let secret = signing_key.clone();
-            let keys = keys::public_keys(key).map_err(|source| Error::Key { secret, source })?;
-            vec![(SecretKey::PUBLIC_KEYS, keys)]
+            let keys = rotation::public_keys(&private);
+            vec![(SecretKey::PUBLIC_KEYS, keys.map_err(|source| Error::Key { secret, source })?)]
         }
         CredentialKind::ObjectKeys { access_key } => vec![
             (SecretKey::ACCESS_KEY, access_key.clone()),

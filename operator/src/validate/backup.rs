@@ -7,9 +7,6 @@ use super::{Config, Identity, schedule};
 use crate::crd::{Shop, ShopSpec};
 use crate::names;
 
-/// Longest value of the annotation that is told from others.
-const REQUEST_LIMIT: usize = 63;
-
 /// How backups are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backups {
@@ -65,9 +62,7 @@ pub(super) fn backups(shop: &Shop, errors: &mut Errors) -> Option<Backups> {
             return None;
         }
     };
-    let annotations = shop.metadata.annotations.as_ref();
-    let requested = annotations.and_then(|annotations| annotations.get(names::BACKUP_REQUEST));
-    let requested = requested.map(|value| value.chars().take(REQUEST_LIMIT).collect::<String>());
+    let requested = super::request(shop, names::BACKUP_REQUEST);
     let answered =
         shop.status.as_ref().and_then(|status| status.backup.as_ref()?.requested.clone());
     Some(Backups {
@@ -75,7 +70,7 @@ pub(super) fn backups(shop: &Shop, errors: &mut Errors) -> Option<Backups> {
         longest_gap,
         suspended: backup.suspend,
         keep: backup.keep,
-        requested: requested.filter(|value| !value.is_empty() && Some(value) != answered.as_ref()),
+        requested: requested.filter(|value| Some(value) != answered.as_ref()),
     })
 }
 

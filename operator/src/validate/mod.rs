@@ -97,6 +97,7 @@ pub fn validate(
         backup_images: backup::images(spec, version, config),
         topics,
         mail,
+        key_rotation: request(shop, names::ROTATE_SIGNING_KEY),
         sms: spec.sms.clone(),
         payments: spec.payments.clone(),
         gateway: spec.gateway.clone(),
@@ -111,6 +112,16 @@ pub fn validate(
         cluster_domain: config.cluster_domain.clone(),
         external_secret_hashes: references::hashes(spec, observed),
     })
+}
+
+/// Longest value of an annotation that is told from others.
+const REQUEST_LIMIT: usize = 63;
+
+/// What an annotation asks for, each new value once.
+fn request(shop: &Shop, annotation: &str) -> Option<String> {
+    let value = shop.metadata.annotations.as_ref()?.get(annotation)?;
+    let value: String = value.chars().take(REQUEST_LIMIT).collect();
+    (!value.is_empty()).then_some(value)
 }
 
 /// Who the Shop is.

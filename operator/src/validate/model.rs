@@ -55,6 +55,8 @@ pub struct ValidatedShop {
     pub topics: TopicSettings,
     /// The mail server.
     pub mail: MailEngine,
+    /// What was last asked for by the annotation that rotates the signing key.
+    pub key_rotation: Option<String>,
     /// How the shop sends short messages, if it does.
     pub sms: Option<Sms>,
     /// Who moves the shoppers' money.

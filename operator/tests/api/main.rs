@@ -27,6 +27,7 @@ mod schema;
 mod secrets;
 mod server;
 mod sharing;
+mod signing_keys;
 mod topics;
 mod volumes;
 mod world;

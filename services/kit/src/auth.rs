@@ -1,24 +1,23 @@
 //! Who calls: access tokens (JWT, RFC 7519) signed with Ed25519 (RFC 8037), verified by every
 //! service itself from the shop's public keys.
 
+mod keys;
+
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use contracts::{UserId, env};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
-use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Env, FromEnv};
 use crate::problem::{FORBIDDEN, Problem, UNAUTHENTICATED};
-
-/// How long an unknown key id is not looked for again: a flood of forged tokens must not turn into
-/// a flood of file reads.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
+pub use keys::KeyError;
+use keys::KeySet;
 
 /// Seconds by which clocks may differ.
 const LEEWAY_SECONDS: u64 = 5;
@@ -70,7 +69,7 @@ pub struct Claims {
 /// Where the public keys are and what tokens must say.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// JSON Web Key Set file (RFC 7517); read again when a token names an unknown key.
+    /// JSON Web Key Set file (RFC 7517); read again every minute, and when a token names an unknown key.
     pub jwks_file: PathBuf,
     /// Expected `iss`.
     pub issuer: String,
@@ -87,43 +86,31 @@ impl FromEnv for Settings {
     }
 }
 
-/// Why the key set cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The file cannot be read.
-    #[error("cannot read the key set {0}")]
-    Read(PathBuf, #[source] std::io::Error),
-    /// The file is no JSON Web Key Set.
-    #[error("the key set is not valid")]
-    Parse(#[from] serde_json::Error),
-}
-
 /// Verifies access tokens.
 #[derive(Debug)]
 pub struct Verifier {
-    settings: Settings,
     validation: Validation,
-    keys: Mutex<(Arc<JwkSet>, Instant)>,
+    keys: KeySet,
 }
 
 impl Verifier {
     /// Reads the key set.
     pub fn new(settings: Settings) -> Result<Self, KeyError> {
-        let keys = read(&settings)?;
+        let keys = KeySet::new(settings.jwks_file, Instant::now())?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
         validation.set_audience(&[&settings.audience]);
         validation.set_issuer(&[&settings.issuer]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        Ok(Self { settings, validation, keys: Mutex::new((Arc::new(keys), Instant::now())) })
+        Ok(Self { validation, keys })
     }
 
     /// The claims of a valid access token.
     pub fn verify(&self, token: &str) -> Result<Claims, Problem> {
         let head = jsonwebtoken::decode_header(token).map_err(|_| refused())?;
         let kid = head.kid.ok_or_else(refused)?;
-        let keys = self.keys_with(&kid);
+        let keys = self.keys.with(&kid, Instant::now());
         let key = keys.find(&kid).ok_or_else(refused)?;
         let key = DecodingKey::from_jwk(key).map_err(|_| refused())?;
         let claims: Claims = jsonwebtoken::decode(token, &key, &self.validation)
@@ -149,20 +136,6 @@ impl Verifier {
         }
         self.verify(token.trim()).map(|claims| Some(claims.into()))
     }
-
-    /// The key set, read anew when it lacks this key: the operator rotates keys by adding one.
-    fn keys_with(&self, kid: &str) -> Arc<JwkSet> {
-        let mut guard = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let (keys, read_at) = &mut *guard;
-        if keys.find(kid).is_none() && read_at.elapsed() > RELOAD_INTERVAL {
-            *read_at = Instant::now();
-            match read(&self.settings) {
-                Ok(fresh) => *keys = Arc::new(fresh),
-                Err(error) => tracing::warn!(%error, "keeping the old key set"),
-            }
-        }
-        Arc::clone(keys)
-    }
 }
 
 /// The answer to a token that is not valid. Which check failed helps an attacker more than a client.
@@ -170,12 +143,6 @@ pub fn refused() -> Problem {
     let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
     Problem::new(UNAUTHENTICATED, "the access token is not valid")
         .header(header::WWW_AUTHENTICATE, challenge)
-}
-
-fn read(settings: &Settings) -> Result<JwkSet, KeyError> {
-    let text = std::fs::read(&settings.jwks_file)
-        .map_err(|error| KeyError::Read(settings.jwks_file.clone(), error))?;
-    Ok(serde_json::from_slice(&text)?)
 }
 
 /// The account that a request is made for. As an extractor it refuses requests without a valid

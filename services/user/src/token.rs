@@ -2,6 +2,7 @@
 //! them and for letters, which only this service can look up.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -30,10 +31,19 @@ pub struct Standing {
     pub email_verified: bool,
 }
 
+/// How long the private key is used without reading it again. A rotation restarts the pods; one that cannot be replaced
+/// must not sign with a key that is no longer published.
+const KEY_MAX_AGE: TimeDelta = TimeDelta::minutes(1);
+
 /// Signs access tokens.
 pub struct Issuer {
     iss: String,
     aud: String,
+    file: PathBuf,
+    key: Mutex<(Arc<PrivateKey>, DateTime<Utc>)>,
+}
+
+struct PrivateKey {
     header: Header,
     key: EncodingKey,
 }
@@ -52,17 +62,12 @@ pub enum SigningKeyError {
 impl Issuer {
     /// Reads the private key; `issuer` and `audience` are what verifiers expect.
     pub fn new(file: &Path, issuer: &str, audience: &str) -> Result<Self, SigningKeyError> {
-        let pem = std::fs::read_to_string(file)
-            .map_err(|error| SigningKeyError::Read(file.to_owned(), error))?;
-        let key = SigningKey::from_pkcs8_pem(&pem).map_err(SigningKeyError::Parse)?;
-        let der = key.to_pkcs8_der().map_err(SigningKeyError::Parse)?;
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(thumbprint(&key));
+        let key = PrivateKey::read(file)?;
         Ok(Self {
             iss: issuer.to_owned(),
             aud: audience.to_owned(),
-            header,
-            key: EncodingKey::from_ed_der(der.as_bytes()),
+            file: file.to_owned(),
+            key: Mutex::new((Arc::new(key), Utc::now())),
         })
     }
 
@@ -85,7 +90,33 @@ impl Issuer {
             roles: standing.roles.clone(),
             email_verified: Some(standing.email_verified),
         };
-        jsonwebtoken::encode(&self.header, &claims, &self.key)
+        let key = self.key(now);
+        jsonwebtoken::encode(&key.header, &claims, &key.key)
+    }
+
+    fn key(&self, now: DateTime<Utc>) -> Arc<PrivateKey> {
+        let mut guard = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let (key, read_at) = &mut *guard;
+        if (now - *read_at).abs() >= KEY_MAX_AGE {
+            *read_at = now;
+            match PrivateKey::read(&self.file) {
+                Ok(fresh) => *key = Arc::new(fresh),
+                Err(error) => tracing::warn!(%error, "keeping the old signing key"),
+            }
+        }
+        Arc::clone(key)
+    }
+}
+
+impl PrivateKey {
+    fn read(file: &Path) -> Result<Self, SigningKeyError> {
+        let pem = std::fs::read_to_string(file)
+            .map_err(|error| SigningKeyError::Read(file.to_owned(), error))?;
+        let key = SigningKey::from_pkcs8_pem(&pem).map_err(SigningKeyError::Parse)?;
+        let der = key.to_pkcs8_der().map_err(SigningKeyError::Parse)?;
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(thumbprint(&key));
+        Ok(Self { header, key: EncodingKey::from_ed_der(der.as_bytes()) })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod admission;
 mod documents;
+mod keys;
 mod log;
 mod page;
 mod proxying;

@@ -36,14 +36,23 @@ impl Signer {
             .to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::default())
             .expect("the key is valid");
         std::fs::write(&key_file, pem.as_bytes()).expect("the folder is writable");
-        let jwk = serde_json::json!({
-            "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
-            "kid": Self::kid(&key),
-            "x": URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()),
-        });
-        let jwks = serde_json::json!({ "keys": [jwk] });
-        std::fs::write(&jwks_file, jwks.to_string()).expect("the folder is writable");
-        Self { key, key_file, jwks_file }
+        let signer = Self { key, key_file, jwks_file };
+        signer.publish(&[&signer]);
+        signer
+    }
+
+    /// Replaces the key set by the keys of these signers, as a rotation does.
+    pub fn publish(&self, signers: &[&Self]) {
+        let key = |signer: &&Self| {
+            serde_json::json!({
+                "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig",
+                "kid": Self::kid(&signer.key),
+                "x": URL_SAFE_NO_PAD.encode(signer.key.verifying_key().as_bytes()),
+            })
+        };
+        let keys: Vec<_> = signers.iter().map(key).collect();
+        let jwks = serde_json::json!({ "keys": keys });
+        std::fs::write(&self.jwks_file, jwks.to_string()).expect("the folder is writable");
     }
 
     /// Thumbprint of the public key (RFC 7638, RFC 8037 appendix A.3).

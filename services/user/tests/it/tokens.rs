@@ -2,13 +2,15 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{TimeDelta, Utc};
 use contracts::UserId;
 use contracts::events::EmailVerificationRequested;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use kit::auth::{Claims, Role, Settings, Verifier};
-use kit::testing::{ISSUER, Running, Signer};
+use kit::testing::{ISSUER, Running, Signer, eventually};
 use serde_json::{Value, json};
+use user::token::{Issuer, Standing};
 
 use crate::letters::{ADA, owner};
 use crate::strangers::login_in_browser;
@@ -58,6 +60,51 @@ async fn tokens_say_whether_the_email_address_is_verified() {
     assert_eq!(claims(&service, &renewed).email_verified, Some(true));
     let (_, next) = login(&service, ADA, PASSWORD).await;
     assert_eq!(claims(&service, &next).email_verified, Some(true));
+}
+
+/// The pod of a rotation that cannot be replaced signs with the new key as soon as it is mounted.
+#[test]
+fn a_rotated_key_signs_within_a_minute() {
+    let (old, new) = (Signer::new(), Signer::new());
+    let issuer = Issuer::new(&old.key_file, ISSUER, ISSUER).unwrap();
+    let start = Utc::now();
+    let standing = Standing { roles: Vec::new(), email_verified: true };
+    let key_at = |seconds| {
+        let token =
+            issuer.access_token(UserId::new(), &standing, start + TimeDelta::seconds(seconds));
+        jsonwebtoken::decode_header(token.unwrap()).unwrap().kid
+    };
+    let kid = |signer: &Signer| {
+        jsonwebtoken::decode_header(signer.token(UserId::new(), &[])).unwrap().kid
+    };
+    std::fs::copy(&new.key_file, &old.key_file).unwrap();
+    assert_eq!(key_at(50), kid(&old), "the file is not read for every token");
+    assert_eq!(key_at(61), kid(&new));
+    // As while kubelet changes it.
+    std::fs::write(&old.key_file, "").unwrap();
+    assert_eq!(key_at(122), kid(&new));
+}
+
+/// The previous key's tokens are good while it is published, and the set on the public path is the mounted one.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_two_keys_are_accepted_while_both_are_published() {
+    let service = start().await;
+    let account = register(&service, "ada@example.com").await;
+    let user: UserId = account["id"].as_str().unwrap().parse().unwrap();
+    let (previous, next) = (&service.signer, Signer::new());
+    previous.publish(&[&next, previous]);
+    let token = next.token(user, &[]);
+    eventually("the new key is known", async || {
+        (me(&service, &token).await.0 == 200).then_some(())
+    })
+    .await;
+    assert_eq!(me(&service, &previous.token(user, &[])).await.0, 200);
+    let answer = service.request("GET", "/.well-known/jwks.json").send().await.unwrap();
+    let keys: JwkSet = answer.json().await.unwrap();
+    for signer in [previous, &next] {
+        let head = jsonwebtoken::decode_header(signer.token(user, &[])).unwrap();
+        assert!(keys.find(&head.kid.unwrap()).is_some());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
