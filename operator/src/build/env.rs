@@ -56,6 +56,7 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
         vars.extend(payments(shop));
     }
     if component.name == ServiceName::Notification {
+        vars.push(staff(shop));
         vars.extend(shop.sms.iter().flat_map(sms));
     }
     vars.extend(peers(shop, service));
@@ -223,9 +224,22 @@ fn entry(shop: &ValidatedShop) -> Vec<EnvVar> {
     vars
 }
 
-fn sms(sms: &Sms) -> [EnvVar; 2] {
+/// Where e-mails to staff go.
+fn staff(shop: &ValidatedShop) -> EnvVar {
+    match &shop.staff_email {
+        Some(address) => var(env::STAFF_EMAIL, address),
+        None => secret_var(env::STAFF_EMAIL, &names::admin_secret(&shop.name), SecretKey::EMAIL),
+    }
+}
+
+fn sms(sms: &Sms) -> Vec<EnvVar> {
     let token = &sms.token_secret_ref;
-    [var(env::SMS_URL, &sms.url), secret_var(env::SMS_TOKEN, &token.name, &token.key)]
+    let mut vars =
+        vec![var(env::SMS_URL, &sms.url), secret_var(env::SMS_TOKEN, &token.name, &token.key)];
+    if !sms.countries.is_empty() {
+        vars.push(var(env::SMS_COUNTRIES, sms.countries.join(",")));
+    }
+    vars
 }
 
 /// Who charges, where it is not the test provider alone, which is the default.

@@ -198,6 +198,12 @@ pub struct ShopSpec {
     #[serde(default)]
     pub mail: Mail,
 
+    /// Where e-mails to the shop's staff go, e.g. about disputed payments. Default: the first administrator's address, which
+    /// is in the Secret `<shop>-admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^@\s<>]+@[^@\s<>]+$"))]
+    pub staff_email: Option<String>,
+
     /// How the shop sends short messages to shoppers who want them. Absent: it sends none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sms: Option<Sms>,

@@ -17,6 +17,16 @@ pub struct Sms {
 
     /// Where the bearer token is.
     pub token_secret_ref: TokenSecretRef,
+
+    /// Countries whose telephone numbers get messages, by their codes, e.g. `+49`, `+1876`; numbers of others are refused.
+    /// Empty: all, each with at most 300 codes a day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 250),
+        inner(length(min = 2, max = 8), regex(pattern = r"^\+[1-9][0-9]{0,6}$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub countries: Vec<String>,
 }
 
 /// A token in a Secret in the shop's namespace.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     crd::{
         BundledEngine, Cache, Database, Events, ExternalEvents, Mail, ObjectStore, Resources,
-        Storage, Topics,
+        ShopSpec, Storage, Topics,
     },
     names,
 };
@@ -104,6 +104,14 @@ pub(super) fn object_store(
             Some(ObjectStoreEngine::Bundled(server))
         }
         Choice::External(external) => Some(ObjectStoreEngine::External(external.clone())),
+    }
+}
+
+/// The service reads the address by the same rules, and does not start with another.
+pub(super) fn check_staff(spec: &ShopSpec, errors: &mut Errors) {
+    let address = spec.staff_email.as_deref().map(str::parse::<MailFrom>);
+    if address.is_some_and(|address| address.is_err()) {
+        errors.invalid("spec.staffEmail", "must be an e-mail address, such as staff@example.com");
     }
 }
 

@@ -54,6 +54,7 @@ pub fn validate(
     check_currency(spec, &mut errors);
     check_exposure(spec, &mut errors);
     check_proxies(spec, &mut errors);
+    engines::check_staff(spec, &mut errors);
     check_payments(spec, &mut errors);
     references::check(spec, observed, &mut errors);
     let version = spec.version.as_ref().unwrap_or(&config.version);
@@ -97,6 +98,7 @@ pub fn validate(
         backup_images: backup::images(spec, version, config),
         topics,
         mail,
+        staff_email: spec.staff_email.clone(),
         key_rotation: request(shop, names::ROTATE_SIGNING_KEY),
         sms: spec.sms.clone(),
         payments: spec.payments.clone(),

@@ -55,6 +55,8 @@ pub struct ValidatedShop {
     pub topics: TopicSettings,
     /// The mail server.
     pub mail: MailEngine,
+    /// Where e-mails to staff go; none: to the first administrator.
+    pub staff_email: Option<String>,
     /// What was last asked for by the annotation that rotates the signing key.
     pub key_rotation: Option<String>,
     /// How the shop sends short messages, if it does.

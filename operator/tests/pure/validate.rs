@@ -143,6 +143,10 @@ fn a_sender_that_no_mail_can_have_is_refused() {
     let host = format!("{}.example", "a".repeat(64));
     assert_eq!(judged(json!({ "host": host })).unwrap_err()[0].path, "spec.host");
     judged(json!({ "host": "a.example" })).unwrap();
+    // The schema knows no more of an address than its `@`.
+    let staff = judged(json!({ "staffEmail": "staff@exa..mple" })).unwrap_err();
+    assert_eq!(staff[0].path, "spec.staffEmail");
+    judged(json!({ "staffEmail": "staff@example.com" })).unwrap();
 }
 
 #[test]

@@ -152,6 +152,48 @@ fn only_notification_has_the_token_for_short_messages() {
 }
 
 #[test]
+fn staff_are_written_to_at_their_address_or_the_first_administrators() {
+    let staff = |spec: Value| -> Vec<(String, Value)> {
+        let of = |(owner, template): (String, Value)| {
+            let variables = template.pointer("/spec/containers/0/env")?.as_array()?;
+            let found = variables.iter().find(|variable| variable["name"] == env::STAFF_EMAIL)?;
+            Some((owner, found.clone()))
+        };
+        templates(&objects(&validated(spec))).into_iter().filter_map(of).collect()
+    };
+    let named = staff(json!({ "staffEmail": "staff@example.com" }));
+    assert_eq!(named[0].1["value"], "staff@example.com");
+    let default = staff(json!({}));
+    let reference = &default[0].1["valueFrom"]["secretKeyRef"];
+    assert_eq!((&reference["name"], &reference["key"]), (&json!("demo-admin"), &json!("email")));
+    for owners in [named, default] {
+        assert!(owners.iter().all(|(owner, _)| owner.contains(" demo-notification")), "{owners:?}");
+    }
+}
+
+#[test]
+fn only_notification_has_the_countries_of_short_messages() {
+    let sms = |more: Value| {
+        let mut sms = json!({ "url": "https://sms.test", "tokenSecretRef": { "name": "sms" } });
+        sms.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let token = Secret {
+            metadata: ObjectMeta { name: Some("sms".into()), ..ObjectMeta::default() },
+            string_data: Some(BTreeMap::from([("token".into(), "t".into())])),
+            ..Secret::default()
+        };
+        validate(&shop(json!({ "sms": sms })), &observed(&[token]), &config()).unwrap()
+    };
+    for (owner, template) in templates(&objects(&sms(json!({ "countries": ["+49", "+1876"] })))) {
+        let expected = owner.contains(" demo-notification").then_some("+49,+1876");
+        assert_eq!(value(&template, env::SMS_COUNTRIES).as_deref(), expected, "{owner}");
+    }
+    // Absent, not empty: that means all.
+    for (owner, template) in templates(&objects(&sms(json!({})))) {
+        assert!(!template.to_string().contains(env::SMS_COUNTRIES), "{owner}");
+    }
+}
+
+#[test]
 fn keys_have_a_prefix_in_a_redis_that_others_may_use() {
     let prefix = |namespace: &str, cache: Value| {
         let redis = Secret {

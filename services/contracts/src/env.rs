@@ -77,6 +77,8 @@ pub const ADMIN_PASSWORD: &str = "ADMIN_PASSWORD";
 pub const SMTP_URL: &str = "SMTP_URL";
 /// Sender of e-mails, e.g. `Demo <shop@example.com>`; `notification` alone has it.
 pub const MAIL_FROM: &str = "MAIL_FROM";
+/// E-mail address of the shop's staff; absent: staff get no e-mails; `notification` alone has it.
+pub const STAFF_EMAIL: &str = "STAFF_EMAIL";
 /// Where short messages are posted to; absent: the shop sends none; `notification` alone has it.
 pub const SMS_URL: &str = "SMS_URL";
 /// Bearer token for that; `notification` alone has it.
