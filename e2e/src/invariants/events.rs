@@ -80,6 +80,7 @@ const CONSUMERS: [(&str, &[&str]); 7] = [
             "order.returned",
             "payment.action_required",
             "payment.refunded",
+            "payment.disputed",
         ],
     ),
 ];

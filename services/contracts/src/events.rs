@@ -89,5 +89,6 @@ events! {
     PaymentFailed: Payment by order_id = "payment.failed",
     PaymentActionRequired: Payment by order_id = "payment.action_required",
     PaymentRefunded: Payment by order_id = "payment.refunded",
+    PaymentDisputed: Payment by order_id = "payment.disputed",
     ReviewPosted: Review by product_id = "review.posted",
 }

@@ -64,6 +64,10 @@ pub async fn enqueue(
     Ok(())
 }
 
+/// The recipient of messages to staff, who are no account. Pods of older versions know no contact of it, and leave its
+/// messages alone.
+pub const STAFF: Uuid = Uuid::nil();
+
 /// A mail that is to be sent now.
 #[derive(Debug)]
 pub struct Due {
@@ -81,15 +85,20 @@ pub struct Due {
 
 /// Mails that are to be sent now, locked for this transaction; those that others have locked are
 /// theirs. A mail to an unknown recipient waits until the registration has arrived.
-pub async fn due(tx: &mut PgConnection, limit: i64) -> Result<Vec<Due>> {
+pub async fn due(tx: &mut PgConnection, limit: i64, staff: Option<&str>) -> Result<Vec<Due>> {
     sqlx::query_as!(
         Due,
-        "SELECT m.id, m.attempts, m.letter, c.email, c.name
-         FROM messages m JOIN contacts c ON c.user_id = m.recipient
+        r#"SELECT m.id, m.attempts, m.letter, c.email AS "email!", c.name AS "name!"
+         FROM messages m JOIN LATERAL (
+             SELECT email, name FROM contacts WHERE user_id = m.recipient
+             UNION ALL SELECT $4, '' WHERE m.recipient = $3 AND $4::text IS NOT NULL
+         ) c ON true
          WHERE m.state = 'queued' AND m.channel = $1 AND m.due_at <= now()
-         ORDER BY m.due_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED",
+         ORDER BY m.due_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED"#,
         EMAIL,
         limit,
+        STAFF,
+        staff,
     )
     .fetch_all(tx)
     .await

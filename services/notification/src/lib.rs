@@ -24,6 +24,7 @@ use kit::secret::Secret;
 use kit::subscription::Subscription;
 use kit::worker::Wake;
 use kit::{App, OwnCommand, Service, StartError, dead_letters, kafka, postgres};
+use lettre::Address;
 use lettre::message::Mailbox;
 use sqlx::migrate::Migrator;
 
@@ -61,6 +62,7 @@ pub struct Config {
     kafka: kafka::Settings,
     smtp_url: Secret,
     mail_from: Mailbox,
+    staff: Option<Address>,
     sms: Option<sms::Settings>,
     sms_countries: Countries,
     public_url: String,
@@ -72,6 +74,7 @@ impl FromEnv for Config {
         let kafka = kafka::Settings::from_env(env);
         let smtp_url = env.required(env::SMTP_URL);
         let mail_from: Option<MailFrom> = env.required(env::MAIL_FROM);
+        let staff = env.optional(env::STAFF_EMAIL);
         let public_url: Option<String> = env.required(env::PUBLIC_URL);
         // Who names a provider has a token for it.
         let sms = match env.optional(env::SMS_URL) {
@@ -87,6 +90,7 @@ impl FromEnv for Config {
             kafka: kafka?,
             smtp_url: smtp_url?,
             mail_from: mail_from?.0,
+            staff: staff?,
             sms: sms?,
             sms_countries: sms_countries?,
             public_url: public_url?.trim_end_matches('/').to_owned(),
@@ -97,7 +101,11 @@ impl FromEnv for Config {
 impl Config {
     /// Whom events give something to send.
     fn wakes(&self) -> Wakes {
-        Wakes { mail: Wake::default(), sms: self.sms.is_some().then(Wake::default) }
+        Wakes {
+            mail: Wake::default(),
+            sms: self.sms.is_some().then(Wake::default),
+            staff: self.staff.is_some(),
+        }
     }
 }
 
@@ -127,7 +135,8 @@ impl Service for Notification {
         let sender = Sender { shop: app.common.shop.clone(), url: config.public_url };
         let texter = config.sms.map(|sms| Texter::new(sms, sender.clone(), pool.clone()));
         let texter = texter.transpose()?;
-        let mailer = Mailer::new((sender, config.mail_from), &config.smtp_url, pool.clone())?;
+        let from = (sender, config.mail_from);
+        let mailer = Mailer::new(from, config.staff, &config.smtp_url, pool.clone())?;
         let inbox = events::inbox(Self::NAME, pool.clone(), &wakes);
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer, stop.clone())?;

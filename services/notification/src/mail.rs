@@ -27,6 +27,7 @@ const REFUSALS: [u16; 5] = [550, 551, 552, 553, 554];
 pub struct Mailer {
     sender: Sender,
     from: Mailbox,
+    staff: Option<Address>,
     transport: AsyncSmtpTransport<Tokio1Executor>,
     pool: PgPool,
 }
@@ -57,23 +58,25 @@ impl MailError {
 }
 
 impl Mailer {
-    /// Writes for this shop from this address. Connects on first use to `url` (`smtp://` or `smtps://`).
+    /// Writes for this shop from this address, to staff at theirs. Connects on first use to `url` (`smtp://` or `smtps://`).
     pub fn new(
         (sender, from): (Sender, Mailbox),
+        staff: Option<Address>,
         url: &Secret,
         pool: PgPool,
     ) -> Result<Self, smtp::Error> {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())?
             .timeout(Some(TIMEOUT))
             .build();
-        Ok(Self { sender, from, transport, pool })
+        Ok(Self { sender, from, staff, transport, pool })
     }
 
     /// Sends what is due and tells how much that was. A process that dies between the server's
     /// answer and the commit sends the same mail again, under the same Message-ID.
     pub async fn round(self) -> Result<usize, sqlx::Error> {
         let mut tx = self.pool.begin().await?;
-        let due = db::due(&mut tx, BATCH).await?;
+        let staff = self.staff.as_ref().map(AsRef::as_ref);
+        let due = db::due(&mut tx, BATCH, staff).await?;
         let outcomes = join_all(due.iter().map(|mail| self.attempt(mail))).await;
         for (mail, outcome) in due.iter().zip(outcomes) {
             outcome.settle(&mut tx, EMAIL, mail.id).await?;
@@ -119,7 +122,7 @@ mod tests {
         let from = "Demo <shop@example.com>".parse().unwrap();
         let url = Secret::new("smtp://127.0.0.1:1");
         let sender = Sender { shop: "demo".to_owned(), url: "https://demo.example".to_owned() };
-        let mailer = Mailer::new((sender.clone(), from), &url, pool).unwrap();
+        let mailer = Mailer::new((sender.clone(), from), None, &url, pool).unwrap();
         for name in [
             "Ada\r\nBcc: eve@example.com",
             "",

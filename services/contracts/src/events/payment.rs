@@ -1,5 +1,6 @@
 //! Money that came, did not come, or went back.
 
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,4 +54,24 @@ pub struct PaymentActionRequired {
     pub user_id: UserId,
     /// Where the shopper does it.
     pub url: String,
+}
+
+/// The shopper's bank wants the payment back, or the dispute about it has another status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentDisputed {
+    /// The order.
+    pub order_id: OrderId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The provider, e.g. `stripe`.
+    pub provider: String,
+    /// The provider's name for the dispute.
+    pub dispute: String,
+    /// The bank's reason, e.g. `fraudulent`.
+    pub reason: String,
+    /// The provider's word for how far it has come, e.g. `needs_response`, `won`, `lost`.
+    pub status: String,
+    /// Until when it has to be answered, if it has to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<DateTime<Utc>>,
 }

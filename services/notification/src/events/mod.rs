@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use contracts::events::{
     EmailVerificationRequested, FavouriteAvailable, OrderCancelled, OrderDelivered, OrderExpired,
     OrderPaid, OrderPlaced, OrderRejected, OrderReturned, OrderShipped, PasswordChanged,
-    PasswordResetRequested, PaymentActionRequired, PaymentRefunded, ProductCreated, ProductDeleted,
-    ProductUpdated, RegistrationAttempted, StockLow, UserRegistered,
+    PasswordResetRequested, PaymentActionRequired, PaymentDisputed, PaymentRefunded,
+    ProductCreated, ProductDeleted, ProductUpdated, RegistrationAttempted, StockLow,
+    UserRegistered,
 };
 use contracts::{EventId, Money, OrderId, UserId};
 use kit::inbox::{Delivery, Handle, Inbox};
@@ -27,6 +28,8 @@ pub struct Wakes {
     pub mail: Wake,
     /// The sender of short messages; none: the shop sends none.
     pub sms: Option<Wake>,
+    /// Whether staff have an address.
+    pub staff: bool,
 }
 
 /// Everything that the service listens to.
@@ -52,7 +55,8 @@ pub fn inbox(consumer: &'static str, pool: PgPool, wakes: &Wakes) -> Inbox {
         .on::<OrderDelivered>(teller.clone())
         .on::<OrderReturned>(teller.clone())
         .on::<PaymentActionRequired>(teller.clone())
-        .on::<PaymentRefunded>(teller)
+        .on::<PaymentRefunded>(teller.clone())
+        .on::<PaymentDisputed>(teller)
 }
 
 /// Writes down what is to be told; sending comes later.

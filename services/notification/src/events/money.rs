@@ -1,7 +1,8 @@
 //! Money that came, is asked for, or went back.
 
 use contracts::events::{
-    OrderCancelled, OrderPaid, OrderReturned, PaymentActionRequired, PaymentRefunded,
+    OrderCancelled, OrderPaid, OrderReturned, PaymentActionRequired, PaymentDisputed,
+    PaymentRefunded,
 };
 use contracts::{OrderId, UserId};
 use kit::inbox::{Delivery, Handle};
@@ -9,7 +10,7 @@ use kit::subscription::HandlerError;
 use sqlx::PgConnection;
 
 use super::{News, Teller};
-use crate::db::orders;
+use crate::db::{STAFF, orders};
 use crate::letter::Letter;
 use crate::live::Step;
 
@@ -90,6 +91,26 @@ impl Handle<PaymentRefunded> for Teller {
         let letter =
             Letter::Refunded { order_id, amount, total: (total != amount).then_some(total) };
         self.write(tx, delivery.id, owner, &letter).await
+    }
+}
+
+impl Handle<PaymentDisputed> for Teller {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<PaymentDisputed>,
+    ) -> Result<(), HandlerError> {
+        let event = delivery.event.clone();
+        // While the bank decides there is nothing to do.
+        let matters =
+            ["won", "lost"].contains(&&*event.status) || event.status.ends_with("needs_response");
+        if !self.0.staff || !matters {
+            return Ok(());
+        }
+        let PaymentDisputed { order_id, provider, dispute, reason, status, due_at, .. } = event;
+        let letter =
+            Letter::PaymentDisputed { order_id, provider, dispute, reason, status, due_at };
+        self.write(tx, delivery.id, STAFF.into(), &letter).await
     }
 }
 

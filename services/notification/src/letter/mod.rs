@@ -135,6 +135,21 @@ pub enum Letter {
         /// At or below how many it is low.
         threshold: i64,
     },
+    /// To staff: a shopper's bank wants a payment back, or has decided.
+    PaymentDisputed {
+        /// The order.
+        order_id: OrderId,
+        /// The provider.
+        provider: String,
+        /// The provider's name for the dispute.
+        dispute: String,
+        /// The bank's reason.
+        reason: String,
+        /// The provider's word for how far it has come.
+        status: String,
+        /// Until when it has to be answered.
+        due_at: Option<DateTime<Utc>>,
+    },
 }
 
 impl Letter {

@@ -37,6 +37,11 @@ impl Letter {
             Self::StockLow { name, available, .. } => {
                 format!("{available} left of {}", plain::name(name))
             }
+            Self::PaymentDisputed { order_id, status, .. } => match status.as_str() {
+                "won" => format!("You won the dispute about order {order_id}"),
+                "lost" => format!("You lost the dispute about order {order_id}"),
+                _ => format!("The payment of order {order_id} is disputed"),
+            },
         }
     }
 
@@ -126,6 +131,23 @@ impl Letter {
                     ("Low at".to_owned(), threshold.to_string()),
                 ]),
             ],
+            Self::PaymentDisputed { provider, dispute, reason, status, due_at, .. } => {
+                let row = |name: &str, value: &str| (name.to_owned(), plain::name(value));
+                let due = due_at.filter(|_| status.ends_with("needs_response"));
+                let due =
+                    due.map(|due| row("Answer by", &due.format("%Y-%m-%d %H:%M UTC").to_string()));
+                let rows = [row("Dispute", dispute), row("Reason", reason), row("Status", status)];
+                let advice = match status.as_str() {
+                    "won" => "The bank has decided: the money stays with you.".to_owned(),
+                    "lost" => "The bank has decided: the money is lost.".to_owned(),
+                    _ => format!(
+                        "The shopper's bank wants the payment back. Answer in the dashboard of {}: without an answer the \
+                         money is lost. Do not refund it as well, the shopper would get it twice.",
+                        plain::name(provider)
+                    ),
+                };
+                vec![Part::Paragraph(advice), Part::Table(rows.into_iter().chain(due).collect())]
+            }
         }
     }
 }

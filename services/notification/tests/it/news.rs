@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use contracts::events::{
     CancelReason, OrderCancelled, OrderDelivered, OrderReturned, OrderShipped,
-    PaymentActionRequired, PaymentRefunded,
+    PaymentActionRequired, PaymentDisputed, PaymentRefunded,
 };
-use contracts::{Currency, EventId, Money, OrderId, PaymentId};
-use kit::testing::{Running, eventually};
+use contracts::{Currency, EventId, Money, OrderId, PaymentId, env};
+use kit::testing::{Running, engine, eventually};
 use serde_json::Value;
 
 use crate::live::Browser;
 use crate::mails::{inbox, mail};
-use crate::{lines, paid, placed, registered, start, start_with_mail_server};
+use crate::{lines, paid, placed, registered, start, start_with, start_with_mail_server};
 
 pub(crate) fn euros(amount: i64) -> Money {
     Money::new(amount, Currency::EUR)
@@ -196,4 +196,44 @@ async fn what_was_given_up_is_sent_by_command() {
     let told = service.command::<notification::Notification>("resend").await.unwrap();
     assert_eq!(told, "1 messages are tried again, 1 stay given up");
     state("queued").await.expect("it is queued again");
+}
+
+fn disputed(order_id: OrderId, status: &str) -> PaymentDisputed {
+    PaymentDisputed {
+        order_id,
+        payment_id: PaymentId::new(),
+        provider: "stripe".to_owned(),
+        dispute: "dp_1".to_owned(),
+        reason: "fraudulent".to_owned(),
+        status: status.to_owned(),
+        due_at: chrono::DateTime::from_timestamp(1_900_000_000, 0),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_get_a_mail_about_each_dispute_that_needs_them_or_is_decided() {
+    let order_id = OrderId::new();
+    let staff = format!("staff-{order_id}@example.com");
+    let service = start_with(&engine("TEST_SMTP_URL"), &[(env::STAFF_EMAIL, &staff)]).await;
+    service.publish(&disputed(order_id, "needs_response")).await;
+    service.publish(&disputed(order_id, "under_review")).await;
+    service.publish(&disputed(order_id, "lost")).await;
+    mail(&staff, &format!("lost the dispute about order {order_id}")).await;
+    let opened = mail(&staff, &format!("payment of order {order_id} is disputed")).await;
+    for part in ["dp_1", "fraudulent", "2030-03-17 17:46 UTC", "dashboard of stripe"] {
+        assert!(body(&opened).contains(part), "{part}: {opened}");
+    }
+    assert_eq!(inbox(&staff).await.len(), 2, "nothing to do while the bank decides");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_address_of_staff_no_dispute_is_queued() {
+    let service = start().await;
+    let order_id = OrderId::new();
+    heard(&service, service.publish(&disputed(order_id, "needs_response")).await).await;
+    let queued: i64 = sqlx::query_scalar("SELECT count(*) FROM messages")
+        .fetch_one(service.pool())
+        .await
+        .unwrap();
+    assert_eq!(queued, 0);
 }

@@ -42,14 +42,31 @@ pub struct Dispute {
     pub created_at: DateTime<Utc>,
 }
 
-/// Stores a report of a dispute, unless a later one is known. False when it is about no payment of the shop's.
+/// A dispute whose status has changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Changed {
+    /// The order that is paid.
+    pub order: Uuid,
+    /// The payment that is disputed.
+    pub payment: Uuid,
+}
+
+/// Stores a report of a dispute, unless a later one is known. `None` when it changes no status, or is about no payment of
+/// the shop's.
 pub async fn note(
     connection: &mut PgConnection,
     provider: &str,
     report: &Report<'_>,
-) -> Result<bool> {
+) -> Result<Option<Changed>> {
+    // Providers send several webhooks of a dispute at once: each of them would see a new status.
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 2))",
+        format!("{provider}/{}", report.reference),
+    )
+    .execute(&mut *connection)
+    .await?;
     let noted = sqlx::query!(
-        "INSERT INTO disputes
+        r#"INSERT INTO disputes
              (provider, reference, payment_id, amount, currency, reason, status, due_at, reported_at)
          SELECT $1, $2, id, $4, $5, $6, $7, $8, $9 FROM payments
          WHERE provider = $1 AND provider_reference = $3 AND status = 'captured'
@@ -58,7 +75,11 @@ pub async fn note(
              status = CASE WHEN disputes.status IN ('won', 'lost', 'warning_closed')
                       THEN disputes.status ELSE excluded.status END,
              reported_at = excluded.reported_at
-         WHERE disputes.reported_at <= excluded.reported_at",
+         WHERE disputes.reported_at <= excluded.reported_at
+         RETURNING payment_id, status,
+             (SELECT order_id FROM payments p WHERE p.id = payment_id) AS "order_id!",
+             (SELECT old.status FROM disputes old
+              WHERE old.provider = $1 AND old.reference = $2) AS old_status"#,
         provider,
         report.reference,
         report.charge,
@@ -69,7 +90,9 @@ pub async fn note(
         report.due_at,
         report.reported_at,
     );
-    Ok(noted.execute(connection).await?.rows_affected() == 1)
+    let noted = noted.fetch_optional(connection).await?;
+    let changed = noted.filter(|row| row.old_status.as_ref() != Some(&row.status));
+    Ok(changed.map(|row| Changed { order: row.order_id, payment: row.payment_id }))
 }
 
 /// The disputes about a payment, the oldest first.

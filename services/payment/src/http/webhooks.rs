@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use contracts::events::PaymentDisputed;
 use http::{HeaderMap, StatusCode};
 use kit::extract::{Path, parse};
 use kit::openapi::Refused;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use super::Api;
 use crate::db;
-use crate::db::disputes::Report;
+use crate::db::disputes::{Changed, Report};
 use crate::signature::{HEADER, SignatureError};
 use crate::worker::{self, Outcome};
 
@@ -97,7 +98,7 @@ pub(super) async fn receive(
     }
     let mut tx = api.pool.begin().await?;
     if db::webhooks::note(&mut tx, provider, &event.id, &event.r#type).await? {
-        let due = heed(&mut tx, provider, &event).await?;
+        let due = heed(&api, &mut tx, provider, &event).await?;
         tx.commit().await?;
         if due {
             api.wake.wake();
@@ -107,7 +108,7 @@ pub(super) async fn receive(
 }
 
 /// Does what the event asks for. Says whether the worker has something to do.
-async fn heed(tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bool> {
+async fn heed(api: &Api, tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bool> {
     let reference = event.text("/object/id").unwrap_or_default();
     if event.r#type.starts_with("payment_intent.") {
         let key = event.text("/object/metadata/payment_id");
@@ -116,8 +117,9 @@ async fn heed(tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bo
     }
     if event.r#type.starts_with("charge.dispute.") {
         if let Some(report) = event.dispute()
-            && db::disputes::note(tx, provider, &report).await?
+            && let Some(changed) = db::disputes::note(tx, provider, &report).await?
         {
+            api.outbox.append(tx, &disputed(provider, &report, changed)).await?;
             let (dispute, status) = (report.reference, report.status);
             tracing::warn!(provider, dispute, status, "a shopper's bank wants a charge back");
         }
@@ -136,4 +138,16 @@ async fn heed(tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bo
         }
     }
     Ok(false)
+}
+
+fn disputed(provider: &str, report: &Report<'_>, changed: Changed) -> PaymentDisputed {
+    PaymentDisputed {
+        order_id: changed.order.into(),
+        payment_id: changed.payment.into(),
+        provider: provider.to_owned(),
+        dispute: report.reference.to_owned(),
+        reason: report.reason.to_owned(),
+        status: report.status.to_owned(),
+        due_at: report.due_at,
+    }
 }

@@ -1,5 +1,6 @@
 //! Charges that a shopper's bank wants back.
 
+use contracts::events::{Event, PaymentDisputed};
 use kit::auth::Role;
 use kit::testing::{Running, eventually};
 use payment::Payment;
@@ -19,6 +20,43 @@ fn dispute(event: (&str, i64), status: &str, charge: &str) -> String {
         } },
     })
     .to_string()
+}
+
+#[tokio::test]
+async fn each_status_of_a_dispute_is_published_once() {
+    let running = Running::start::<Payment>(&SECRETS).await;
+    let order = reserved("tok_visa", 100);
+    running.publish(&order).await;
+    until(running.pool(), order.order_id, "captured").await;
+    let charge: String = sqlx::query_scalar("SELECT provider_reference FROM payments")
+        .fetch_one(running.pool())
+        .await
+        .unwrap();
+    // `created` and `funds_withdrawn` come at the same time.
+    let first =
+        [("evt_1", 10), ("evt_2", 10)].map(|event| dispute(event, "needs_response", &charge));
+    let (one, two) = tokio::join!(signed(&running, &first[0]), signed(&running, &first[1]));
+    assert_eq!((one, two), (204, 204));
+    // One that says the same again, and one that is older than what is known.
+    for (event, status) in [
+        (("evt_3", 20), "needs_response"),
+        (("evt_4", 30), "lost"),
+        (("evt_5", 15), "under_review"),
+    ] {
+        assert_eq!(signed(&running, &dispute(event, status, &charge)).await, 204);
+    }
+    let appended: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE type = $1")
+        .bind(PaymentDisputed::TYPE)
+        .fetch_one(running.pool())
+        .await
+        .unwrap();
+    assert_eq!(appended, 2, "needs_response and lost");
+    let order_id = order.order_id.uuid();
+    let is = |status: &'static str| move |event: &PaymentDisputed| event.status == status;
+    let opened = running.published_where(order_id, is("needs_response")).await;
+    assert_eq!((opened.dispute.as_str(), opened.reason.as_str()), ("dp_1", "fraudulent"));
+    assert_eq!(opened.due_at.unwrap().timestamp(), 1_900_000_000);
+    running.published_where(order_id, is("lost")).await;
 }
 
 #[tokio::test]
