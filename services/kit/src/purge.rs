@@ -40,15 +40,21 @@ where
     }
 }
 
-/// Removes what has served its time from the tables that every service has. A table that cannot be purged does not
-/// keep the others.
+/// Removes what has served its time from the tables that every service has.
 pub async fn run(pool: &PgPool) -> Result<(), sqlx::Error> {
-    let mut outcome = Ok(());
-    for (table, removed) in [
+    all([
         ("outbox", outbox(pool).await),
         ("inbox", inbox(pool).await),
         ("idempotency_keys", idempotency_keys(pool).await),
-    ] {
+    ])
+}
+
+/// One outcome of all tables: one that cannot be purged does not keep the others.
+pub fn all<const N: usize>(
+    tables: [(&'static str, Result<i64, sqlx::Error>); N],
+) -> Result<(), sqlx::Error> {
+    let mut outcome = Ok(());
+    for (table, removed) in tables {
         match removed {
             Ok(rows) => tracing::debug!(table, rows, "old rows were removed"),
             Err(error) => {

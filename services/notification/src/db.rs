@@ -4,6 +4,7 @@ pub mod orders;
 pub mod phones;
 pub mod preferences;
 pub mod products;
+pub mod purge;
 
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use chrono::{DateTime, Utc};
 use contracts::events::UserRegistered;
 use contracts::{EventId, OrderId, UserId};
 use kit::page::Window;
-use kit::purge::{self, BATCH, Batch};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -268,50 +268,4 @@ pub async fn list(
     .fetch_all(tx)
     .await?;
     Ok(rows.into_iter().map(Into::into).collect())
-}
-
-/// Removes what has served its time, and gives up on recipients who never registered.
-pub async fn purge(pool: &PgPool) -> Result<()> {
-    purge::in_batches(|from| {
-        sqlx::query_as!(
-            Batch,
-            r#"WITH gone AS (
-                 DELETE FROM live_events WHERE ctid = ANY(ARRAY(
-                     SELECT ctid FROM live_events
-                     WHERE time >= $1 AND time < now() - interval '30 days'
-                     ORDER BY time LIMIT $2 FOR UPDATE SKIP LOCKED))
-                 RETURNING time)
-             SELECT count(*) AS "removed!", max(time) AS newest FROM gone"#,
-            from,
-            BATCH,
-        )
-        .fetch_one(pool)
-    })
-    .await?;
-    purge::in_batches(|from| {
-        sqlx::query_as!(
-            Batch,
-            r#"WITH gone AS (
-                 DELETE FROM messages WHERE ctid = ANY(ARRAY(
-                     SELECT ctid FROM messages
-                     WHERE state = 'sent' AND settled_at >= $1 AND settled_at < now() - interval '30 days'
-                     ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED))
-                 RETURNING settled_at)
-             SELECT count(*) AS "removed!", max(settled_at) AS newest FROM gone"#,
-            from,
-            BATCH,
-        )
-        .fetch_one(pool)
-    })
-    .await?;
-    sqlx::query!(
-        "UPDATE messages SET state = 'dead', settled_at = now(), last_error = 'no contact'
-         WHERE state = 'queued' AND created_at < now() - interval '7 days'
-           AND NOT EXISTS (SELECT FROM contacts WHERE user_id = recipient)",
-    )
-    .execute(pool)
-    .await?;
-    let mut connection = pool.acquire().await?;
-    products::purge(&mut connection).await?;
-    phones::purge(&mut connection).await
 }

@@ -40,7 +40,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// How often messages are looked for that nobody has told of: retries, and those of a dead process.
 const POLL: Duration = Duration::from_secs(2);
 /// How often old rows are removed.
-const PURGE_INTERVAL: Duration = Duration::from_hours(1);
+const PURGE_INTERVAL: Duration = Duration::from_mins(10);
 
 static COMMANDS: [OwnCommand; 2] = [
     dead_letters::command(|env| Box::pin(replay(env))),
@@ -168,7 +168,7 @@ impl Service for Notification {
                 Ok::<_, StartError>(())
             })
             .task("purge", async move {
-                let purge = || async { db::purge(&pool).await.map(|()| 0) };
+                let purge = || async { db::purge::run(&pool).await.map(|()| 0) };
                 Wake::default().run("purge", PURGE_INTERVAL, &stop, purge).await;
                 Ok::<_, StartError>(())
             }))

@@ -7,6 +7,7 @@ pub mod devices;
 pub mod email_tokens;
 pub mod favourites;
 pub mod notices;
+pub mod purge;
 pub mod sessions;
 
 use chrono::{DateTime, Utc};

@@ -38,7 +38,7 @@ use crate::token::Issuer;
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How often sessions and counts are removed that have ended.
-const PURGE_INTERVAL: Duration = Duration::from_hours(1);
+const PURGE_INTERVAL: Duration = Duration::from_mins(10);
 /// Address of the demo's seller; no mail can reach it (RFC 2606, 2).
 const DEMO_SELLER_EMAIL: &str = "seller@demo.invalid";
 /// Name of the demo's seller.
@@ -137,12 +137,7 @@ impl Service for User {
             .task("administrator", appointment.run(stop.clone()))
             .task("resets", letters::answer_resets(pool.clone(), outbox, resets, stop.clone()))
             .task("purge", async move {
-                let purge = || async {
-                    throttle::purge(&pool).await?;
-                    db::devices::purge(&mut *pool.acquire().await?).await?;
-                    db::email_tokens::purge(&mut *pool.acquire().await?).await?;
-                    db::sessions::purge(&pool).await.map(|_| 0)
-                };
+                let purge = || async { db::purge::run(&pool).await.map(|()| 0) };
                 Wake::default().run("purge", PURGE_INTERVAL, &stop, purge).await;
                 Ok::<_, StartError>(())
             }))

@@ -35,7 +35,7 @@ const MAX_DELAY: Duration = Duration::from_mins(15);
 /// How long after the last attempt delays are remembered.
 const MEMORY: Duration = Duration::from_hours(1);
 /// How long counts are kept: longer than any of them counts.
-const RETENTION: Duration = Duration::from_hours(24);
+pub(crate) const RETENTION: Duration = Duration::from_hours(24);
 
 type Subject = [u8; 32];
 
@@ -169,11 +169,6 @@ fn near(network: IpAddr) -> IpAddr {
 /// The network that a client is counted by; none behind a proxy that the gateway does not trust.
 fn public(network: Option<IpAddr>) -> Option<String> {
     network.filter(|network| contracts::is_public(*network)).map(|network| network.to_string())
-}
-
-/// Removes counts that have ended.
-pub async fn purge(pool: &PgPool) -> Result<(), sqlx::Error> {
-    attempts::purge(&mut *pool.acquire().await?, RETENTION.as_secs_f64()).await
 }
 
 fn refused(seconds: f64) -> Problem {

@@ -223,11 +223,3 @@ pub async fn due(tx: &mut PgConnection, limit: i64) -> Result<Vec<Due>> {
     .fetch_all(tx)
     .await
 }
-
-/// Forgets which codes were sent when nobody counts them any more.
-pub async fn purge(tx: &mut PgConnection) -> Result<()> {
-    sqlx::query!("DELETE FROM phone_codes WHERE sent_at < now() - interval '1 day'")
-        .execute(tx)
-        .await?;
-    Ok(())
-}

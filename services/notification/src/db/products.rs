@@ -113,11 +113,3 @@ pub async fn notice(tx: &mut PgConnection, recipient: UserId, notice: Notice) ->
     );
     Ok(noted.execute(tx).await?.rows_affected() == 1)
 }
-
-/// Removes records that no longer keep a mail back.
-pub async fn purge(tx: &mut PgConnection) -> Result<()> {
-    sqlx::query!("DELETE FROM notices WHERE sent_at <= now() - interval '1 day'")
-        .execute(tx)
-        .await?;
-    Ok(())
-}

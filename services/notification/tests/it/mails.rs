@@ -251,7 +251,7 @@ async fn who_never_registers_is_given_up_and_old_rows_go() {
     let user = UserId::new();
     service.publish(&paid(user, OrderId::new())).await;
     eventually("the mail is queued", async || message(&service).await).await;
-    notification::db::purge(service.pool()).await.unwrap();
+    notification::db::purge::run(service.pool()).await.unwrap();
     assert_eq!(message(&service).await.unwrap().0, "queued", "not yet");
     sqlx::query("UPDATE messages SET created_at = now() - interval '8 days'")
         .execute(service.pool())
@@ -261,7 +261,7 @@ async fn who_never_registers_is_given_up_and_old_rows_go() {
         .execute(service.pool())
         .await
         .unwrap();
-    notification::db::purge(service.pool()).await.unwrap();
+    notification::db::purge::run(service.pool()).await.unwrap();
     let (state, _, error) = message(&service).await.unwrap();
     assert_eq!((state.as_str(), error.as_deref()), ("dead", Some("no contact")));
     let live: i64 = sqlx::query_scalar("SELECT count(*) FROM live_events")

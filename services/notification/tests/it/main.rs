@@ -7,6 +7,7 @@ mod mails;
 mod news;
 mod preferences;
 mod products;
+mod purge;
 mod texts;
 
 use contracts::events::{OrderLine, OrderPaid, OrderPlaced, UserRegistered};

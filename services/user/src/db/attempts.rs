@@ -118,18 +118,3 @@ pub async fn take_back(tx: &mut PgConnection, subject: &[u8]) -> Result<()> {
         .await?;
     Ok(())
 }
-
-/// Removes what has not been attempted for so long.
-pub async fn purge(tx: &mut PgConnection, older_than_seconds: f64) -> Result<()> {
-    sqlx::query!(
-        "DELETE FROM attempts WHERE last_at < now() - make_interval(secs => $1)",
-        older_than_seconds,
-    )
-    .execute(&mut *tx)
-    .await?;
-    // Pods of the release before have counted here.
-    sqlx::query!("DELETE FROM password_tries WHERE since < now() - interval '1 day'")
-        .execute(tx)
-        .await?;
-    Ok(())
-}

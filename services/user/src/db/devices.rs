@@ -85,9 +85,3 @@ pub async fn end_all_but(
     .await?;
     Ok(())
 }
-
-/// Removes devices that have not been used for long.
-pub async fn purge(tx: &mut PgConnection) -> Result<()> {
-    sqlx::query!("DELETE FROM known_devices WHERE expires_at <= now()").execute(tx).await?;
-    Ok(())
-}

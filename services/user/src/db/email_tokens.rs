@@ -87,12 +87,6 @@ pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<()> {
     Ok(())
 }
 
-/// Removes tokens that have expired.
-pub async fn purge(tx: &mut PgConnection) -> Result<()> {
-    sqlx::query!("DELETE FROM email_tokens WHERE expires_at <= now()").execute(tx).await?;
-    Ok(())
-}
-
 /// Notes that somebody has forgotten the password of this address, which may have no account.
 pub async fn request_reset(tx: &mut PgConnection, email: &str) -> Result<()> {
     sqlx::query!(

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use contracts::UserId;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Result;
@@ -143,16 +143,4 @@ pub async fn end_all_but(
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Removes sessions that nobody can go on with. Spent tokens stay as long as their session does,
-/// because only what is known can be seen to be reused.
-pub async fn purge(pool: &PgPool) -> Result<u64> {
-    let deleted = sqlx::query!(
-        "DELETE FROM sessions s WHERE NOT EXISTS (
-             SELECT FROM refresh_tokens t WHERE t.session_id = s.id AND t.expires_at > now())",
-    )
-    .execute(pool)
-    .await?;
-    Ok(deleted.rows_affected())
 }

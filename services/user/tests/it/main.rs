@@ -9,6 +9,7 @@ mod cache;
 mod favourites;
 mod letters;
 mod passwords;
+mod purge;
 mod registration;
 mod sessions;
 mod strangers;

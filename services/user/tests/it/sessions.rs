@@ -260,11 +260,16 @@ async fn sessions_that_have_ended_are_forgotten() {
     register(&service, "ada@example.com").await;
     let (_, old) = login(&service, "ada@example.com", PASSWORD).await;
     refresh(&service, &old["refresh_token"]).await;
-    sqlx::query("UPDATE refresh_tokens SET expires_at = now()")
+    sqlx::query("UPDATE sessions SET created_at = now() - interval '90 days'")
         .execute(service.pool())
         .await
         .unwrap();
     let (_, fresh) = login(&service, "ada@example.com", PASSWORD).await;
-    assert_eq!(user::db::sessions::purge(service.pool()).await.unwrap(), 1);
+    user::db::purge::run(service.pool()).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions")
+        .fetch_one(service.pool())
+        .await
+        .unwrap();
+    assert_eq!(left, 1);
     assert_eq!(refresh(&service, &fresh["refresh_token"]).await.0, 200);
 }

@@ -1,0 +1,2 @@
+DROP INDEX phone_codes_age;
+DROP INDEX messages_waiting;

@@ -1,0 +1,80 @@
+//! Removing what has served its time, however much of it there is.
+
+use kit::testing::Running;
+use notification::db::purge;
+use sqlx::PgPool;
+
+use crate::start;
+
+/// Fails every statement that changes or removes more rows of a table than one batch has.
+const GUARD: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF (SELECT count(*) FROM gone) > 5000 THEN
+            RAISE EXCEPTION 'one statement is about % rows of %', (SELECT count(*) FROM gone), TG_TABLE_NAME;
+        END IF;
+        RETURN NULL;
+    END $$;
+    DO $$ DECLARE name text; BEGIN
+        FOREACH name IN ARRAY ARRAY['live_events', 'messages', 'notices', 'phone_codes'] LOOP
+            EXECUTE format('CREATE TRIGGER refuse_many_deletes AFTER DELETE ON %I REFERENCING OLD TABLE AS gone
+                            FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()', name);
+            EXECUTE format('CREATE TRIGGER refuse_many_updates AFTER UPDATE ON %I REFERENCING OLD TABLE AS gone
+                            FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()', name);
+        END LOOP;
+    END $$";
+
+/// Twelve thousand rows that have served their time in every table, and one that has not. What is queued is due later,
+/// so that no mail is sent.
+const FILL: &str = "INSERT INTO contacts (user_id, email, name)
+    VALUES ('00000000-0000-0000-0000-000000000001', 'ada@example.com', 'Ada');
+    INSERT INTO messages (id, event_id, channel, recipient, letter, state, created_at, settled_at, due_at)
+    SELECT gen_random_uuid(), gen_random_uuid(), 'email', gen_random_uuid(), '{\"kind\": \"welcome\"}', state,
+        now() - interval '31 days', CASE state WHEN 'sent' THEN now() - interval '31 days' END, 'infinity'
+    FROM generate_series(1, 12000), (VALUES ('sent'), ('queued')) states (state);
+    INSERT INTO live_events (event_id, user_id, type, order_id, status, time)
+    SELECT gen_random_uuid(), gen_random_uuid(), 'order.paid', gen_random_uuid(), 'paid', now() - interval '31 days'
+    FROM generate_series(1, 12000);
+    INSERT INTO notices (recipient, kind, subject, sent_at)
+    SELECT gen_random_uuid(), 'low', gen_random_uuid(), now() - interval '25 hours' FROM generate_series(1, 12000);
+    INSERT INTO phone_codes (user_id, number, sent_at)
+    SELECT gen_random_uuid(), '+49151' || n, now() - interval '25 hours' FROM generate_series(1000000, 1011999) n;
+
+    INSERT INTO messages (id, event_id, channel, recipient, letter, created_at, due_at)
+    VALUES (gen_random_uuid(), gen_random_uuid(), 'email', '00000000-0000-0000-0000-000000000001',
+            '{\"kind\": \"welcome\"}', now() - interval '31 days', 'infinity'),
+           (gen_random_uuid(), gen_random_uuid(), 'email', gen_random_uuid(),
+            '{\"kind\": \"welcome\"}', now() - interval '6 days', 'infinity');
+    INSERT INTO live_events (event_id, user_id, type, order_id, status, time)
+    VALUES (gen_random_uuid(), gen_random_uuid(), 'order.paid', gen_random_uuid(), 'paid', now());
+    INSERT INTO notices (recipient, kind, subject) VALUES (gen_random_uuid(), 'low', gen_random_uuid());
+    INSERT INTO phone_codes (user_id, number) VALUES (gen_random_uuid(), '+4915112345678')";
+
+async fn filled() -> Running {
+    let service = start().await;
+    for sql in [FILL, GUARD] {
+        sqlx::raw_sql(sql).execute(service.pool()).await.unwrap();
+    }
+    service
+}
+
+async fn count(pool: &PgPool, rows: &'static str) -> i64 {
+    let rows = format!("SELECT count(*) FROM {rows}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(rows)).fetch_one(pool).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_is_about_more_than_a_batch() {
+    let service = filled().await;
+    purge::run(service.pool()).await.unwrap();
+    for (rows, left) in [
+        ("messages WHERE state = 'sent'", 0),
+        // One has a contact, the other may get one.
+        ("messages WHERE state = 'queued'", 2),
+        ("messages WHERE state = 'dead' AND last_error = 'no contact'", 12_000),
+        ("live_events", 1),
+        ("notices", 1),
+        ("phone_codes", 1),
+    ] {
+        assert_eq!(count(service.pool(), rows).await, left, "{rows}");
+    }
+}
