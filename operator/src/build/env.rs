@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     components::Need,
-    crd::{ServiceName, Sms},
+    crd::{Limits, ServiceName, Sms},
     names,
     validate::{
         CacheEngine, EventsEngine, MailEngine, ObjectStoreEngine, ServiceInstance, ValidatedShop,
@@ -51,6 +51,7 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
     }
     if component.name == ServiceName::Order {
         vars.extend(providers(shop));
+        vars.extend(limits(shop));
     }
     if component.name == ServiceName::Payment {
         vars.extend(payments(shop));
@@ -246,6 +247,20 @@ fn sms(sms: &Sms) -> Vec<EnvVar> {
 fn providers(shop: &ValidatedShop) -> Option<EnvVar> {
     let providers = shop.payments.providers();
     (providers != ["test"]).then(|| var(env::PAYMENT_PROVIDERS, providers.join(",")))
+}
+
+/// What shoppers may hold without paying, where it is not the default.
+fn limits(shop: &ValidatedShop) -> Vec<EnvVar> {
+    let (limits, defaults) = (&shop.limits, Limits::default());
+    [
+        (env::OPEN_ORDERS, limits.open_orders, defaults.open_orders),
+        (env::OPEN_UNITS, limits.open_units, defaults.open_units),
+        (env::SECOND_STEP_SECONDS, limits.second_step_seconds, defaults.second_step_seconds),
+    ]
+    .into_iter()
+    .filter(|(_, value, default)| value != default)
+    .map(|(name, value, _)| var(name, value.to_string()))
+    .collect()
 }
 
 fn payments(shop: &ValidatedShop) -> Vec<EnvVar> {

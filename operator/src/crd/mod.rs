@@ -12,6 +12,7 @@ mod backup;
 mod engines;
 mod events;
 mod gateway;
+mod limits;
 mod objects;
 mod payments;
 mod rollout;
@@ -27,6 +28,7 @@ pub use engines::{
 };
 pub use events::{Events, ExternalEvents, KafkaSecurity, SaslMechanism, SecurityProtocol, Topics};
 pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType};
+pub use limits::Limits;
 pub use objects::{ExternalObjectStore, ObjectStore, ObjectStoreSecretRef};
 pub use payments::{Payments, Stripe, StripeSecretRef};
 pub use rollout::{
@@ -211,6 +213,10 @@ pub struct ShopSpec {
     /// Who moves the shoppers' money, beside store credit, which every shop has.
     #[serde(default)]
     pub payments: Payments,
+
+    /// What shoppers may hold without paying.
+    #[serde(default)]
+    pub limits: Limits,
 
     /// The public entry of the shop.
     #[serde(default)]

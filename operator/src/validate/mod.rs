@@ -102,6 +102,7 @@ pub fn validate(
         key_rotation: request(shop, names::ROTATE_SIGNING_KEY),
         sms: spec.sms.clone(),
         payments: spec.payments.clone(),
+        limits: spec.limits.clone(),
         gateway: spec.gateway.clone(),
         services,
         service_monitors: wants.service_monitors && has.service_monitors,

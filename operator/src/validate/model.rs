@@ -6,8 +6,8 @@ use super::{BackupImages, Backups, Recipe, Restoration};
 use crate::{
     components::Component,
     crd::{
-        CredentialsSecretRef, ExternalObjectStore, Gateway, KafkaSecurity, Payments, PullPolicy,
-        SecretKeyRef, ServiceName, Sms, SslMode, Storage,
+        CredentialsSecretRef, ExternalObjectStore, Gateway, KafkaSecurity, Limits, Payments,
+        PullPolicy, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
     },
     names,
 };
@@ -63,6 +63,8 @@ pub struct ValidatedShop {
     pub sms: Option<Sms>,
     /// Who moves the shoppers' money.
     pub payments: Payments,
+    /// What shoppers may hold without paying.
+    pub limits: Limits,
     /// The public entry.
     pub gateway: Gateway,
     /// The enabled services, in the order of [`COMPONENTS`](crate::components::COMPONENTS).

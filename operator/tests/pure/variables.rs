@@ -125,6 +125,28 @@ fn the_test_provider_is_off_beside_stripe_unless_it_is_allowed() {
 }
 
 #[test]
+fn order_alone_knows_limits_that_are_not_the_defaults() {
+    const NAMES: [&str; 3] = [env::OPEN_ORDERS, env::OPEN_UNITS, env::SECOND_STEP_SECONDS];
+    let variables = |limits: Value| {
+        let shop = validated(json!({ "limits": limits }));
+        for (owner, template) in templates(&objects(&shop)) {
+            let has_some = NAMES.iter().any(|name| value(&template, name).is_some());
+            assert!(owner.contains(" demo-order") || !has_some, "{owner}");
+        }
+        let order = get(&shop, "Deployment", "demo-order");
+        let template = order.pointer("/spec/template").unwrap();
+        NAMES.map(|name| value(template, name).unwrap_or_default())
+    };
+    assert_eq!(variables(json!({})), ["", "", ""]);
+    // As the API server stores a Shop that says nothing of it.
+    let stored = json!({ "openOrders": 3, "openUnits": 10_000, "secondStepSeconds": 600 });
+    assert_eq!(variables(stored), ["", "", ""]);
+    assert_eq!(variables(json!({ "openUnits": 50 })), ["", "50", ""]);
+    let all = json!({ "openOrders": 1, "openUnits": 20_000, "secondStepSeconds": 120 });
+    assert_eq!(variables(all), ["1", "20000", "120"]);
+}
+
+#[test]
 fn only_notification_has_the_token_for_short_messages() {
     let token = Secret {
         metadata: ObjectMeta { name: Some("sms".into()), ..ObjectMeta::default() },
