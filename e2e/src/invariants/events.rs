@@ -65,6 +65,7 @@ const CONSUMERS: [(&str, &[&str]); 7] = [
             "user.password_reset_requested",
             "user.password_changed",
             "user.registration_attempted",
+            "user.email_verified",
             "user.favourite_available",
             "product.created",
             "product.updated",

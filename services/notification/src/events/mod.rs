@@ -1,5 +1,6 @@
 //! What is told of which event.
 
+mod accounts;
 mod money;
 mod products;
 
@@ -41,6 +42,7 @@ pub fn inbox(consumer: &'static str, pool: PgPool, wakes: &Wakes) -> Inbox {
         .on::<PasswordResetRequested>(teller.clone())
         .on::<PasswordChanged>(teller.clone())
         .on::<RegistrationAttempted>(teller.clone())
+        .on::<accounts::EmailVerified>(teller.clone())
         .on::<FavouriteAvailable>(teller.clone())
         .on::<ProductCreated>(teller.clone())
         .on::<ProductUpdated>(teller.clone())

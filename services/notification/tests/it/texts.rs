@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::post;
 use contracts::events::{
-    CancelReason, OrderCancelled, OrderExpired, OrderShipped, PaymentActionRequired,
+    CancelReason, EmailVerified, OrderCancelled, OrderExpired, OrderShipped, PaymentActionRequired,
 };
 use contracts::{OrderId, PaymentId, UserId, env};
 use kit::testing::{Running, engine, eventually};
@@ -249,4 +249,33 @@ async fn whoever_wants_no_short_messages_or_takes_the_number_away_gets_none() {
 async fn a_shop_without_a_provider_takes_no_numbers() {
     let service = start().await;
     assert_eq!(ask(&service, UserId::new(), "PUT", PHONE, &json!({ "number": NUMBER })).await, 404);
+}
+
+/// A stranger had registered with the owner's address, and given a number.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_number_goes_when_the_owner_verifies_their_address() {
+    let provider = Provider::default();
+    let service = shop(&provider).await;
+    let users = [registered("Ada"), registered("Bob")];
+    for (index, user) in users.iter().enumerate() {
+        service.publish(user).await;
+        verified(&service, &provider, user.user_id, &format!("+491510000001{index}")).await;
+    }
+    for (user, owner_known) in users.iter().zip([false, true]) {
+        let (user_id, tokens_expire_by) = (user.user_id, chrono::Utc::now());
+        service.publish(&EmailVerified { user_id, owner_known, tokens_expire_by }).await;
+    }
+    let [ada, bob] = users.map(|user| user.user_id);
+    eventually("the stranger's number is removed", async || {
+        let shown = service.request_as(ada, &[], "GET", PHONE).send().await.unwrap();
+        (shown.status() == 404).then_some(())
+    })
+    .await;
+    eventually("both events are handled", async || {
+        let handled = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM inbox");
+        (handled.fetch_one(service.pool()).await.unwrap() == 4).then_some(())
+    })
+    .await;
+    let kept = service.request_as(bob, &[], "GET", PHONE).send().await.unwrap();
+    assert_eq!(kept.status(), 200, "the owner had registered it");
 }

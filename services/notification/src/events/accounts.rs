@@ -1,0 +1,24 @@
+//! What a stranger has left in an account.
+
+pub(super) use contracts::events::EmailVerified;
+use kit::inbox::{Delivery, Handle};
+use kit::subscription::HandlerError;
+use sqlx::PgConnection;
+
+use super::Teller;
+use crate::db::phones;
+
+impl Handle<EmailVerified> for Teller {
+    /// A number of the stranger who registered the account would receive messages about the owner's orders.
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<EmailVerified>,
+    ) -> Result<(), HandlerError> {
+        let EmailVerified { user_id, owner_known, .. } = delivery.event;
+        if !owner_known {
+            phones::forget(tx, user_id).await?;
+        }
+        Ok(())
+    }
+}
