@@ -132,24 +132,32 @@ impl Letter {
                 ]),
             ],
             Self::PaymentDisputed { provider, dispute, reason, status, due_at, .. } => {
-                let row = |name: &str, value: &str| (name.to_owned(), plain::name(value));
-                let due = due_at.filter(|_| status.ends_with("needs_response"));
-                let due =
-                    due.map(|due| row("Answer by", &due.format("%Y-%m-%d %H:%M UTC").to_string()));
-                let rows = [row("Dispute", dispute), row("Reason", reason), row("Status", status)];
-                let advice = match status.as_str() {
-                    "won" => "The bank has decided: the money stays with you.".to_owned(),
-                    "lost" => "The bank has decided: the money is lost.".to_owned(),
-                    _ => format!(
-                        "The shopper's bank wants the payment back. Answer in the dashboard of {}: without an answer the \
-                         money is lost. Do not refund it as well, the shopper would get it twice.",
-                        plain::name(provider)
-                    ),
-                };
-                vec![Part::Paragraph(advice), Part::Table(rows.into_iter().chain(due).collect())]
+                disputed(provider, [dispute, reason, status], *due_at)
             }
         }
     }
+}
+
+/// What staff read about a dispute: its name, the bank's reason and how far it has come.
+fn disputed(
+    provider: &str,
+    [dispute, reason, status]: [&str; 3],
+    due_at: Option<DateTime<Utc>>,
+) -> Vec<Part> {
+    let row = |name: &str, value: &str| (name.to_owned(), plain::name(value));
+    let due = due_at.filter(|_| status.ends_with("needs_response"));
+    let due = due.map(|due| row("Answer by", &due.format("%Y-%m-%d %H:%M UTC").to_string()));
+    let rows = [row("Dispute", dispute), row("Reason", reason), row("Status", status)];
+    let advice = match status {
+        "won" => "The bank has decided: the money stays with you.".to_owned(),
+        "lost" => "The bank has decided: the money is lost.".to_owned(),
+        _ => format!(
+            "The shopper's bank wants the payment back. Answer in the dashboard of {}: without an answer the \
+             money is lost. Do not refund it as well, the shopper would get it twice.",
+            plain::name(provider)
+        ),
+    };
+    vec![Part::Paragraph(advice), Part::Table(rows.into_iter().chain(due).collect())]
 }
 
 fn until(time: DateTime<Utc>) -> Part {
