@@ -26,11 +26,13 @@ use crate::cache::Cache;
 use crate::deleting::Deleting;
 use crate::gallery::Gallery;
 use crate::product::Product;
+use crate::searches::Searches;
 
 /// What handlers need.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) pool: PgPool,
+    pub(crate) searches: Searches,
     pub(crate) cache: Cache,
     pub(crate) outbox: Outbox,
     pub(crate) deleting: Deleting,

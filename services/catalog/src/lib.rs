@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 pub mod image;
 pub mod product;
+mod searches;
 mod seed;
 pub mod spelling;
 pub mod store;
@@ -29,6 +30,7 @@ use crate::cache::Cache;
 use crate::deleting::Deleting;
 use crate::gallery::Gallery;
 use crate::http::Api;
+use crate::searches::Searches;
 use crate::store::Store;
 
 static COMMANDS: [OwnCommand; 1] = [dead_letters::command(|env| Box::pin(replay(env)))];
@@ -74,6 +76,7 @@ impl Service for Catalog {
     }
 
     async fn build(config: Config, app: App) -> Result<App, StartError> {
+        let searches = Searches::new(&config.database, Self::NAME)?;
         let pool = config.database.pool(Self::NAME)?;
         let producer = Producer::new(&config.kafka, Self::NAME)?;
         let outbox = Outbox::default();
@@ -89,6 +92,7 @@ impl Service for Catalog {
         let gallery = Gallery::new(Store::new(config.store)?, pool.clone());
         let api = Api {
             pool: pool.clone(),
+            searches,
             cache: cache.clone(),
             outbox: outbox.clone(),
             deleting,

@@ -28,6 +28,9 @@ static CONNECTIONS: LazyLock<GaugeVec> = metric!(
     &["state"]
 );
 
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How to reach the database.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -48,7 +51,7 @@ impl FromEnv for Settings {
 impl Settings {
     /// A pool that connects on first use, so that a service starts while its database does.
     pub fn pool(&self, service: &str) -> Result<PgPool, sqlx::Error> {
-        self.pool_that_waits(service, Duration::from_secs(3))
+        self.pool_that_waits(service, ACQUIRE_TIMEOUT)
     }
 
     /// A pool for a Job: no caller is waiting, and one that gives up too soon is only begun anew
@@ -58,14 +61,30 @@ impl Settings {
     }
 
     fn pool_that_waits(&self, service: &str, patience: Duration) -> Result<PgPool, sqlx::Error> {
-        let options = PgConnectOptions::from_str(self.url.expose())?
-            .application_name(service)
-            // A statement that outlives every request deadline helps nobody.
-            .options([("statement_timeout", "30s"), ("lock_timeout", "5s")]);
         Ok(PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(patience)
-            .connect_lazy_with(options))
+            .connect_lazy_with(self.options(service)?))
+    }
+
+    /// A pool beside the main one, of so many connections with settings of their own.
+    pub fn pool_of<const N: usize>(
+        &self,
+        service: &str,
+        connections: u32,
+        settings: [(&'static str, &'static str); N],
+    ) -> Result<PgPool, sqlx::Error> {
+        Ok(PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(self.options(service)?.options(settings)))
+    }
+
+    fn options(&self, service: &str) -> Result<PgConnectOptions, sqlx::Error> {
+        Ok(PgConnectOptions::from_str(self.url.expose())?
+            .application_name(service)
+            // A statement that outlives every request deadline helps nobody.
+            .options([("statement_timeout", "30s"), ("lock_timeout", "5s")]))
     }
 }
 

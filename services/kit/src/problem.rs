@@ -233,6 +233,7 @@ impl From<sqlx::Error> for Problem {
             sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
                 Self::unavailable(error)
             }
+            error if has_timed_out(&error) => Self::unavailable(error),
             error if is_unstorable(&error) => {
                 tracing::warn!(error = telemetry::chain(&error), "Postgres refuses a value");
                 Self::new(MALFORMED, "a value is not one that can be stored or compared")
@@ -240,6 +241,12 @@ impl From<sqlx::Error> for Problem {
             _ => Self::internal(error),
         }
     }
+}
+
+/// Whether the statement was cancelled, which its timeout does (PostgreSQL, appendix A, 57014).
+fn has_timed_out(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "57014")
 }
 
 /// Values that the database refuses whatever the statement: text with NUL or outside of UTF-8, times and numbers out

@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequestParts, State};
 use http::request::Parts;
-use kit::extract::parse_query;
+use kit::extract::{ClientNetwork, parse_query};
 use kit::page::{Page, PageQuery};
 use kit::problem::{Body, MALFORMED, Problem, Result};
 use serde::Deserialize;
@@ -16,6 +16,8 @@ use crate::facets::Facets;
 use crate::product::{Chosen, Filter, Position, Product, Sort, Words};
 use crate::spelling::Respelt;
 
+/// Most products that a page by number may skip.
+const MAX_OFFSET: i64 = 10_000;
 /// Longest search, in characters.
 const MAX_WORDS: usize = 200;
 /// Most attributes to filter by.
@@ -51,7 +53,7 @@ pub(super) struct ListQuery {
     cursor: Option<String>,
     /// How many, 1 to 100; 20 by default.
     limit: Option<u32>,
-    /// Number of the page, from 1, for people who type; `cursor` is faster and exact.
+    /// Number of the page, from 1, for people who type, among the first 10,000 products; `cursor` is faster and exact.
     page: Option<u32>,
 }
 
@@ -159,19 +161,25 @@ fn sort(wanted: Option<Sort>, searched: bool) -> Sort {
     responses(
         (status = 200, body = Page<Product>),
         (status = 400, body = Body),
+        (status = 429, description = "rate-limited", body = Body),
     ),
 )]
 pub(super) async fn list(
     State(api): State<Api>,
+    ClientNetwork(client): ClientNetwork,
     Asked { query, attributes }: Asked<ListQuery>,
 ) -> Result<axum::Json<Page<Product>>> {
     let page = PageQuery { cursor: query.cursor, limit: query.limit, page: query.page };
     let window = page.window::<Position>()?;
+    if window.offset > MAX_OFFSET {
+        let detail = format!("pages reach {MAX_OFFSET} products; use cursor to go deeper");
+        return Err(Problem::new(MALFORMED, detail));
+    }
     let after = window.after.as_ref();
     if after.is_some_and(|after| !after.is_ours()) {
         return Err(Problem::new(MALFORMED, "the cursor is not one of ours"));
     }
-    let mut connection = api.pool.acquire().await?;
+    let mut connection = api.searches.begin(client).await?;
     let words = words(&mut connection, query.q, after).await?;
     let sort = sort(query.sort, words.is_some());
     if after.is_some_and(|after| after.sort != sort) {
@@ -202,13 +210,15 @@ pub(super) async fn list(
     responses(
         (status = 200, body = Facets),
         (status = 400, body = Body),
+        (status = 429, description = "rate-limited", body = Body),
     ),
 )]
 pub(super) async fn facets(
     State(api): State<Api>,
+    ClientNetwork(client): ClientNetwork,
     Asked { query, attributes }: Asked<FacetQuery>,
 ) -> Result<axum::Json<Facets>> {
-    let mut connection = api.pool.acquire().await?;
+    let mut connection = api.searches.begin(client).await?;
     let filter = Filter {
         words: words(&mut connection, query.q, None).await?,
         category: query.category,

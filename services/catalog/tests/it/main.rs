@@ -4,6 +4,7 @@
 mod attributes;
 mod cache;
 mod categories;
+mod cost;
 mod cursors;
 mod deletion;
 mod facets;
