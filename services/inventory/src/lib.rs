@@ -85,7 +85,8 @@ impl Service for Inventory {
         let stop = app.stop.clone();
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
-        let sweeper = sweeper::run(pool.clone(), outbox.clone(), stop.clone());
+        let sweeper =
+            sweeper::run(pool.clone(), outbox.clone(), config.reservation_ttl, stop.clone());
         let catalog = CatalogClient::new(config.catalog.client());
         let sellers = sellers::run(pool.clone(), catalog, stop.clone());
         let api = Api { pool: pool.clone(), outbox: outbox.clone() };

@@ -23,15 +23,15 @@ const INTERVAL: Duration = Duration::from_secs(5);
 static LOW: LazyLock<Gauge> =
     metric!(gauge, "stock_low_skus", "SKUs with no more available units than their threshold.");
 
-/// Sweeps until told to stop.
-pub async fn run(pool: PgPool, outbox: Outbox, stop: CancellationToken) {
-    let round = || round(pool.clone(), outbox.clone());
+/// Sweeps until told to stop. Reservations last for `ttl`.
+pub async fn run(pool: PgPool, outbox: Outbox, ttl: Duration, stop: CancellationToken) {
+    let round = || round(pool.clone(), outbox.clone(), ttl);
     Wake::default().run("sweeper", INTERVAL, &stop, round).await;
 }
 
-async fn round(pool: PgPool, outbox: Outbox) -> Result<usize, sqlx::Error> {
+async fn round(pool: PgPool, outbox: Outbox, ttl: Duration) -> Result<usize, sqlx::Error> {
     let mut swept = 0;
-    while sweep(&pool, &outbox).await? {
+    while sweep(&pool, &outbox, ttl).await? {
         swept += 1;
     }
     let low = db::count_low(&mut *pool.acquire().await?).await?;
@@ -41,9 +41,9 @@ async fn round(pool: PgPool, outbox: Outbox) -> Result<usize, sqlx::Error> {
 
 /// Gives back one overdue reservation, if there is one. One per transaction: two would have to lock
 /// the stock of both in one order.
-pub async fn sweep(pool: &PgPool, outbox: &Outbox) -> Result<bool, sqlx::Error> {
+pub async fn sweep(pool: &PgPool, outbox: &Outbox, ttl: Duration) -> Result<bool, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let Some(order) = db::lock_overdue(&mut tx, GRACE).await? else {
+    let Some(order) = db::lock_overdue(&mut tx, GRACE, ttl).await? else {
         return Ok(false);
     };
     events::give_back(outbox, &mut tx, order, Kind::Release, State::Expired).await?;

@@ -1,5 +1,7 @@
 //! Orders in Postgres: their events, and what these add up to.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use contracts::events::{OrderLine, OrderSource};
 use contracts::{Currency, EventId, Money, OrderId, ProductId, UserId};
@@ -126,6 +128,24 @@ pub async fn lock_overdue(
     let rows = select_orders!(
         "WHERE state IN ('pending', 'reserved') AND expires_at <= now()
          ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED",
+        limit,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Order::try_from).collect()
+}
+
+/// Locks open orders that have more than twice the time that orders have: the database's clock, by which they were placed,
+/// was set back. Skips those that another transaction has locked.
+pub async fn lock_misdated(
+    connection: &mut PgConnection,
+    expiry: Duration,
+    limit: i64,
+) -> Result<Vec<Order>, sqlx::Error> {
+    let rows = select_orders!(
+        "WHERE state IN ('pending', 'reserved') AND expires_at > now() + 2 * make_interval(secs => $1)
+         LIMIT $2 FOR UPDATE SKIP LOCKED",
+        expiry.as_secs_f64(),
         limit,
     )
     .fetch_all(connection)

@@ -41,6 +41,7 @@ use crate::guards::Limits;
 use crate::peers::{Carts, Catalog};
 use crate::providers::Providers;
 use crate::saga::Saga;
+use crate::sweeper::Times;
 
 static MIGRATOR: Migrator = sqlx::migrate!();
 
@@ -138,7 +139,8 @@ impl Service for Order {
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
         let relay = outbox.relay(pool.clone(), producer, stop.clone());
         let settle = cache.clone().settle(stop.clone());
-        let sweeper = sweeper::run(pool.clone(), saga.clone(), config.second_step, stop);
+        let times = Times { expiry: config.expiry, second_step: config.second_step };
+        let sweeper = sweeper::run(pool.clone(), saga.clone(), times, stop);
         let api = http::Api {
             pool: pool.clone(),
             saga,

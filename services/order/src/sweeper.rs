@@ -19,13 +19,21 @@ const REMIND: Duration = Duration::from_mins(1);
 /// Orders ended in one transaction.
 const BATCH: i64 = 100;
 
+/// How long orders have.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// To be paid.
+    pub expiry: Duration,
+    /// From when the payment needs a second step, and no longer than others.
+    pub second_step: Duration,
+}
+
 /// Sweeps until told to stop. Any number of replicas may do so at once: they skip each other's
-/// orders. An order whose payment needs a second step is held for `second_step` from then on, and no longer than
-/// others.
-pub async fn run(pool: PgPool, saga: Saga, second_step: Duration, stop: CancellationToken) {
+/// orders.
+pub async fn run(pool: PgPool, saga: Saga, times: Times, stop: CancellationToken) {
     let mut reminded: Option<Instant> = None;
     while !stop.is_cancelled() {
-        match sweep(&pool, &saga, second_step).await {
+        match sweep(&pool, &saga, times).await {
             // There may be more.
             Ok(BATCH..) => continue,
             Ok(_) => {}
@@ -52,10 +60,11 @@ async fn forget_networks(pool: &PgPool) -> Result<u64, sqlx::Error> {
 }
 
 /// Ends up to [`BATCH`] orders of each kind; returns how many.
-async fn sweep(pool: &PgPool, saga: &Saga, second_step: Duration) -> Result<i64, StepError> {
+async fn sweep(pool: &PgPool, saga: &Saga, times: Times) -> Result<i64, StepError> {
     let mut tx = pool.begin().await?;
     let mut orders = db::lock_overdue(&mut tx, BATCH).await?;
-    orders.extend(db::lock_unconfirmed(&mut tx, second_step, BATCH).await?);
+    orders.extend(db::lock_unconfirmed(&mut tx, times.second_step, BATCH).await?);
+    orders.extend(db::lock_misdated(&mut tx, times.expiry, BATCH).await?);
     let mut ended = 0;
     for order in &orders {
         saga.advance(&mut tx, Some(order), &Event::Expired {}, Cause::SYSTEM).await?;

@@ -33,6 +33,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const LEASE: Duration = Duration::from_secs(30);
 /// Pause after the first attempt of unknown outcome; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// What is due later than in twice this time is due: see [`db::lease_charge`].
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// What is older may have been done at the provider though the shop does not know: a shop that was restored from a backup
 /// does not know of attempts after it, and providers forget idempotency keys after a day.

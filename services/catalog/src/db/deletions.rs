@@ -75,16 +75,19 @@ pub async fn deletion_answered(
 }
 
 /// Products about whose deletion inventory has said nothing in time, kept from changing until the
-/// transaction ends. Those that somebody else has locked are left to them.
+/// transaction ends. Those that somebody else has locked are left to them. A deadline that is further away than twice
+/// the time that inventory has was set before the clock was set back.
 pub async fn lock_overdue(
     connection: &mut PgConnection,
     most: i64,
 ) -> Result<Vec<ProductId>, sqlx::Error> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM products JOIN deletions ON product_id = id
-         WHERE state = 'deleting' AND deadline < now()
+         WHERE state = 'deleting'
+           AND (deadline < now() OR deadline > now() + 2 * make_interval(secs => $2))
          ORDER BY deadline LIMIT $1 FOR UPDATE OF products SKIP LOCKED",
         most,
+        DEADLINE,
     )
     .fetch_all(connection)
     .await?;

@@ -170,6 +170,17 @@ async fn without_an_answer_in_time_a_product_is_restored_and_a_late_one_deletes_
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_a_day_holds_up_no_deletion_without_an_answer() {
+    let (shop, seller) = (start(&[]).await, UserId::new());
+    let product = add(&shop, seller, json!({})).await;
+    delete(&shop, seller, &product).await;
+    let later = "UPDATE deletions SET deadline = deadline + interval '1 day'";
+    sqlx::query(later).execute(shop.pool()).await.unwrap();
+    let back = restored(&shop, seller, &product).await;
+    assert_eq!(back["deletion"]["reason"], "no_answer");
+}
+
+#[tokio::test]
 async fn an_answer_and_the_deadline_at_once_agree_on_one_end() {
     let (shop, seller) = (start(&[]).await, UserId::new());
     let mut products = Vec::new();

@@ -67,17 +67,20 @@ pub async fn lock_all(
     Ok(())
 }
 
-/// Locks a pending reservation that ran out of time longer ago than `grace`; none that somebody
-/// else is busy with.
+/// Locks a pending reservation that ran out of time longer ago than `grace`, or has more than twice the time that
+/// reservations have: the database's clock was set back. None that somebody else is busy with.
 pub async fn lock_overdue(
     connection: &mut PgConnection,
     grace: Duration,
+    ttl: Duration,
 ) -> Result<Option<OrderId>> {
     let order = sqlx::query_scalar!(
         "SELECT order_id FROM reservations
-         WHERE state = 'pending' AND expires_at < now() - make_interval(secs => $1)
+         WHERE state = 'pending' AND (expires_at < now() - make_interval(secs => $1)
+             OR expires_at > now() + 2 * make_interval(secs => $2))
          ORDER BY expires_at LIMIT 1 FOR UPDATE SKIP LOCKED",
         grace.as_secs_f64(),
+        ttl.as_secs_f64(),
     )
     .fetch_optional(connection)
     .await?;

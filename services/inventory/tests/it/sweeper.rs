@@ -66,7 +66,9 @@ async fn many_sweepers_give_back_once() {
     let sweepers: Vec<_> = (0..4)
         .map(|_| {
             let (pool, outbox) = (pool.clone(), Outbox::default());
-            tokio::spawn(async move { while sweeper::sweep(&pool, &outbox).await.unwrap() {} })
+            tokio::spawn(async move {
+                while sweeper::sweep(&pool, &outbox, GRACE * 30).await.unwrap() {}
+            })
         })
         .collect();
     for sweeper in sweepers {
@@ -77,6 +79,29 @@ async fn many_sweepers_give_back_once() {
         assert_eq!(told(pool, order, "stock.released").await, 1);
     }
     assert_eq!(levels(pool, "A").await, Levels { available: 20, reserved: 0 });
+}
+
+/// By the clock, reservations last for half an hour here.
+#[tokio::test]
+async fn a_reservation_from_before_the_clock_was_set_back_a_day_is_given_back() {
+    let running = start().await;
+    let pool = running.pool();
+    supply(pool, "A", 5).await;
+    let (minutes, day) = (Order::of(&[("A", 1)]), Order::of(&[("A", 2)]));
+    for (order, hours) in [(&minutes, 0.75), (&day, 24.0)] {
+        running.publish(&order.placed()).await;
+        until(pool, order, "pending").await;
+        let sql = "UPDATE reservations SET expires_at = now() + interval '1 hour' * $2
+                   WHERE order_id = $1";
+        sqlx::query(sql).bind(order.id.uuid()).bind(hours).execute(pool).await.unwrap();
+    }
+    until(pool, &day, "expired").await;
+    assert_eq!(state(pool, &minutes).await.as_deref(), Some("pending"), "it does no harm");
+    assert_eq!(levels(pool, "A").await, Levels { available: 4, reserved: 1 });
+    // Its order may be paid all the same.
+    running.publish(&day.paid()).await;
+    let _: StockCommitted = running.published(day.id.uuid()).await;
+    assert_eq!(levels(pool, "A").await, Levels { available: 2, reserved: 1 });
 }
 
 #[tokio::test]

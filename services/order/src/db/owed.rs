@@ -40,7 +40,8 @@ pub struct Overdue {
 }
 
 /// Locks orders that have waited since they changed for `first`, and since the others were last asked for twice as
-/// long each time, up to `longest`; skips those that another transaction has locked.
+/// long each time, up to `longest`; skips those that another transaction has locked. What happened in the future happened
+/// before the clock was set back, and is no reason to wait.
 pub async fn lock_owed(
     connection: &mut PgConnection,
     first: Duration,
@@ -50,10 +51,12 @@ pub async fn lock_owed(
     let rows = select_orders!(
         "WHERE (payment = 'refund_requested' OR state IN ('cancelling', 'returning'))
            AND fulfilment <> 'returning'
-           AND updated_at <= now() - make_interval(secs => $1)
+           AND (updated_at <= now() - make_interval(secs => $1)
+                OR updated_at > now() + interval '1 min')
            AND NOT EXISTS (
-               SELECT FROM reminders WHERE order_id = orders.id AND asked_at > now()
-                   - make_interval(secs => least($1 * 2.0 ^ least(times, 30), $2)))
+               SELECT FROM reminders WHERE order_id = orders.id AND asked_at
+                   BETWEEN now() - make_interval(secs => least($1 * 2.0 ^ least(times, 30), $2))
+                       AND now() + interval '1 min')
          ORDER BY updated_at LIMIT $3 FOR UPDATE SKIP LOCKED",
         first.as_secs_f64(),
         longest.as_secs_f64(),

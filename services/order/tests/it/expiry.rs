@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use contracts::events::{OrderExpired, PaymentActionRequired};
 use contracts::{OrderId, PaymentId};
+use order::sweeper::Times;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{World, captured, json_of, saga};
@@ -19,7 +20,8 @@ async fn an_unpaid_order_expires_once_however_many_replicas_sweep() {
     for _ in 0..3 {
         let saga = saga();
         let pool = world.service.pool().clone();
-        tokio::spawn(order::sweeper::run(pool, saga, LONG, stop.clone()));
+        let times = Times { expiry: LONG, second_step: LONG };
+        tokio::spawn(order::sweeper::run(pool, saga, times, stop.clone()));
     }
     let mut orders = Vec::new();
     for _ in 0..20 {
@@ -63,6 +65,20 @@ async fn a_paid_order_never_expires() {
     world.let_time_pass(unpaid).await;
     world.reaches(unpaid, "expired").await;
     assert_eq!(world.history(paid).await, ["placed", "reserved", "paid"]);
+}
+
+/// By the clock, orders have half an hour here.
+#[tokio::test]
+async fn an_order_placed_before_the_clock_was_set_back_a_day_expires() {
+    let world = World::start().await;
+    let (minutes, day) = (world.reserved().await, world.reserved().await);
+    world.move_end(minutes, Utc::now() + TimeDelta::minutes(45)).await;
+    world.move_end(day, Utc::now() + TimeDelta::hours(24)).await;
+    world.reaches(day, "expired").await;
+    // Nothing is lost: money that comes afterwards goes back.
+    world.tell_thrice(&captured(day)).await;
+    assert_eq!(world.told(day).await, ["placed", "reserved", "expired", "refund_requested"]);
+    assert_eq!(world.history(minutes).await, ["placed", "reserved"], "less than that does no harm");
 }
 
 fn action_required(world: &World, order_id: OrderId) -> PaymentActionRequired {

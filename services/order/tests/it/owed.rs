@@ -102,6 +102,22 @@ async fn each_request_for_an_owed_refund_waits_twice_as_long_as_the_one_before()
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_a_day_delays_no_request_for_what_is_owed() {
+    let world = World::start().await;
+    let (id, _) = paid(&world).await;
+    cancel(&world, id).await;
+    let day = 24 * 60;
+    for n in 1..=2 {
+        // It was set back again: the last request seems to be of tomorrow, too.
+        pass(&world, id, -day).await;
+        reconcile(&world, owed::FIRST).await;
+        assert_eq!(times(&world, id).await, n);
+        reconcile(&world, owed::FIRST).await;
+        assert_eq!(times(&world, id).await, n, "from then on, requests wait as always");
+    }
+}
+
+#[tokio::test]
 async fn commands_list_and_request_what_is_owed() {
     let world = World::start().await;
     let run = async |name: &str| world.service.command::<order::Order>(name).await.unwrap();

@@ -127,14 +127,19 @@ impl World {
 
     /// Lets the time of an order be over, as if it had been placed long ago.
     pub(crate) async fn let_time_pass(&self, id: OrderId) {
-        let past = chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(1);
+        self.move_end(id, chrono::DateTime::UNIX_EPOCH + chrono::TimeDelta::days(1)).await;
+    }
+
+    /// Lets the time of an order end then, as if the clock had another time when it was placed.
+    pub(crate) async fn move_end(&self, id: OrderId, end: chrono::DateTime<chrono::Utc>) {
+        let end = chrono::SubsecRound::trunc_subsecs(end, 6);
         let mut tx = self.service.pool().begin().await.unwrap();
         let event = "UPDATE order_events SET payload = jsonb_set(payload, '{expires_at}', $2)
              WHERE order_id = $1 AND type = 'placed'";
-        let bound = sqlx::query(event).bind(id.uuid()).bind(json!(past));
+        let bound = sqlx::query(event).bind(id.uuid()).bind(json!(end));
         bound.execute(&mut *tx).await.unwrap();
         let order = sqlx::query("UPDATE orders SET expires_at = $2 WHERE id = $1");
-        order.bind(id.uuid()).bind(past).execute(&mut *tx).await.unwrap();
+        order.bind(id.uuid()).bind(end).execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
     }
 

@@ -100,7 +100,8 @@ pub enum Stage {
     },
 }
 
-/// Takes a payment that is due, of none of the busy providers; for as long as the lease lasts, nobody else does.
+/// Takes a payment that is due, of none of the busy providers; for as long as the lease lasts, nobody else does. One that
+/// is due later than any pause is due: the database's clock was set back.
 pub async fn lease_charge(
     connection: &mut PgConnection,
     lease: Duration,
@@ -111,7 +112,8 @@ pub async fn lease_charge(
                next_attempt_at = now() + make_interval(secs => $1)
            WHERE id = (
                SELECT id FROM payments
-               WHERE status IN ('pending', 'requires_action') AND next_attempt_at <= now()
+               WHERE status IN ('pending', 'requires_action')
+                 AND (next_attempt_at <= now() OR next_attempt_at > now() + interval '2 min')
                  AND provider <> ALL($2)
                ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED)
            RETURNING id, order_id, user_id, amount, currency, provider, customer, token,

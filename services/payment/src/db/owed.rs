@@ -22,13 +22,15 @@ pub async fn owed(connection: &mut PgConnection, payment: Uuid) -> Result<i64> {
 }
 
 /// Makes one refund pending again that has failed and is due, with another key for the provider. It is for no more than
-/// is left of the payment: the rest went back in another way. Says whether there was one.
+/// is left of the payment: the rest went back in another way. One that is due later than after the longest pause is due:
+/// the database's clock was set back. Says whether there was one.
 pub async fn reopen_refund(pool: &PgPool) -> Result<bool> {
     let mut tx = pool.begin().await?;
     let due = sqlx::query!(
         r#"SELECT r.id, r.payment_id, least(r.amount, p.amount - p.refunded) AS "amount!"
            FROM refunds r JOIN payments p ON p.id = r.payment_id
-           WHERE r.status = 'failed' AND r.owed AND r.next_attempt_at <= now()
+           WHERE r.status = 'failed' AND r.owed
+             AND (r.next_attempt_at <= now() OR r.next_attempt_at > now() + interval '13 hours')
            ORDER BY r.next_attempt_at LIMIT 1 FOR UPDATE OF r, p SKIP LOCKED"#,
     )
     .fetch_optional(&mut *tx)

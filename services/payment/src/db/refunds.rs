@@ -131,7 +131,8 @@ pub struct DueRefund {
     pub traceparent: Option<String>,
 }
 
-/// Takes a refund that is due, of none of the busy providers; for as long as the lease lasts, nobody else does.
+/// Takes a refund that is due, of none of the busy providers; for as long as the lease lasts, nobody else does. One that
+/// is due later than any pause is due: the database's clock was set back.
 pub async fn lease_refund(
     connection: &mut PgConnection,
     lease: Duration,
@@ -143,7 +144,8 @@ pub async fn lease_refund(
            FROM payments
            WHERE payments.id = payment_id AND refunds.id = (
                SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id
-               WHERE r.status = 'pending' AND r.next_attempt_at <= now() AND p.provider <> ALL($2)
+               WHERE r.status = 'pending' AND p.provider <> ALL($2)
+                 AND (r.next_attempt_at <= now() OR r.next_attempt_at > now() + interval '2 min')
                ORDER BY r.next_attempt_at LIMIT 1 FOR UPDATE OF r SKIP LOCKED)
            RETURNING refunds.id, provider_key, payment_id, order_id, refunds.amount, currency,
                provider, payments.provider_reference AS "reference!", refunds.attempts,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod charges;
+mod clocks;
 mod crashes;
 mod credit;
 mod disputes;
