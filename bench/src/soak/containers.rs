@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use e2e::kubectl::Kubectl;
+use serde_json::Value;
 
 /// Use of one container.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +45,24 @@ pub(super) async fn usage(kubectl: &Kubectl, shop: &str) -> Result<BTreeMap<Stri
     tokio::task::spawn_blocking(move || look(&ids)).await?
 }
 
+/// A process of a pod, in whose network its containers are.
+pub(super) fn process_of(pod: &Value) -> Result<u32> {
+    let uid = pod["metadata"]["uid"].as_str().context("a pod has a uid")?;
+    // cgroup drivers write it either way.
+    let ids = [uid.to_owned(), uid.replace('-', "_")].map(|id| (id, uid.to_owned()));
+    let found = processes(&ids)?.into_values().flatten().next();
+    found.context("the nodes are not on this machine")
+}
+
 fn look(ids: &[(String, String)]) -> Result<BTreeMap<String, Usage>> {
+    let processes = processes(ids)?;
+    ensure!(!processes.is_empty(), "the nodes are not on this machine");
+    let used = processes.into_iter().map(|(name, pids)| (name.to_owned(), of(&pids)));
+    Ok(used.collect())
+}
+
+/// Processes in the control groups whose names have these ids, by what belongs to the id.
+fn processes(ids: &[(String, String)]) -> Result<BTreeMap<&str, BTreeSet<u32>>> {
     let mut processes: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
         let path = entry?.path();
@@ -57,9 +75,7 @@ fn look(ids: &[(String, String)]) -> Result<BTreeMap<String, Usage>> {
             processes.entry(name).or_default().insert(pid);
         }
     }
-    ensure!(!processes.is_empty(), "the nodes are not on this machine");
-    let used = processes.into_iter().map(|(name, pids)| (name.to_owned(), of(&pids)));
-    Ok(used.collect())
+    Ok(processes)
 }
 
 fn of(pids: &BTreeSet<u32>) -> Usage {

@@ -243,6 +243,29 @@ mod tests {
     }
 
     #[test]
+    fn every_table_has_a_limit() {
+        let services = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../services");
+        let mut tables = 0;
+        for service in std::fs::read_dir(services).unwrap() {
+            let (folder, mut files) = (service.unwrap().path(), Vec::new());
+            if let Ok(entries) = std::fs::read_dir(folder.join("migrations")) {
+                files.extend(entries.map(|entry| entry.unwrap().path()));
+            }
+            let service = folder.file_name().unwrap().to_str().unwrap();
+            for file in files {
+                let text = std::fs::read_to_string(&file).unwrap();
+                for made in text.split("CREATE TABLE ").skip(1) {
+                    let made = made.strip_prefix("IF NOT EXISTS ").unwrap_or(made);
+                    let table = made.split([' ', '(', '\n']).next().unwrap();
+                    tables += 1;
+                    assert!(bound(service, table).unwrap().is_some(), "{service} {table}");
+                }
+            }
+        }
+        assert!(tables > 50, "{tables}");
+    }
+
+    #[test]
     fn limits_of_tables_can_be_read() {
         assert!(bound("nobody", "nothing").unwrap().is_none());
         assert!(bound("payment", "credit.entries").unwrap().is_some());
