@@ -2,10 +2,12 @@
 //! `cluster/engines up` has started: each test has a database, topics and keys of its own.
 
 mod part_of_redis;
+mod requests;
 mod signer;
 mod topics;
 
 pub use part_of_redis::PartOfRedis;
+pub use requests::send_when_available;
 pub use signer::{ISSUER, Signer};
 
 use std::collections::BTreeSet;

@@ -6,7 +6,7 @@ use contracts::UserId;
 use contracts::limits::MAX_IMAGE_BYTES;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use kit::testing::eventually;
+use kit::testing::{eventually, send_when_available};
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -113,14 +113,13 @@ async fn files_that_are_no_images_are_refused() {
 async fn many_uploads_at_once_all_find_a_place_and_a_product_has_an_end() {
     let (shop, seller) = (gallery().await, UserId::new());
     let product = add(&shop, seller, json!({})).await;
-    let uploads =
-        (0..MAX_IMAGES + 3).map(|_| answer(upload(&shop, seller, &product, photograph(8, 8))));
+    let uploads = (0..MAX_IMAGES + 3).map(|_| upload(&shop, seller, &product, photograph(8, 8)));
     let mut tasks = tokio::task::JoinSet::new();
     for upload in uploads.collect::<Vec<_>>() {
-        tasks.spawn(upload);
+        tasks.spawn(send_when_available(upload));
     }
-    let statuses = tasks.join_all().await;
-    let count = |wanted| statuses.iter().filter(|(status, _)| *status == wanted).count();
+    let answers = tasks.join_all().await;
+    let count = |wanted| answers.iter().filter(|answer| answer.status() == wanted).count();
     assert_eq!((count(StatusCode::CREATED), count(StatusCode::CONFLICT)), (MAX_IMAGES, 3));
     let (_, shown) = show(&shop, &product).await;
     assert_eq!(shown["images"].as_array().unwrap().len(), MAX_IMAGES);

@@ -13,9 +13,9 @@ mod writing;
 
 use contracts::{ProductId, UserId};
 use kit::auth::Role;
-use kit::testing::{Running, check_openapi};
+use kit::testing::{Running, check_openapi, send_when_available};
 use kit::{Service, postgres};
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use review::Reviews;
 use serde_json::{Value, json};
 
@@ -51,7 +51,15 @@ async fn start_with(orders: &Orders, catalog: &Catalog) -> Running {
 
 /// What a request is answered with: status and JSON, null for no body.
 async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
-    let answer = request.send().await.unwrap();
+    decoded(request.send().await.unwrap()).await
+}
+
+/// The same of one that may have to be sent again.
+async fn answer_when_available(request: RequestBuilder) -> (StatusCode, Value) {
+    decoded(send_when_available(request).await).await
+}
+
+async fn decoded(answer: Response) -> (StatusCode, Value) {
     let status = answer.status();
     let body = answer.bytes().await.unwrap();
     (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() })
