@@ -22,6 +22,7 @@ use utoipa::openapi::OpenApi;
 
 pub use self::listen::Listen;
 use crate::admin::{self, Readiness};
+use crate::bodies::{self, Bodiless};
 use crate::service::{Common, Service, StartError, verifier};
 use crate::telemetry::chain;
 use crate::{grpc, http as edge, postgres, unread};
@@ -262,9 +263,11 @@ async fn first_end(tasks: &mut JoinSet<(&'static str, Result<(), StartError>)>) 
 
 /// The service's routes under what every request passes through.
 fn layered(routes: Router, openapi: Option<&OpenApi>, draining: &Arc<AtomicBool>) -> Router {
+    let bodiless = Arc::new(openapi.map(Bodiless::of).unwrap_or_default());
     openapi
         .map_or_else(Router::new, docs)
         .merge(routes)
+        .layer(middleware::from_fn_with_state(bodiless, bodies::refuse_ignored))
         .fallback(edge::not_found)
         .method_not_allowed_fallback(edge::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

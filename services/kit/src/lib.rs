@@ -3,6 +3,7 @@
 mod admin;
 pub mod app;
 pub mod auth;
+mod bodies;
 pub mod cache;
 pub mod config;
 pub mod dead_letters;

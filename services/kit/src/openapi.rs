@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
@@ -11,6 +11,7 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoResponses, ToSchema};
 
+use crate::bodies::takes_none;
 use crate::problem::{
     self, Body, CONFLICT, FORBIDDEN, FieldError, INVALID, KEY_IN_FLIGHT, KEY_MISSING, KEY_REUSED,
     Kind, MALFORMED, MEDIA_TYPE, NOT_FOUND, RATE_LIMITED, STALE, TOO_LARGE, UNAUTHENTICATED,
@@ -89,8 +90,8 @@ pub fn complete(document: OpenApi) -> OpenApi {
     tell_apart(&mut document);
     forget_absent_defaults(&mut document);
     let mut used = BTreeSet::new();
-    for operation in document.paths.paths.values_mut().flat_map(operations) {
-        for kind in implied(operation) {
+    for (method, operation) in document.paths.paths.values_mut().flat_map(by_method) {
+        for kind in implied(&method, operation) {
             let responses = &mut operation.responses.responses;
             responses.entry(kind.status.to_string()).or_insert_with(|| problem("").into());
         }
@@ -149,12 +150,23 @@ fn forget_absent_defaults(document: &mut OpenApi) {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    by_method(item).map(|(_, operation)| operation)
+}
+
+fn by_method(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     let PathItem { get, put, post, delete, patch, .. } = item;
-    [get, put, post, delete, patch].into_iter().flatten()
+    let all = [
+        (Method::GET, get),
+        (Method::PUT, put),
+        (Method::POST, post),
+        (Method::DELETE, delete),
+        (Method::PATCH, patch),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// The refusals that follow from what an operation takes.
-fn implied(operation: &Operation) -> Vec<Kind> {
+fn implied(method: &Method, operation: &Operation) -> Vec<Kind> {
     let mut kinds = Vec::new();
     if operation.security.as_ref().is_some_and(|ways| !ways.is_empty()) {
         kinds.push(UNAUTHENTICATED);
@@ -164,6 +176,9 @@ fn implied(operation: &Operation) -> Vec<Kind> {
         if body.content.contains_key("application/json") {
             kinds.push(INVALID);
         }
+    }
+    if takes_none(method, operation) {
+        kinds.extend([MALFORMED, TOO_LARGE, INVALID]);
     }
     for parameter in operation.parameters.iter().flatten() {
         let RefOr::T(parameter) = parameter else { continue };

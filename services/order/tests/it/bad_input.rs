@@ -1,9 +1,10 @@
 //! Requests that nobody should send.
 
-use contracts::ProductId;
+use contracts::{ProductId, UserId};
+use kit::auth::Role;
 use serde_json::{Value, json};
 
-use crate::world::{World, json_of, pointers};
+use crate::world::{World, captured, json_of, pointers};
 
 #[tokio::test]
 async fn bad_items_are_refused_and_pointed_at() {
@@ -101,4 +102,29 @@ async fn lists_and_ids_are_checked() {
     }
     let answer = world.service.request("GET", "/api/v1/orders").send().await.unwrap();
     json_of(answer, 401).await;
+}
+
+#[tokio::test]
+async fn content_of_a_body_that_an_operation_does_not_take_is_refused() {
+    let world = World::start().await;
+    let id = world.reserved().await;
+    world.service.publish(&captured(id)).await;
+    world.reaches(id, "paid").await;
+    let send = async |step: &str, body: &'static str| {
+        let path = format!("/api/v1/orders/{id}/{step}");
+        let request = world.service.request_as(UserId::new(), &[Role::Admin], "POST", &path);
+        let request = request.header("Content-Type", "application/json").body(body);
+        request.send().await.unwrap()
+    };
+    let tracked = r#"{ "carrier": "UPS", "tracking_number": "1Z" }"#;
+    for step in ["ship", "deliver", "cancel", "return/receive"] {
+        assert_eq!(pointers(send(step, tracked).await).await, ["/carrier", "/tracking_number"]);
+        json_of(send(step, "[]").await, 400).await;
+    }
+    assert_eq!(world.get(&format!("/api/v1/orders/{id}")).await["status"], "paid");
+    let large = "9".repeat(100_000).leak();
+    json_of(send("ship", large).await, 413).await;
+    // What many clients send by themselves says nothing.
+    assert_eq!(json_of(send("ship", "{}").await, 200).await["status"], "shipped");
+    assert_eq!(json_of(send("deliver", "").await, 200).await["status"], "delivered");
 }
