@@ -84,7 +84,8 @@ pub struct Due {
 }
 
 /// Mails that are to be sent now, locked for this transaction; those that others have locked are
-/// theirs. A mail to an unknown recipient waits until the registration has arrived.
+/// theirs. A mail to an unknown recipient waits until the registration has arrived. One that is due later than after any
+/// pause is due: the clock was set back.
 pub async fn due(tx: &mut PgConnection, limit: i64, staff: Option<&str>) -> Result<Vec<Due>> {
     sqlx::query_as!(
         Due,
@@ -93,7 +94,8 @@ pub async fn due(tx: &mut PgConnection, limit: i64, staff: Option<&str>) -> Resu
              SELECT email, name FROM contacts WHERE user_id = m.recipient
              UNION ALL SELECT $4, '' WHERE m.recipient = $3 AND $4::text IS NOT NULL
          ) c ON true
-         WHERE m.state = 'queued' AND m.channel = $1 AND m.due_at <= now()
+         WHERE m.state = 'queued' AND m.channel = $1
+           AND (m.due_at <= now() OR m.due_at > now() + interval '6 hours')
          ORDER BY m.due_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED"#,
         EMAIL,
         limit,

@@ -214,7 +214,8 @@ pub async fn due(tx: &mut PgConnection, limit: i64) -> Result<Vec<Due>> {
         Due,
         "SELECT m.id, m.attempts, m.letter, p.number
          FROM messages m JOIN phones p ON p.user_id = m.recipient
-         WHERE m.state = 'queued' AND m.channel = $1 AND m.due_at <= now()
+         WHERE m.state = 'queued' AND m.channel = $1
+           AND (m.due_at <= now() OR m.due_at > now() + interval '6 hours')
            AND (p.verified_at IS NOT NULL OR m.letter ->> 'kind' = 'phone_code')
          ORDER BY m.due_at LIMIT $2 FOR UPDATE OF m SKIP LOCKED",
         SMS,

@@ -217,6 +217,20 @@ async fn a_mail_server_that_is_away_is_tried_again_but_not_forever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_set_back_a_day_holds_up_no_mail() {
+    let service = start().await;
+    let (ada, bob) = (registered("Ada"), registered("Bob"));
+    service.publish(&paid(ada.user_id, OrderId::new())).await;
+    eventually("the mail is queued", async || message(&service).await).await;
+    let later = "UPDATE messages SET due_at = due_at + interval '1 day'";
+    sqlx::query(later).execute(service.pool()).await.unwrap();
+    for user in [&ada, &bob] {
+        service.publish(user).await;
+    }
+    mail(&ada.email, "is paid").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_a_dead_letter_and_blocks_nobody() {
     let service = start().await;
     let (user, order) = (registered("Ada"), OrderId::new());
