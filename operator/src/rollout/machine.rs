@@ -223,6 +223,8 @@ impl Machine<'_> {
         let mut here = old.clone();
         here.step = i32::try_from(index).unwrap_or(i32::MAX);
         here.weight = step.weight;
+        // A clock that was set back makes no step longer than twice.
+        here.since.0 = here.since.0.min(self.now);
         if self.seen.order == Some(Order::Promote) && (self.measures() || !here.promoted) {
             // What is asked for is the switch: the old version is still kept for a while then.
             if self.measures() || index == last {

@@ -112,6 +112,17 @@ fn a_canary_that_does_well_takes_over_step_by_step() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_a_day_begins_the_step_again() {
+    let mut walk = Walk::new(canary());
+    walk.after(0, |sight| (sight.canary, sight.counters) = (Canary::Ready, Some(counted(0, 0, 0))));
+    walk.after(30, |sight| sight.counters = Some(counted(100, 0, 0)));
+    walk.after(-86_400, |_| {});
+    assert_eq!(walk.state(), Some((State::Progressing, Reason::StepLasts, 10)));
+    walk.after(60, |_| {});
+    assert_eq!(walk.state(), Some((State::Progressing, Reason::StepLasts, 50)));
+}
+
+#[test]
 fn each_step_is_judged_by_its_own_figures() {
     let mut walk = Walk::new(canary());
     walk.after(0, |sight| {
