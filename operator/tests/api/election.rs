@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use kube::Client;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
 use shop_operator::leader::{Elector, Timing};
 use tokio::time::timeout;
 
@@ -42,4 +47,24 @@ async fn one_of_two_leads_and_the_other_follows_when_it_goes() {
     timeout(LONG, first.acquire()).await.expect("an expired lease is free");
     // ... and whoever lost it, notices.
     timeout(LONG, second.hold()).await.expect("the loser notices");
+}
+
+/// A clock that was set forward or back writes times that say nothing: neither are there two leaders, nor none for a day.
+#[tokio::test]
+async fn the_times_in_a_lease_are_not_believed() {
+    let world = World::new().await;
+    let client = server::admin().await;
+    let leases = Api::<Lease>::namespaced(client.clone(), &world.namespace);
+    for hours in [-24, 24] {
+        let mut first = contender(&client, &world, &format!("first {hours}"));
+        timeout(LONG, first.acquire()).await.expect("nobody else is there");
+        let other_day = MicroTime(Timestamp::now() + SignedDuration::from_hours(hours));
+        let times = json!({"spec": {"renewTime": other_day, "acquireTime": other_day}});
+        leases.patch("test", &PatchParams::default(), &Patch::Merge(times)).await.unwrap();
+        let mut second = contender(&client, &world, &format!("second {hours}"));
+        let early = timeout(FAST.lease_duration / 2, second.acquire()).await;
+        assert!(early.is_err(), "two leaders, {hours} hours away");
+        timeout(LONG, second.acquire()).await.expect("an expired lease is free");
+        second.release().await;
+    }
 }
