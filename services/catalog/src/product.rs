@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Datelike, Utc};
 use contracts::events::{ProductCreated, ProductUpdated};
 use contracts::{Currency, Money, ProductId, Sku, UserId, text};
-use kit::auth::{Caller, Role};
+use kit::auth::Caller;
 use kit::problem::{Fields, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -93,8 +93,7 @@ impl Product {
 
     /// Whether it is the caller's own product, or the caller runs the shop.
     pub fn may_be_written_by(&self, caller: &Caller) -> bool {
-        let own = caller.has(Role::Seller) && self.seller_id == caller.user_id;
-        own || caller.has(Role::Admin)
+        caller.manages(self.seller_id)
     }
 
     /// What whoever asks may see of it; what is not on sale is for those who write it.

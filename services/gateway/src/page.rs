@@ -194,8 +194,7 @@ impl Sources {
 /// Whether the stock of a product is the caller's to manage.
 fn manages(caller: Option<&Caller>, product: &catalog::Product) -> bool {
     let Some(caller) = caller else { return false };
-    let own = product.seller_id.parse() == Ok(caller.user_id);
-    caller.has(Role::Admin) || own && caller.has(Role::Seller)
+    caller.has(Role::Admin) || product.seller_id.parse().is_ok_and(|id| caller.manages(id))
 }
 
 /// Asks within the deadline, and once more if the connection was the problem: a pod that goes away

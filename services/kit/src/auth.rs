@@ -178,6 +178,11 @@ impl Caller {
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role) || self.roles.contains(&Role::Admin)
     }
+
+    /// Whether what belongs to this seller is the caller's to manage: their own, or an administrator's.
+    pub fn manages(&self, seller: UserId) -> bool {
+        self.has(Role::Admin) || self.user_id == seller && self.has(Role::Seller)
+    }
 }
 
 impl From<Claims> for Caller {

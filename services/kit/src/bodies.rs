@@ -13,7 +13,7 @@ use serde_json::Value;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 
-use crate::extract::parse;
+use crate::extract::{parse, pointer_to};
 use crate::problem::{Fields, MALFORMED, Problem, Result, TOO_LARGE};
 
 /// Largest body that is looked at, in bytes.
@@ -77,8 +77,8 @@ fn expect_none(body: &[u8]) -> Result<()> {
         Ok(Value::Object(content)) => {
             let mut fields = Fields::default();
             for name in content.keys().take(MAX_NAMED) {
-                let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-                fields.check(false, pointer, "unknown field: this operation takes no body");
+                let detail = "unknown field: this operation takes no body";
+                fields.check(false, pointer_to(name), detail);
             }
             fields.finish()
         }
