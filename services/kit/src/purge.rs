@@ -40,12 +40,55 @@ where
     }
 }
 
+/// Removes the rows of a table that have ended: `purge_table!(pool, "notices", "sent_at", "sent_at < now() - interval '1 day'")`.
+/// The third is the column by which the oldest are found, for which there is an index; the fourth says which rows have ended,
+/// with values that follow it as `$3` and on. Gives what [`all`] takes.
+#[macro_export]
+macro_rules! purge_table {
+    ($pool:expr, $table:literal, $time:literal, $ended:literal $(, $value:expr)* $(,)?) => {
+        (
+            $table,
+            $crate::purge::in_batches(|from| {
+                ::sqlx::query_as!(
+                    $crate::purge::Batch,
+                    "WITH gone AS (DELETE FROM "
+                        + $table
+                        + " WHERE ctid = ANY(ARRAY(SELECT ctid FROM "
+                        + $table
+                        + " WHERE "
+                        + $time
+                        + " >= $1 AND "
+                        + $ended
+                        + " ORDER BY "
+                        + $time
+                        + " LIMIT $2 FOR UPDATE SKIP LOCKED)) RETURNING "
+                        + $time
+                        + r#") SELECT count(*) AS "removed!", max("#
+                        + $time
+                        + ") AS newest FROM gone",
+                    from,
+                    $crate::purge::BATCH,
+                    $($value),*
+                )
+                .fetch_one($pool)
+            })
+            .await,
+        )
+    };
+}
+
 /// Removes what has served its time from the tables that every service has.
 pub async fn run(pool: &PgPool) -> Result<(), sqlx::Error> {
     all([
-        ("outbox", outbox(pool).await),
-        ("inbox", inbox(pool).await),
-        ("idempotency_keys", idempotency_keys(pool).await),
+        purge_table!(pool, "outbox", "published_at", "published_at < now() - interval '7 days'"),
+        // Longer than Kafka keeps records (7 days).
+        purge_table!(pool, "inbox", "received_at", "received_at < now() - interval '14 days'"),
+        purge_table!(
+            pool,
+            "idempotency_keys",
+            "created_at",
+            "created_at < now() - interval '24 hours'"
+        ),
     ])
 }
 
@@ -64,62 +107,4 @@ pub fn all<const N: usize>(
         }
     }
     outcome
-}
-
-async fn outbox(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    in_batches(|from| {
-        sqlx::query_as!(
-            Batch,
-            r#"WITH gone AS (
-                 DELETE FROM outbox WHERE ctid = ANY(ARRAY(
-                     SELECT ctid FROM outbox
-                     WHERE published_at >= $1 AND published_at < now() - interval '7 days'
-                     ORDER BY published_at LIMIT $2 FOR UPDATE SKIP LOCKED))
-                 RETURNING published_at)
-             SELECT count(*) AS "removed!", max(published_at) AS newest FROM gone"#,
-            from,
-            BATCH,
-        )
-        .fetch_one(pool)
-    })
-    .await
-}
-
-/// The inbox remembers longer than Kafka keeps records (7 days).
-async fn inbox(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    in_batches(|from| {
-        sqlx::query_as!(
-            Batch,
-            r#"WITH gone AS (
-                 DELETE FROM inbox WHERE ctid = ANY(ARRAY(
-                     SELECT ctid FROM inbox
-                     WHERE received_at >= $1 AND received_at < now() - interval '14 days'
-                     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED))
-                 RETURNING received_at)
-             SELECT count(*) AS "removed!", max(received_at) AS newest FROM gone"#,
-            from,
-            BATCH,
-        )
-        .fetch_one(pool)
-    })
-    .await
-}
-
-async fn idempotency_keys(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    in_batches(|from| {
-        sqlx::query_as!(
-            Batch,
-            r#"WITH gone AS (
-                 DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
-                     SELECT ctid FROM idempotency_keys
-                     WHERE created_at >= $1 AND created_at < now() - interval '24 hours'
-                     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED))
-                 RETURNING created_at)
-             SELECT count(*) AS "removed!", max(created_at) AS newest FROM gone"#,
-            from,
-            BATCH,
-        )
-        .fetch_one(pool)
-    })
-    .await
 }

@@ -1,6 +1,6 @@
 //! What a stranger has left in an account.
 
-pub(super) use contracts::events::EmailVerified;
+use contracts::events::EmailVerified;
 use kit::inbox::{Delivery, Handle};
 use kit::subscription::HandlerError;
 use sqlx::PgConnection;

@@ -6,11 +6,11 @@ mod products;
 
 use chrono::{DateTime, Utc};
 use contracts::events::{
-    EmailVerificationRequested, FavouriteAvailable, OrderCancelled, OrderDelivered, OrderExpired,
-    OrderPaid, OrderPlaced, OrderRejected, OrderReturned, OrderShipped, PasswordChanged,
-    PasswordResetRequested, PaymentActionRequired, PaymentDisputed, PaymentRefunded,
-    ProductCreated, ProductDeleted, ProductUpdated, RegistrationAttempted, StockLow,
-    UserRegistered,
+    EmailVerificationRequested, EmailVerified, FavouriteAvailable, OrderCancelled, OrderDelivered,
+    OrderExpired, OrderPaid, OrderPlaced, OrderRejected, OrderReturned, OrderShipped,
+    PasswordChanged, PasswordResetRequested, PaymentActionRequired, PaymentDisputed,
+    PaymentRefunded, ProductCreated, ProductDeleted, ProductUpdated, RegistrationAttempted,
+    StockLow, UserRegistered,
 };
 use contracts::{EventId, Money, OrderId, UserId};
 use kit::inbox::{Delivery, Handle, Inbox};
@@ -42,7 +42,7 @@ pub fn inbox(consumer: &'static str, pool: PgPool, wakes: &Wakes) -> Inbox {
         .on::<PasswordResetRequested>(teller.clone())
         .on::<PasswordChanged>(teller.clone())
         .on::<RegistrationAttempted>(teller.clone())
-        .on::<accounts::EmailVerified>(teller.clone())
+        .on::<EmailVerified>(teller.clone())
         .on::<FavouriteAvailable>(teller.clone())
         .on::<ProductCreated>(teller.clone())
         .on::<ProductUpdated>(teller.clone())

@@ -1,6 +1,6 @@
 //! What providers tell us of their own accord.
 
-use kit::purge::{self, BATCH, Batch};
+use kit::{purge, purge_table};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -26,23 +26,12 @@ pub async fn note(
 /// Forgets what cannot come again: a webhook is taken for minutes after it was signed, and a
 /// provider signs it anew for a few days.
 pub async fn forget(pool: &PgPool) -> Result<()> {
-    purge::in_batches(|from| {
-        sqlx::query_as!(
-            Batch,
-            r#"WITH gone AS (
-                 DELETE FROM webhook_events WHERE ctid = ANY(ARRAY(
-                     SELECT ctid FROM webhook_events
-                     WHERE received_at >= $1 AND received_at < now() - interval '30 days'
-                     ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED))
-                 RETURNING received_at)
-             SELECT count(*) AS "removed!", max(received_at) AS newest FROM gone"#,
-            from,
-            BATCH,
-        )
-        .fetch_one(pool)
-    })
-    .await?;
-    Ok(())
+    purge::all([purge_table!(
+        pool,
+        "webhook_events",
+        "received_at",
+        "received_at < now() - interval '30 days'"
+    )])
 }
 
 /// Something has happened to a charge that the provider knows by this reference or by our key: the
