@@ -1,8 +1,8 @@
-//! What grows while a shop runs: processes, zombies, descriptors, threads, memory and disk of every container, rows of
-//! every table, the volumes of Postgres and Kafka. First at rest, then under one order a second, with every probe once
-//! a second. Growth is printed per hour; what grows beyond its limit is an error. The nodes must be on this machine.
+//! What grows while a shop runs: processes, zombies, descriptors, threads, memory and disk of every container of the shop
+//! and of the operator, rows of every table, the volumes of Postgres and Kafka. First at rest, then under one order a
+//! second, with every probe once a second. Growth is printed per hour; what grows beyond its limit is an error. The nodes
+//! must be on this machine.
 
-mod containers;
 mod limits;
 mod load;
 mod probes;
@@ -12,12 +12,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use e2e::containers::{self, Usage};
 use e2e::invariants::Databases;
 use e2e::kubectl::Kubectl;
+use e2e::probes::Probe;
 use tokio::task::JoinHandle;
 
-use self::containers::Usage;
-
+/// Where the chart is installed, and the pods of the operator there.
+const OPERATOR_NAMESPACE: &str = "shop-system";
+const OPERATOR: &str = "app.kubernetes.io/name=shop-operator";
 /// Samples of a phase.
 const SAMPLES: u32 = 24;
 
@@ -40,7 +43,14 @@ struct Phase {
 
 /// Runs both phases and prints what has grown. A third of the time is spent at rest.
 pub(crate) async fn run(kubectl: &Kubectl, shop: &str, time: Duration) -> Result<()> {
-    let probes = probes::Probes::of(kubectl, shop).await?.start();
+    let shop_pods = format!("app.kubernetes.io/instance={shop}");
+    let operator = Kubectl::new(OPERATOR_NAMESPACE);
+    let watched = [(kubectl, shop_pods.as_str()), (&operator, OPERATOR)];
+    let mut all = Vec::new();
+    for (kubectl, selector) in watched {
+        all.extend(Probe::of(kubectl, &kubectl.pods(selector).await?)?);
+    }
+    let probes = probes::start(all);
     let load = load::Load::prepare(kubectl, shop).await?;
     let databases = Databases::of(kubectl, shop).await?;
     // What the preparation has begun is over: connections, caches, e-mails.
@@ -50,7 +60,7 @@ pub(crate) async fn run(kubectl: &Kubectl, shop: &str, time: Duration) -> Result
         [("at rest", time / 3, false), ("one order a second", time * 2 / 3, true)]
     {
         let orders = under_load.then(|| load.clone().start());
-        let samples = measure(kubectl, shop, &databases, time).await?;
+        let samples = measure(&watched, &databases, time).await?;
         let orders = match orders {
             Some(load) => load.stop().await?,
             None => 0,
@@ -63,8 +73,7 @@ pub(crate) async fn run(kubectl: &Kubectl, shop: &str, time: Duration) -> Result
 }
 
 async fn measure(
-    kubectl: &Kubectl,
-    shop: &str,
+    watched: &[(&Kubectl, &str)],
     databases: &Databases,
     time: Duration,
 ) -> Result<Vec<Sample>> {
@@ -74,7 +83,11 @@ async fn measure(
     while begun.elapsed() < time {
         clock.tick().await;
         let at = begun.elapsed();
-        let containers = containers::usage(kubectl, shop).await?;
+        let mut pods = Vec::new();
+        for (kubectl, selector) in watched {
+            pods.extend(kubectl.pods(selector).await?);
+        }
+        let containers = containers::usage(&pods).await?;
         samples.push(Sample { at, containers, tables: tables::rows(databases).await? });
     }
     ensure!(samples.len() >= 8, "only {} samples: take more time", samples.len());

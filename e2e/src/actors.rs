@@ -1,5 +1,5 @@
 //! Who may do what: `e2e/actors/` has a row for each operation of the API and each actor. The shop's documents are
-//! compared with it (`tests/generated.rs`), and so is a real shop (`tests/cluster/actors.rs`).
+//! compared with it (`tests/generated.rs`), and so is a real shop (`tests/cluster/access.rs`).
 //!
 //! A row: method and path; what the parameters of the path stand for, an object or a `'literal'`; the answer that each
 //! actor gets; the request. An answer is a status, or several that are all right, and perhaps a type of problem:

@@ -2,11 +2,13 @@
 //! outside. Nothing here knows how the shop works inside.
 
 pub mod actors;
+pub mod containers;
 pub mod echo;
 pub mod invariants;
 pub mod kill;
 pub mod kubectl;
 pub mod mail;
+pub mod probes;
 pub mod shopper;
 
 use std::future::Future;

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 
-use super::containers::Usage;
-use super::{Phase, Sample};
+use super::{Phase, Sample, Usage};
 
 /// `bench/soak/tables.txt`.
 const TABLES: &str = include_str!("../../soak/tables.txt");
@@ -13,13 +12,22 @@ const TABLES: &str = include_str!("../../soak/tables.txt");
 const ROWS: f64 = 40.0;
 const MIB: f64 = 1_048_576.0;
 
-/// A measure of containers: how it is called, read, and shown, and how much of it may be added in one phase, given its
-/// container, what it was, and how many orders there were.
+/// A measure of containers: how it is called, read, and shown, and how much of it may be added.
 struct Measure {
     name: &'static str,
     of: fn(&Usage) -> u64,
     unit: f64,
-    limit: fn(&str, f64, f64) -> f64,
+    limit: fn(&Growth<'_>) -> f64,
+}
+
+/// What the growth of a container is measured over.
+struct Growth<'a> {
+    /// Pod and container.
+    name: &'a str,
+    /// What the measure was at first.
+    was: f64,
+    orders: f64,
+    hours: f64,
 }
 
 const MEASURES: [Measure; 7] = [
@@ -27,54 +35,63 @@ const MEASURES: [Measure; 7] = [
         name: "processes",
         of: |u| u.processes,
         unit: 1.0,
-        limit: |_, was, _| (was * 0.1).max(3.0),
+        limit: |growth| (growth.was * 0.1).max(3.0),
     },
     // One may be seen between its end and its parent's look.
-    Measure { name: "zombies", of: |u| u.zombies, unit: 1.0, limit: |_, _, _| 1.0 },
+    Measure { name: "zombies", of: |u| u.zombies, unit: 1.0, limit: |_| 1.0 },
     Measure {
         name: "descriptors",
         of: |u| u.descriptors,
         unit: 1.0,
-        limit: |_, was, _| (was * 0.2).max(10.0),
+        limit: |growth| (growth.was * 0.2).max(10.0),
     },
     Measure {
         name: "threads",
         of: |u| u.threads,
         unit: 1.0,
-        limit: |_, was, _| (was * 0.2).max(5.0),
+        limit: |growth| (growth.was * 0.2).max(5.0),
     },
-    Measure {
-        name: "memory MiB",
-        of: |u| u.memory,
-        unit: MIB,
-        limit: |name, was, _| (was * 0.25).max(memory(name)),
-    },
-    Measure {
-        name: "disk MiB",
-        of: |u| u.disk,
-        unit: MIB,
-        limit: |name, _, orders| disk(name, orders),
-    },
+    Measure { name: "memory MiB", of: |u| u.memory, unit: MIB, limit: memory },
+    Measure { name: "disk MiB", of: |u| u.disk, unit: MIB, limit: disk },
     // `max_wal_size` of Postgres, by default.
-    Measure { name: "WAL MiB", of: |u| u.wal, unit: MIB, limit: |_, _, _| 1024.0 * MIB },
+    Measure { name: "WAL MiB", of: |u| u.wal, unit: MIB, limit: |_| 1024.0 * MIB },
 ];
 
-/// Bytes of memory that any container of this kind may add.
-fn memory(container: &str) -> f64 {
-    // Postgres' `shared_buffers`, which fill as they are read, by default.
-    if container.contains("postgres") { 128.0 * MIB } else { 16.0 * MIB }
+/// Bytes of memory that a container may add: what fills up to a size that it was given, and then no more than a service
+/// may that is to run for a month within its limit.
+fn memory(growth: &Growth<'_>) -> f64 {
+    let filled = match growth.name {
+        // `shared_buffers`, by default.
+        name if name.contains("postgres") => 128.0 * MIB,
+        // The heap, until it is collected for the first time.
+        name if name.contains("kafka") => 96.0 * MIB,
+        // It keeps the e-mails.
+        name if name.contains("mail") => 16.0 * MIB + 16.0 * 1024.0 * growth.orders,
+        _ => 3.0 * MIB,
+    };
+    filled + 3.0 * MIB * growth.hours
 }
 
 /// Bytes that a container may add to its disk for so many orders.
-fn disk(container: &str, orders: f64) -> f64 {
-    let (base, per_order) = match container {
+fn disk(growth: &Growth<'_>) -> f64 {
+    let (base, per_order) = match growth.name {
         name if name.contains("postgres") => (32.0 * MIB, 96.0 * 1024.0),
         name if name.contains("kafka") => (8.0 * MIB, 48.0 * 1024.0),
         name if name.contains("redis") => (8.0 * MIB, 16.0 * 1024.0),
         name if name.contains("mail") => (MIB, 64.0 * 1024.0),
         _ => (MIB, 0.0),
     };
-    base + per_order * orders
+    base + per_order * growth.orders
+}
+
+/// Containers whose disk is measured as nothing are not measured: their volumes are of a kind that is not known.
+fn unmeasured(name: &str, usage: &Usage) -> Option<String> {
+    let missing = match name {
+        name if name.contains("postgres") => usage.disk == 0 || usage.wal == 0,
+        name if name.contains("kafka") => usage.disk == 0,
+        _ => false,
+    };
+    missing.then(|| format!("{name}: its volume is not measured"))
 }
 
 /// How much a table may grow.
@@ -138,7 +155,7 @@ pub(super) fn report(phase: &Phase) -> Result<Vec<String>> {
                 break;
             };
             row.push(format!("{:.1}", (is - was) / measure.unit / hours));
-            let limit = (measure.limit)(name, was, orders);
+            let limit = (measure.limit)(&Growth { name, was, orders, hours });
             if is - was > limit {
                 let [was, is, limit] = [was, is, limit].map(|value| value / measure.unit);
                 let what = format!("{}: {name}: {}", phase.name, measure.name);
@@ -147,6 +164,7 @@ pub(super) fn report(phase: &Phase) -> Result<Vec<String>> {
         }
         println!("| {name} | {} |", row.join(" | "));
     }
+    exceeded.extend(last.containers.iter().filter_map(|(name, usage)| unmeasured(name, usage)));
     exceeded.extend(tables(phase)?);
     Ok(exceeded)
 }
@@ -225,6 +243,19 @@ mod tests {
         assert!(exceeded[0].contains("soak-redis-0/redis: processes"), "{exceeded:?}");
         assert!(exceeded[1].contains("zombies: 30.0 → 270.0"), "{exceeded:?}");
         assert_eq!(exceeded.len(), 2);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+        let leaky = |part: f64| Usage { memory: (part * 12.0 * MIB) as u64, ..steady(part) };
+        let exceeded = report(&phase(leaky, table, |_| 1, 0)).unwrap();
+        assert!(exceeded[0].contains("soak-redis-0/redis: memory"), "{exceeded:?}");
+    }
+
+    #[test]
+    fn volume_of_an_unknown_kind_is_an_error() {
+        assert!(unmeasured("soak-redis-0/redis", &Usage::default()).is_none());
+        assert!(unmeasured("soak-kafka-0/kafka", &Usage::default()).is_some());
+        let written = Usage { disk: 1, ..Usage::default() };
+        assert!(unmeasured("soak-kafka-0/kafka", &written).is_none());
+        assert!(unmeasured("soak-postgres-0/postgres", &written).is_some(), "no WAL");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod developers;
 mod faults;
 mod images;
 mod lifecycle;
+mod probes;
 mod purchase;
 mod records;
 mod rest;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let runtime = Arc::new(Runtime::new().expect("a runtime can be made"));
+    let elsewhere = std::env::var_os(rest::AUDIT_LOG).is_none();
     let trials = vec![
         scenario(&runtime, "a_bad_shop_is_refused_with_a_reason", lifecycle::bad_shops),
         scenario(&runtime, "a_shop_becomes_ready", lifecycle::becomes_ready),
@@ -90,9 +92,10 @@ fn main() -> ExitCode {
         scenario(&runtime, "a_failing_canary_is_taken_back_by_itself", rollouts::canary_fails),
         scenario(&runtime, "a_bad_image_stops_before_it_harms", lifecycle::bad_image),
         scenario(&runtime, "a_purchase_is_one_trace", traces::traced),
-        // Another cluster than that of `cluster/` keeps its audit log to itself.
-        scenario(&runtime, "at_rest_nothing_is_written", rest::rest)
-            .with_ignored_flag(std::env::var_os(rest::AUDIT_LOG).is_none()),
+        // Another cluster than that of `cluster/` keeps its audit log and its processes to itself.
+        scenario(&runtime, "at_rest_nothing_is_written", rest::rest).with_ignored_flag(elsewhere),
+        scenario(&runtime, "probes_leave_nothing_behind", probes::leave_nothing_behind)
+            .with_ignored_flag(elsewhere),
         scenario(&runtime, "a_deleted_shop_is_adopted_again", lifecycle::adopt),
         scenario(&runtime, "a_shop_deleted_with_its_data_leaves_nothing", lifecycle::delete),
     ];

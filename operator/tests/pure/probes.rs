@@ -1,4 +1,4 @@
-//! The probes of the engines, which `cluster/test` runs a thousand times each and counts what they leave behind.
+//! The probes of the engines, by which `cluster/test` waits for their images too.
 
 use std::{collections::BTreeMap, fs};
 

@@ -6,30 +6,31 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use e2e::kubectl::Kubectl;
 use serde_json::Value;
 
 /// Use of one container.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usage {
-    /// Those that live, and those that are dead and not reaped.
-    pub(super) processes: u64,
-    pub(super) zombies: u64,
-    pub(super) descriptors: u64,
-    pub(super) threads: u64,
+pub struct Usage {
+    /// Processes, with those that are dead and not reaped.
+    pub processes: u64,
+    /// Processes that are dead and not reaped.
+    pub zombies: u64,
+    /// Open files and sockets.
+    pub descriptors: u64,
+    /// Threads of all processes.
+    pub threads: u64,
     /// Bytes that no file backs, each page once.
-    pub(super) memory: u64,
+    pub memory: u64,
     /// Bytes of the writable layer and of the volumes, without [`Usage::wal`].
-    pub(super) disk: u64,
+    pub disk: u64,
     /// Bytes of Postgres' write-ahead log.
-    pub(super) wal: u64,
+    pub wal: u64,
 }
 
-/// Use of every container of a shop, by pod and container.
-pub(super) async fn usage(kubectl: &Kubectl, shop: &str) -> Result<BTreeMap<String, Usage>> {
-    let pods = kubectl.pods(&format!("app.kubernetes.io/instance={shop}")).await?;
+/// Use of every running container of these pods, by pod and container. The nodes must be on this machine.
+pub async fn usage(pods: &[Value]) -> Result<BTreeMap<String, Usage>> {
     let mut ids = Vec::new();
-    for pod in &pods {
+    for pod in pods {
         let name = pod["metadata"]["name"].as_str().context("a pod has a name")?;
         for container in pod["status"]["containerStatuses"].as_array().into_iter().flatten() {
             // A Job that has ended uses nothing.
@@ -42,11 +43,11 @@ pub(super) async fn usage(kubectl: &Kubectl, shop: &str) -> Result<BTreeMap<Stri
             ids.push((id.to_owned(), format!("{name}/{container}")));
         }
     }
-    tokio::task::spawn_blocking(move || look(&ids)).await?
+    tokio::task::spawn_blocking(move || read(&ids)).await?
 }
 
 /// A process of a pod, in whose network its containers are.
-pub(super) fn process_of(pod: &Value) -> Result<u32> {
+pub(crate) fn process_of(pod: &Value) -> Result<u32> {
     let uid = pod["metadata"]["uid"].as_str().context("a pod has a uid")?;
     // cgroup drivers write it either way.
     let ids = [uid.to_owned(), uid.replace('-', "_")].map(|id| (id, uid.to_owned()));
@@ -54,7 +55,7 @@ pub(super) fn process_of(pod: &Value) -> Result<u32> {
     found.context("the nodes are not on this machine")
 }
 
-fn look(ids: &[(String, String)]) -> Result<BTreeMap<String, Usage>> {
+fn read(ids: &[(String, String)]) -> Result<BTreeMap<String, Usage>> {
     let processes = processes(ids)?;
     ensure!(!processes.is_empty(), "the nodes are not on this machine");
     let used = processes.into_iter().map(|(name, pids)| (name.to_owned(), of(&pids)));
