@@ -1,4 +1,4 @@
-// Gives the token of a letter back, when its reader says so and not before.
+// Sends the form, with the token of a letter if there is one, when its reader says so and not before.
 const form = document.querySelector("form");
 const status = document.querySelector("[role=status]");
 const token = location.hash.slice(1);
@@ -20,7 +20,7 @@ async function send(fields) {
     const answer = await fetch(form.dataset.path, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ token, ...fields }),
+      body: JSON.stringify("email" in fields ? fields : { token, ...fields }),
     });
     if (answer.ok) {
       form.hidden = true;

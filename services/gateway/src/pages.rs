@@ -1,4 +1,4 @@
-//! Pages that letters lead to: they give the token of a letter back. Plain, and complete without anything from
+//! Pages that letters lead to: they give the token of a letter back, or ask for one. Plain, and complete without anything from
 //! elsewhere; a shop with a storefront of its own has better ones.
 
 use axum::Router;
@@ -23,6 +23,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/verify-email", html(include_str!("../pages/verify-email.html")))
         .route("/reset-password", html(include_str!("../pages/reset-password.html")))
+        .route("/forgot-password", html(include_str!("../pages/forgot-password.html")))
         .route("/account.js", file("text/javascript", include_str!("../pages/account.js")))
         .route("/account.css", file("text/css", include_str!("../pages/account.css")))
         .layer(set(header::CONTENT_SECURITY_POLICY, POLICY))

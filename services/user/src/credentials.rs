@@ -41,24 +41,59 @@ pub enum Reader<'a> {
     Unknown,
 }
 
-/// An address belongs to the reader of its mails. When that is known, other sessions end, and what has been stored before is
-/// removed, here and by the services that hear of it, unless the reader shows that they know the account. The account's version, if its address was not verified.
+impl Reader<'_> {
+    const fn is_unknown(self) -> bool {
+        matches!(self, Reader::Unknown)
+    }
+}
+
+/// The reader has followed the link that verifies the address, which belongs to them. If that is new, the account is handed over. The password
+/// stays, because people register on one device and read mail on another; unless they are known it may be another person's, until they
+/// choose one. The account's version, if its address was not verified.
 pub async fn verify(
     tx: &mut PgConnection,
     outbox: &Outbox,
     user: UserId,
     reader: Reader<'_>,
 ) -> Result<Option<i64>> {
-    let Some(version) = db::set_verified(tx, user).await? else { return Ok(None) };
+    let version = db::set_verified(tx, user, reader.is_unknown()).await?;
+    if version.is_some() {
+        hand_over(tx, outbox, user, reader).await?;
+    }
+    Ok(version)
+}
+
+/// The reader is about to choose a password. If another person may have known the one before, the account is handed over:
+/// since its address was verified, that person may have logged in and stored more.
+pub async fn verify_by_reset(
+    tx: &mut PgConnection,
+    outbox: &Outbox,
+    user: UserId,
+    reader: Reader<'_>,
+) -> Result<()> {
+    if db::set_proven(tx, user).await? {
+        hand_over(tx, outbox, user, reader).await?;
+    }
+    Ok(())
+}
+
+/// Ends other sessions. Unless the reader is known, also removes what is stored, here and by the services that handle
+/// the event.
+async fn hand_over(
+    tx: &mut PgConnection,
+    outbox: &Outbox,
+    user: UserId,
+    reader: Reader<'_>,
+) -> Result<()> {
     let device = if let Reader::Device(token) = reader { Some(token) } else { None };
     end_all_but(tx, user, device).await?;
-    let owner_known = !matches!(reader, Reader::Unknown);
-    if !owner_known {
+    if reader.is_unknown() {
         addresses::delete_all(tx, user).await?;
     }
     // Read after the sessions have ended: no token is signed for them any more, but one may be on its way.
     let tokens_expire_by = Utc::now() + ACCESS_LIFETIME + SIGNING;
-    let event = EmailVerified { user_id: user, owner_known, tokens_expire_by };
+    let event =
+        EmailVerified { user_id: user, owner_known: !reader.is_unknown(), tokens_expire_by };
     outbox.append(tx, &event).await?;
-    Ok(Some(version))
+    Ok(())
 }

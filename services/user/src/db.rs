@@ -221,15 +221,35 @@ pub async fn lock(tx: &mut PgConnection, id: UserId) -> Result<Option<bool>> {
     .await
 }
 
-/// Notes that the address is the owner's, unless that is known; the account's version if it was not.
-pub async fn set_verified(tx: &mut PgConnection, id: UserId) -> Result<Option<i64>> {
+/// Records that the address is verified, unless it was, and whether its owner may not know the password. The account's version
+/// if it was not verified.
+pub async fn set_verified(
+    tx: &mut PgConnection,
+    id: UserId,
+    password_unproven: bool,
+) -> Result<Option<i64>> {
     sqlx::query_scalar!(
-        "UPDATE accounts SET email_verified_at = now(), version = version + 1, updated_at = now()
+        "UPDATE accounts SET email_verified_at = now(), password_unproven = $2,
+             version = version + 1, updated_at = now()
          WHERE id = $1 AND email_verified_at IS NULL RETURNING version",
         id.uuid(),
+        password_unproven,
     )
     .fetch_optional(tx)
     .await
+}
+
+/// Records that the reader of the address's e-mails chooses the password, which raises the version afterwards. False if it was known
+/// before that the password is theirs.
+pub async fn set_proven(tx: &mut PgConnection, id: UserId) -> Result<bool> {
+    let proven = sqlx::query!(
+        "UPDATE accounts SET email_verified_at = coalesce(email_verified_at, now()), password_unproven = false
+         WHERE id = $1 AND (email_verified_at IS NULL OR password_unproven)",
+        id.uuid(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(proven.rows_affected() > 0)
 }
 
 /// Address and password hash of an account.

@@ -30,7 +30,8 @@ pub struct EmailVerificationRequested {
     pub expires_at: DateTime<Utc>,
 }
 
-/// The address of an account is its owner's, as was shown for the first time.
+/// The reader of an address's e-mails owns its account: sent when the address is verified, and again when a reader who was not
+/// known then chooses a password.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EmailVerified {
     /// The account.

@@ -154,7 +154,7 @@ async fn people_find_their_way() {
 #[tokio::test]
 async fn the_pages_that_letters_lead_to_need_nothing_from_elsewhere() {
     let gateway = gateway::<&str>(&[]).await;
-    for path in ["/verify-email", "/reset-password"] {
+    for path in ["/verify-email", "/reset-password", "/forgot-password"] {
         let answer = gateway.request("GET", path).send().await.unwrap();
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");

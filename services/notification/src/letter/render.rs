@@ -37,6 +37,11 @@ impl Sender {
         Part::Link(format!("{}/{page}#{}", self.url, token.expose()))
     }
 
+    /// A page of the shop.
+    pub(super) fn page(&self, page: &str) -> Part {
+        Part::Link(format!("{}/{page}", self.url))
+    }
+
     /// The product, as everybody may read it.
     pub(super) fn product(&self, product: ProductId) -> Part {
         Part::Link(format!("{}/api/v1/products/{product}", self.url))

@@ -42,6 +42,15 @@ fn links_are_to_pages_of_the_shop_and_can_be_followed_in_both_bodies() {
 }
 
 #[test]
+fn who_did_not_register_reads_what_to_do() {
+    let token = EmailToken::new("s3cret".to_owned());
+    let mail = Letter::VerifyEmail { token, expires_at: Utc::now() }.render(&demo(), "");
+    let url = "https://demo.example/forgot-password";
+    assert!(mail.text.contains(&format!("choose your own password:\n\n{url}\n")), "{}", mail.text);
+    assert!(mail.html.contains(&format!("<a href=\"{url}\">")), "{}", mail.html);
+}
+
+#[test]
 fn nobody_brings_markup() {
     let mail = paid("<img src=x onerror=\"alert('1')\">").render(&demo(), "<b>Eve</b> & co");
     assert!(mail.html.contains("Hello &lt;b&gt;Eve&lt;/b&gt; &amp; co,"), "{}", mail.html);

@@ -52,10 +52,15 @@ impl Letter {
                 vec![Part::Paragraph(format!("Your account at {} is open.", sender.shop))]
             }
             Self::VerifyEmail { token, expires_at } => vec![
-                say("Please show us that this address is yours:"),
+                say("Please confirm that this e-mail address is yours:"),
                 sender.link("verify-email", token),
                 until(*expires_at),
-                say("If you have not opened an account with us, there is nothing to do."),
+                say(
+                    "You did not create this account? Someone else has entered your address, and knows the account's \
+                     password. Do not confirm it. To make the account yours, choose your own password:",
+                ),
+                sender.page("forgot-password"),
+                say("Otherwise you can ignore this e-mail."),
             ],
             Self::ResetPassword { token, expires_at } => vec![
                 say("Choose another password here:"),

@@ -142,6 +142,9 @@ pub(super) struct Reset {
 
 /// Chooses another password by the token of a letter, which is good once, for an hour. Ends all sessions and
 /// all other links.
+///
+/// The first time that the reader of the e-mails chooses the password, addresses and payment methods are removed if neither the cookie
+/// `shop_device` nor an access token says that the account is theirs: another person may have opened it.
 #[utoipa::path(
     post, path = "/api/v1/auth/reset-password", tag = "auth", request_body = Reset,
     responses(
@@ -172,12 +175,12 @@ pub(super) async fn reset(
     }
     // The link proves access to the mailbox. Before the password, with which known devices end.
     let reader = device.reader(&mut tx, user, caller).await?;
-    let verified = credentials::verify(&mut tx, &state.outbox, user, reader).await?;
-    let replaced = replace(&mut tx, &state, user, &hash).await?;
+    credentials::verify_by_reset(&mut tx, &state.outbox, user, reader).await?;
+    let version = replace(&mut tx, &state, user, &hash).await?;
     // The way back for owners whose password others have tried: their device has attempts of its own from now on.
     let known = device.remember(&mut tx, user).await?;
     let owner = db::credentials(&mut tx, user).await?;
-    state.commit(tx, user, replaced.or(verified)).await?;
+    state.commit(tx, user, version).await?;
     if let Some(Ok(email)) = owner.map(|(email, _)| email.parse::<Email>()) {
         // Who has guessed at the old password has not guessed at this one.
         throttle::forget(&mut *state.pool.acquire().await?, &email, network).await?;

@@ -7,7 +7,7 @@ use kit::testing::Running;
 use serde_json::{Value, json};
 
 use crate::letters::{ADA, OTHER, count, owner, reset, reset_letter, verify};
-use crate::{PASSWORD, answer, post, refresh, start};
+use crate::{PASSWORD, answer, login, post, refresh, start};
 
 /// Logs in on a browser: its tokens, and the cookie that it keeps.
 pub(crate) async fn login_in_browser(service: &Running) -> (Value, String) {
@@ -53,6 +53,65 @@ async fn the_owner_of_an_address_ends_what_a_stranger_has_begun() {
         let left = event.tokens_expire_by - Utc::now();
         assert!(left > TimeDelta::minutes(4), "the stranger's token lives on: {left}");
     }
+}
+
+/// The owner has followed the link without knowing who registered; the stranger still has the password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_ends_what_a_stranger_did_after_the_owner_verified() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let link = service.published::<EmailVerificationRequested>(user.uuid()).await.token;
+    assert_eq!(verify(&service, &link).await.0, 204);
+    let first: EmailVerified = service.published(user.uuid()).await;
+    // Honest people too register on one device and read mail on another: the password goes on working.
+    let (strangers, _) = login_in_browser(&service).await;
+    add_address(&service, user).await;
+
+    let link = reset_letter(&service, user).await;
+    assert_eq!(reset(&service, &link, OTHER).await.0, 204);
+    assert_eq!(count(&service, ADDRESSES).await, 0, "a parcel would go to the stranger");
+    let later = |event: &EmailVerified| event.tokens_expire_by > first.tokens_expire_by;
+    let event = service.published_where(user.uuid(), later).await;
+    assert!(!event.owner_known, "other services remove what the stranger has stored");
+    assert_eq!(refresh(&service, &strangers["refresh_token"]).await.0, 401);
+    assert_eq!(login(&service, ADA, PASSWORD).await.0, 401);
+
+    // From now on the password is the owner's, wherever they choose the next.
+    add_address(&service, user).await;
+    let link = reset_letter(&service, user).await;
+    assert_eq!(reset(&service, &link, PASSWORD).await.0, 204);
+    assert_eq!(count(&service, ADDRESSES).await, 1, "it is the owner's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_who_resets_where_they_have_logged_in_keeps_addresses() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let link = service.published::<EmailVerificationRequested>(user.uuid()).await.token;
+    assert_eq!(verify(&service, &link).await.0, 204, "on another device");
+    let (_, cookie) = login_in_browser(&service).await;
+    add_address(&service, user).await;
+    let link = reset_letter(&service, user).await;
+    let body = json!({ "token": link.expose(), "new_password": OTHER });
+    let request = service.request("POST", "/api/v1/auth/reset-password").header("Cookie", cookie);
+    assert_eq!(request.json(&body).send().await.unwrap().status(), 204);
+    assert_eq!(count(&service, ADDRESSES).await, 1, "it is the owner's");
+}
+
+/// Another password chosen by the stranger, who knows the one before, proves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_who_changes_the_password_stays_a_stranger() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let link = service.published::<EmailVerificationRequested>(user.uuid()).await.token;
+    assert_eq!(verify(&service, &link).await.0, 204);
+    let body = json!({ "current_password": PASSWORD, "new_password": OTHER });
+    let request = service.request_as(user, &[], "PUT", "/api/v1/me/password").json(&body);
+    assert_eq!(request.send().await.unwrap().status(), 204);
+    add_address(&service, user).await;
+    let link = reset_letter(&service, user).await;
+    assert_eq!(reset(&service, &link, PASSWORD).await.0, 204);
+    assert_eq!(count(&service, ADDRESSES).await, 0, "a parcel would go to the stranger");
 }
 
 #[tokio::test(flavor = "multi_thread")]
