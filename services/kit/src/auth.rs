@@ -64,6 +64,10 @@ pub struct Claims {
     /// an older release has signed the token, and it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email_verified: Option<bool>,
+    /// The session that the token was issued in (name of `OpenID` Connect Front-Channel Logout, 3). Absent: an older
+    /// release has signed the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<uuid::Uuid>,
 }
 
 /// Where the public keys are and what tokens must say.
@@ -157,6 +161,8 @@ pub struct Caller {
     pub expires_at: i64,
     /// Whether its e-mail address is verified; none: not known.
     pub email_verified: Option<bool>,
+    /// The session of the token; none: not known.
+    pub session: Option<uuid::Uuid>,
 }
 
 impl Caller {
@@ -187,8 +193,8 @@ impl Caller {
 
 impl From<Claims> for Caller {
     fn from(claims: Claims) -> Self {
-        let Claims { sub, roles, exp, email_verified, .. } = claims;
-        Self { user_id: sub, roles, expires_at: exp, email_verified }
+        let Claims { sub, roles, exp, email_verified, sid, .. } = claims;
+        Self { user_id: sub, roles, expires_at: exp, email_verified, session: sid }
     }
 }
 

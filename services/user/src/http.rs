@@ -100,21 +100,30 @@ impl State {
     }
 }
 
-/// Locks the account of a caller for a change of what belongs to it. It may have been blocked since its token was signed.
-async fn lock(tx: &mut PgConnection, account: UserId) -> Result<()> {
-    match db::lock(tx, account).await? {
-        Some(false) => Ok(()),
+/// Locks the account of a caller for a change of what belongs to it. It may have been blocked since its token was signed, or the
+/// token's session may have ended: what a stranger or thief has opened changes nothing afterwards.
+async fn lock(tx: &mut PgConnection, caller: &Caller) -> Result<()> {
+    match db::lock(tx, caller.user_id).await? {
+        Some(false) => require_session(tx, caller).await,
         Some(true) => Err(refused()),
         None => Err(Problem::not_found("account")),
     }
 }
 
+/// Refuses tokens of sessions that have ended. Tokens of the release before name none.
+async fn require_session(tx: &mut PgConnection, caller: &Caller) -> Result<()> {
+    match caller.session {
+        Some(session) if !db::sessions::lives(tx, session).await? => Err(refused()),
+        _ => Ok(()),
+    }
+}
+
 /// Locks the shop's administrators for a change of who may do what. The caller must be one of them now: what the token
-/// says may be five minutes old.
+/// says may be five minutes old, and its session may have ended.
 async fn lock_administrators(tx: &mut PgConnection, caller: &Caller) -> Result<()> {
     caller.require(Role::Admin)?;
     if administrators::lock(tx).await?.contains(&caller.user_id) {
-        return Ok(());
+        return require_session(tx, caller).await;
     }
     let blocked = db::account(tx, caller.user_id).await?.is_none_or(|account| account.blocked);
     Err(if blocked {

@@ -14,6 +14,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use kit::auth::{ACCESS, Claims, Role};
 use kit::secret::Secret;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// How long an access token is valid.
 pub const ACCESS_LIFETIME: TimeDelta = TimeDelta::minutes(5);
@@ -71,10 +72,10 @@ impl Issuer {
         })
     }
 
-    /// An access token for this account, valid from now on.
+    /// An access token for this account in this session, valid from now on.
     pub fn access_token(
         &self,
-        user: UserId,
+        (user, session): (UserId, Uuid),
         standing: &Standing,
         now: DateTime<Utc>,
     ) -> Result<String, jsonwebtoken::errors::Error> {
@@ -85,10 +86,11 @@ impl Issuer {
             exp: (now + ACCESS_LIFETIME).timestamp(),
             iat: now.timestamp(),
             nbf: now.timestamp(),
-            jti: uuid::Uuid::now_v7(),
+            jti: Uuid::now_v7(),
             typ: ACCESS.to_owned(),
             roles: standing.roles.clone(),
             email_verified: Some(standing.email_verified),
+            sid: Some(session),
         };
         let key = self.key(now);
         jsonwebtoken::encode(&key.header, &claims, &key.key)

@@ -77,6 +77,7 @@ impl Signer {
             typ: ACCESS.to_owned(),
             roles: roles.to_vec(),
             email_verified: None,
+            sid: None,
         }
     }
 

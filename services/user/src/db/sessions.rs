@@ -45,20 +45,21 @@ fn standing(roles: &[String], email_verified: bool) -> Standing {
     Standing { roles, email_verified }
 }
 
-/// Opens a session of an account that was admitted, with its first refresh token.
+/// Opens a session of an account that was admitted, with its first refresh token. Its id.
 pub async fn open(
     tx: &mut PgConnection,
     user: UserId,
     device: &OpaqueToken,
     token: &OpaqueToken,
     expires_at: DateTime<Utc>,
-) -> Result<()> {
+) -> Result<Uuid> {
+    let id = Uuid::now_v7();
     sqlx::query!(
         "WITH session AS (
              INSERT INTO sessions (id, user_id, device) VALUES ($1, $2, $3) RETURNING id
          )
          INSERT INTO refresh_tokens (hash, session_id, expires_at) SELECT $4, id, $5 FROM session",
-        Uuid::now_v7(),
+        id,
         user.uuid(),
         device.hash(),
         token.hash(),
@@ -66,17 +67,28 @@ pub async fn open(
     )
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(id)
+}
+
+/// Whether a session lives. Apart from the lock on its account, after which its statement sees what ended while it waited.
+pub async fn lives(tx: &mut PgConnection, session: Uuid) -> Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM sessions WHERE id = $1 AND revoked_at IS NULL) AS "lives!""#,
+        session,
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Spends a refresh token and stores the next, in one statement: of two requests with one token, one
-/// finds it spent. None unless the token is fresh and its session lives. No token outlives its session.
+/// finds it spent. None unless the token is fresh and its session lives. No token outlives its session. Account and session, and what
+/// tokens say of the account.
 pub async fn rotate(
     tx: &mut PgConnection,
     old: &OpaqueToken,
     new: &OpaqueToken,
     expires_at: DateTime<Utc>,
-) -> Result<Option<(UserId, Standing)>> {
+) -> Result<Option<((UserId, Uuid), Standing)>> {
     let row = sqlx::query!(
         r#"WITH spent AS (
              UPDATE refresh_tokens t SET spent_at = now() FROM sessions s
@@ -88,7 +100,7 @@ pub async fn rotate(
              INSERT INTO refresh_tokens (hash, session_id, expires_at)
              SELECT $2, session_id, least($3, created_at + make_interval(secs => $4)) FROM spent
          )
-         SELECT a.id, a.roles, a.email_verified_at IS NOT NULL AS "email_verified!"
+         SELECT a.id, spent.session_id, a.roles, a.email_verified_at IS NOT NULL AS "email_verified!"
          FROM spent JOIN accounts a ON a.id = spent.user_id"#,
         old.hash(),
         new.hash(),
@@ -97,7 +109,7 @@ pub async fn rotate(
     )
     .fetch_optional(tx)
     .await?;
-    Ok(row.map(|row| (row.id.into(), standing(&row.roles, row.email_verified))))
+    Ok(row.map(|row| ((row.id.into(), row.session_id), standing(&row.roles, row.email_verified))))
 }
 
 /// Revokes the session of a refresh token that was spent before: two hold it, and one of them has

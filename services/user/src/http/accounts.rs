@@ -61,7 +61,7 @@ pub(super) async fn rename(
     let name = body.name.parse::<Name>();
     let name = name.map_err(|error| Problem::invalid_field("/name", error.to_string()))?;
     let mut tx = state.pool.begin().await?;
-    lock(&mut tx, caller.user_id).await?;
+    lock(&mut tx, &caller).await?;
     let renamed = db::rename(&mut tx, caller.user_id, version, &name).await?;
     let account = changed(&mut tx, caller.user_id, renamed).await?;
     state.commit(tx, account.id, Some(account.version)).await?;

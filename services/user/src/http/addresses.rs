@@ -55,7 +55,7 @@ pub(super) async fn add(
 ) -> Result<impl IntoResponse> {
     place.check()?;
     let mut tx = state.pool.begin().await?;
-    lock(&mut tx, caller.user_id).await?;
+    lock(&mut tx, &caller).await?;
     let count = addresses::count(&mut tx, caller.user_id).await?;
     if count >= MOST {
         return Err(Problem::new(CONFLICT, format!("an account has {MOST} addresses at most")));
@@ -95,7 +95,7 @@ pub(super) async fn change(
 ) -> Result<impl IntoResponse> {
     place.check()?;
     let mut tx = state.pool.begin().await?;
-    lock(&mut tx, caller.user_id).await?;
+    lock(&mut tx, &caller).await?;
     if place.is_default {
         addresses::unmark_others(&mut tx, caller.user_id, Some(id)).await?;
     }
@@ -123,7 +123,7 @@ pub(super) async fn remove(
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
     let mut tx = state.pool.begin().await?;
-    lock(&mut tx, caller.user_id).await?;
+    lock(&mut tx, &caller).await?;
     addresses::delete(&mut tx, caller.user_id, id).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

@@ -50,7 +50,7 @@ pub(super) async fn add(
     Path(product): Path<ProductId>,
 ) -> Result<StatusCode> {
     let mut tx = state.pool.begin().await?;
-    lock(&mut tx, caller.user_id).await?;
+    lock(&mut tx, &caller).await?;
     if !favourites::add(&mut tx, caller.user_id, product, MOST).await? {
         return Err(Problem::new(CONFLICT, format!("an account has {MOST} favourites at most")));
     }
@@ -69,7 +69,9 @@ pub(super) async fn remove(
     caller: Caller,
     Path(product): Path<ProductId>,
 ) -> Result<StatusCode> {
-    let mut connection = state.pool.acquire().await?;
-    favourites::remove(&mut connection, caller.user_id, product).await?;
+    let mut tx = state.pool.begin().await?;
+    lock(&mut tx, &caller).await?;
+    favourites::remove(&mut tx, caller.user_id, product).await?;
+    tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -74,7 +74,7 @@ pub(super) async fn change(
     attempt.succeeded(&state.pool).await?;
     let new = state.hasher.hash(new).await?;
     let mut tx = state.pool.begin().await?;
-    lock(&mut tx, caller.user_id).await?;
+    lock(&mut tx, &caller).await?;
     // Another change may have come first: of two who know a password, the later must know the new one.
     let current = db::credentials(&mut tx, caller.user_id).await?;
     if current.is_none_or(|(_, current)| current != hash) {

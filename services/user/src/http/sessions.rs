@@ -15,6 +15,7 @@ use kit::secret::Secret;
 use prometheus::IntCounterVec;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::devices::Device;
 use super::{BLOCKED, CREDENTIALS, REFRESH, State};
@@ -89,10 +90,10 @@ pub(super) async fn login(
         Admission::Changed => return Err(wrong_credentials()),
     };
     let known = device.remember(&mut tx, user).await?;
-    sessions::open(&mut tx, user, &known.token, &token, expires_at).await?;
+    let session = sessions::open(&mut tx, user, &known.token, &token, expires_at).await?;
     tx.commit().await?;
     LOGINS.with_label_values(&["success"]).inc();
-    Ok((known.cookie()?, tokens(&state, user, &standing, &token)?))
+    Ok((known.cookie()?, tokens(&state, (user, session), &standing, &token)?))
 }
 
 /// One answer for all reasons: which of them it was would reveal who has an account.
@@ -132,12 +133,12 @@ async fn authenticate(
 
 fn tokens(
     state: &State,
-    user: UserId,
+    holder: (UserId, Uuid),
     standing: &Standing,
     refresh_token: &OpaqueToken,
 ) -> Result<impl IntoResponse + use<>> {
     let access_token =
-        state.issuer.access_token(user, standing, Utc::now()).map_err(Problem::internal)?;
+        state.issuer.access_token(holder, standing, Utc::now()).map_err(Problem::internal)?;
     let tokens = Tokens {
         access_token,
         token_type: "Bearer",
@@ -173,13 +174,13 @@ pub(super) async fn refresh(
     let mut connection = state.pool.acquire().await?;
     let rotated =
         sessions::rotate(&mut connection, &old, &new, Utc::now() + REFRESH_LIFETIME).await?;
-    let Some((user, standing)) = rotated else {
+    let Some((holder, standing)) = rotated else {
         if let Some(user) = sessions::revoke_reused(&mut connection, &old).await? {
             tracing::warn!(%user, "a spent refresh token came again; its session is revoked");
         }
         return Err(Problem::new(REFRESH, "log in again"));
     };
-    tokens(&state, user, &standing, &new)
+    tokens(&state, holder, &standing, &new)
 }
 
 /// Ends a session. Ending one that has ended, or never was, is no mistake.
@@ -196,7 +197,8 @@ pub(super) async fn logout(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends all sessions of the caller, here and everywhere. An access token is valid until it expires.
+/// Ends all sessions of the caller, here and everywhere. Their access tokens read until they expire, and change nothing of the
+/// account.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout-everywhere", tag = "auth", security(("bearer" = [])),
     responses((status = 204), (status = 401, description = "unauthenticated", body = Body))

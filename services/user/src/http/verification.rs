@@ -66,7 +66,7 @@ pub(super) async fn verify(
 )]
 pub(super) async fn send_again(Shared(state): Shared<State>, caller: Caller) -> Result<StatusCode> {
     let mut tx = state.pool.begin().await?;
-    lock(&mut tx, caller.user_id).await?;
+    lock(&mut tx, &caller).await?;
     let account = db::account(&mut tx, caller.user_id).await?;
     if account.is_some_and(|account| account.email_verified) {
         return Ok(StatusCode::ACCEPTED);

@@ -11,6 +11,7 @@ use kit::auth::{Claims, Role, Settings, Verifier};
 use kit::testing::{ISSUER, Running, Signer, eventually};
 use serde_json::{Value, json};
 use user::token::{Issuer, Standing};
+use uuid::Uuid;
 
 use crate::letters::{ADA, owner};
 use crate::strangers::login_in_browser;
@@ -69,9 +70,9 @@ fn a_rotated_key_signs_within_a_minute() {
     let issuer = Issuer::new(&old.key_file, ISSUER, ISSUER).unwrap();
     let start = Utc::now();
     let standing = Standing { roles: Vec::new(), email_verified: true };
+    let holder = (UserId::new(), Uuid::now_v7());
     let key_at = |seconds| {
-        let token =
-            issuer.access_token(UserId::new(), &standing, start + TimeDelta::seconds(seconds));
+        let token = issuer.access_token(holder, &standing, start + TimeDelta::seconds(seconds));
         jsonwebtoken::decode_header(token.unwrap()).unwrap().kid
     };
     let kid = |signer: &Signer| {
