@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use http::{HeaderValue, header};
 use kit::problem::{Problem, RATE_LIMITED, Result};
+use kit::purge::BATCH;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
@@ -84,12 +85,12 @@ impl Attempt {
     pub async fn count(&self, pool: &PgPool) -> Result<()> {
         let mut connection = pool.acquire().await?;
         if let Some(device) = &self.device {
-            return pace(&mut connection, device, FREE_ATTEMPTS).await;
+            return pace(&mut connection, (device, None), FREE_ATTEMPTS).await;
         }
         let window = WINDOW.as_secs_f64();
         let tried = attempts::counted(&mut connection, &self.account, window).await?;
         let free = if tried < MAX_PER_ACCOUNT { FREE_ATTEMPTS } else { 1 };
-        pace(&mut connection, &self.pair, free).await?;
+        pace(&mut connection, (&self.pair, Some(&self.account)), free).await?;
         if let Some(network) = &self.network {
             limit(&mut connection, network, WINDOW, MAX_PER_NETWORK).await?;
         }
@@ -136,14 +137,29 @@ pub async fn forget(
     attempts::forget(tx, &attempt.account).await
 }
 
-async fn pace(tx: &mut PgConnection, subject: &Subject, free: i32) -> Result<()> {
+/// Same, by everybody from every network: the operator has given the password.
+pub async fn forget_everywhere(pool: &PgPool, email: &Email) -> Result<(), sqlx::Error> {
+    let account = subject("account", email.as_str());
+    let mut connection = pool.acquire().await?;
+    // A botnet has counts in many networks.
+    let batch = BATCH.unsigned_abs();
+    while attempts::forget_of_account(&mut connection, &account, BATCH).await? >= batch {}
+    attempts::forget(&mut connection, &account).await
+}
+
+async fn pace(
+    tx: &mut PgConnection,
+    (subject, account): (&Subject, Option<&Subject>),
+    free: i32,
+) -> Result<()> {
     let pace = attempts::Pace {
         free,
         delay_seconds: INITIAL_DELAY.as_secs_f64(),
         max_delay_seconds: MAX_DELAY.as_secs_f64(),
         memory_seconds: MEMORY.as_secs_f64(),
     };
-    match attempts::pace(tx, subject, &pace).await? {
+    let account = account.map(<[u8; 32]>::as_slice);
+    match attempts::pace(tx, (subject, account), &pace).await? {
         None => Ok(()),
         Some(seconds) => Err(refused(seconds)),
     }

@@ -20,16 +20,21 @@ pub struct Pace {
     pub memory_seconds: f64,
 }
 
-/// Counts an attempt, unless it comes too early: then the seconds until the next may.
-pub async fn pace(tx: &mut PgConnection, subject: &[u8], pace: &Pace) -> Result<Option<f64>> {
+/// Counts an attempt, perhaps for an account, unless it comes too early: then the seconds until the next may.
+pub async fn pace(
+    tx: &mut PgConnection,
+    (subject, account): (&[u8], Option<&[u8]>),
+    pace: &Pace,
+) -> Result<Option<f64>> {
     let counted = sqlx::query!(
-        "INSERT INTO attempts AS a (subject, count, first_at, last_at)
-         VALUES ($1, 1, clock_timestamp(), clock_timestamp())
+        "INSERT INTO attempts AS a (subject, count, first_at, last_at, account)
+         VALUES ($1, 1, clock_timestamp(), clock_timestamp(), $6)
          ON CONFLICT (subject) DO UPDATE SET
              count = CASE WHEN a.last_at BETWEEN clock_timestamp() - make_interval(secs => $5)
                                              AND clock_timestamp() + interval '1 min'
                           THEN a.count + 1 ELSE 1 END,
-             last_at = clock_timestamp()
+             last_at = clock_timestamp(),
+             account = excluded.account
          WHERE a.last_at NOT BETWEEN clock_timestamp() - make_interval(secs => $5)
                                  AND clock_timestamp() + interval '1 min'
             OR a.count < $2
@@ -40,6 +45,7 @@ pub async fn pace(tx: &mut PgConnection, subject: &[u8], pace: &Pace) -> Result<
         pace.delay_seconds,
         pace.max_delay_seconds,
         pace.memory_seconds,
+        account,
     )
     .execute(&mut *tx)
     .await?;
@@ -109,6 +115,19 @@ pub async fn counted(tx: &mut PgConnection, subject: &[u8], window_seconds: f64)
 pub async fn forget(tx: &mut PgConnection, subject: &[u8]) -> Result<()> {
     sqlx::query!("DELETE FROM attempts WHERE subject = $1", subject).execute(tx).await?;
     Ok(())
+}
+
+/// Forgets attempts for an account, a batch of them. How many.
+pub async fn forget_of_account(tx: &mut PgConnection, account: &[u8], batch: i64) -> Result<u64> {
+    let forgotten = sqlx::query!(
+        "DELETE FROM attempts WHERE ctid = ANY(ARRAY(
+             SELECT ctid FROM attempts WHERE account = $1 LIMIT $2))",
+        account,
+        batch,
+    )
+    .execute(tx)
+    .await?;
+    Ok(forgotten.rows_affected())
 }
 
 /// Takes one attempt back.
