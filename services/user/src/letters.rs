@@ -11,11 +11,13 @@ use kit::worker::Wake;
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use crate::db::attempts::{self, Pace};
 use crate::db::{self, email_tokens};
+use crate::throttle;
 use crate::token::OpaqueToken;
 
-/// Pause between two letters of one kind to one account: nobody's mailbox is flooded.
-pub const PAUSE: Duration = Duration::from_mins(1);
+/// Pause after the first e-mail of a purpose to an account; it doubles with each, so that no mailbox is flooded.
+const INITIAL_PAUSE: Duration = Duration::from_mins(1);
 /// How often requests are looked for that nobody has told of.
 const POLL: Duration = Duration::from_secs(5);
 
@@ -45,20 +47,53 @@ impl Purpose {
             Self::ResetPassword => TimeDelta::hours(1),
         }
     }
+
+    /// Longest pause between two e-mails: half a lifetime at most. Whatever strangers ask for, there is always one in the mailbox
+    /// whose link is valid for as long again, and a day has some fifty at most for a password, and some twelve for an address.
+    const fn max_pause(self) -> Duration {
+        match self {
+            Self::VerifyEmail => Duration::from_hours(6),
+            Self::ResetPassword => Duration::from_mins(30),
+        }
+    }
+
+    fn counted_by(self, user: UserId) -> throttle::Subject {
+        throttle::subject(self.as_str(), &user.to_string())
+    }
 }
 
-/// Has a letter written to an account; false if it got one of this kind just now.
+/// Counts an e-mail to an account, unless it comes too early: then the seconds until the next may.
+async fn pace(
+    tx: &mut PgConnection,
+    user: UserId,
+    purpose: Purpose,
+) -> Result<Option<f64>, sqlx::Error> {
+    let pace = Pace {
+        free: 1,
+        delay_seconds: INITIAL_PAUSE.as_secs_f64(),
+        max_delay_seconds: purpose.max_pause().as_secs_f64(),
+        memory_seconds: throttle::RETENTION.as_secs_f64(),
+    };
+    attempts::pace(tx, (&purpose.counted_by(user), None), &pace).await
+}
+
+/// The reader of the e-mails has used the link of one, which ends all others: the next for a password is sent at once.
+pub async fn forget_resets(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    attempts::forget(tx, &Purpose::ResetPassword.counted_by(user)).await
+}
+
+/// Has a letter written to an account, which is locked. If too many were written lately, the seconds until the next may be.
 pub async fn write(
     tx: &mut PgConnection,
     outbox: &Outbox,
     user_id: UserId,
     purpose: Purpose,
-) -> Result<bool, sqlx::Error> {
-    let (secret, expires_at) = (OpaqueToken::generate(), Utc::now() + purpose.lifetime());
-    let pause = PAUSE.as_secs_f64();
-    if !email_tokens::issue(tx, user_id, purpose, &secret, expires_at, pause).await? {
-        return Ok(false);
+) -> Result<Option<f64>, sqlx::Error> {
+    if let Some(seconds) = pace(tx, user_id, purpose).await? {
+        return Ok(Some(seconds));
     }
+    let (secret, expires_at) = (OpaqueToken::generate(), Utc::now() + purpose.lifetime());
+    email_tokens::issue(tx, user_id, purpose, &secret, expires_at).await?;
     let token = EmailToken::new(secret.expose().to_owned());
     match purpose {
         Purpose::VerifyEmail => {
@@ -70,7 +105,7 @@ pub async fn write(
             outbox.append(tx, &event).await
         }
     }?;
-    Ok(true)
+    Ok(None)
 }
 
 /// Answers requests for another password until told to stop. Apart from the requests themselves, which take as

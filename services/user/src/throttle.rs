@@ -38,9 +38,10 @@ const MEMORY: Duration = Duration::from_hours(1);
 /// How long counts are kept: longer than any of them counts.
 pub(crate) const RETENTION: Duration = Duration::from_hours(24);
 
-type Subject = [u8; 32];
+/// What is counted by, hashed.
+pub(crate) type Subject = [u8; 32];
 
-fn subject(kind: &str, value: &str) -> Subject {
+pub(crate) fn subject(kind: &str, value: &str) -> Subject {
     Sha256::digest(format!("{kind}:{value}")).into()
 }
 
@@ -188,11 +189,15 @@ fn public(network: Option<IpAddr>) -> Option<String> {
 }
 
 fn refused(seconds: f64) -> Problem {
-    let seconds = seconds.ceil().clamp(1.0, REGISTRATION_WINDOW.as_secs_f64());
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
-    let seconds = seconds as u64;
     let problem = Problem::new(RATE_LIMITED, "too many attempts: wait, or choose another password");
-    problem.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    problem.header(header::RETRY_AFTER, retry_after(seconds))
+}
+
+/// `Retry-After` in whole seconds.
+pub(crate) fn retry_after(seconds: f64) -> HeaderValue {
+    let seconds = seconds.ceil().clamp(1.0, RETENTION.as_secs_f64());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
+    HeaderValue::from(seconds as u64)
 }
 
 #[cfg(test)]

@@ -8,40 +8,56 @@ use super::Result;
 use crate::letters::Purpose;
 use crate::token::OpaqueToken;
 
-/// Stores a token in place of the one before; false if that is younger than `pause_seconds`.
+/// Stores a token of an account, which is locked. Those before it stay valid until they expire.
 pub async fn issue(
     tx: &mut PgConnection,
     user: UserId,
     purpose: Purpose,
     token: &OpaqueToken,
     expires_at: DateTime<Utc>,
-    pause_seconds: f64,
-) -> Result<bool> {
-    let issued = sqlx::query!(
-        "INSERT INTO email_tokens AS t (hash, user_id, purpose, expires_at) VALUES ($1, $2, $3, $4)
+) -> Result<()> {
+    sqlx::query!(
+        "DELETE FROM earlier_email_tokens
+         WHERE user_id = $1 AND purpose = $2 AND expires_at <= now()",
+        user.uuid(),
+        purpose.as_str(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO earlier_email_tokens (hash, user_id, purpose, expires_at)
+         SELECT hash, user_id, purpose, expires_at FROM email_tokens
+         WHERE user_id = $1 AND purpose = $2 AND expires_at > now()",
+        user.uuid(),
+        purpose.as_str(),
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO email_tokens (hash, user_id, purpose, expires_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT ON CONSTRAINT email_tokens_latest DO UPDATE
-             SET hash = excluded.hash, created_at = now(), expires_at = excluded.expires_at
-             WHERE t.created_at NOT BETWEEN now() - make_interval(secs => $5)
-                                        AND now() + interval '1 min'",
+             SET hash = excluded.hash, created_at = now(), expires_at = excluded.expires_at",
         token.hash(),
         user.uuid(),
         purpose.as_str(),
         expires_at,
-        pause_seconds,
     )
     .execute(tx)
     .await?;
-    Ok(issued.rows_affected() > 0)
+    Ok(())
 }
 
-/// The account of a token, if it is good.
+/// The account of a token, if it is valid.
 pub async fn account_of(
     tx: &mut PgConnection,
     purpose: Purpose,
     token: &OpaqueToken,
 ) -> Result<Option<UserId>> {
     let user = sqlx::query_scalar!(
-        "SELECT user_id FROM email_tokens WHERE hash = $1 AND purpose = $2 AND expires_at > now()",
+        r#"SELECT user_id AS "user_id!" FROM (
+               SELECT hash, user_id, purpose, expires_at FROM email_tokens
+               UNION ALL SELECT hash, user_id, purpose, expires_at FROM earlier_email_tokens) t
+           WHERE hash = $1 AND purpose = $2 AND expires_at > now()"#,
         token.hash(),
         purpose.as_str(),
     )
@@ -50,8 +66,8 @@ pub async fn account_of(
     Ok(user.map(UserId::from))
 }
 
-/// Spends a token of an account, which is locked, as for every change of its credentials. False if the token is
-/// not good.
+/// Spends a token of an account, which is locked, as for every change of its credentials, and ends the others of its purpose.
+/// False if the token is not valid.
 pub async fn spend(
     tx: &mut PgConnection,
     user: UserId,
@@ -59,8 +75,12 @@ pub async fn spend(
     token: &OpaqueToken,
 ) -> Result<bool> {
     let spent = sqlx::query!(
-        "DELETE FROM email_tokens
-         WHERE hash = $1 AND purpose = $2 AND user_id = $3 AND expires_at > now()",
+        "DELETE FROM email_tokens latest
+         WHERE user_id = $3 AND purpose = $2
+           AND (hash = $1 AND expires_at > now() OR EXISTS (
+               SELECT FROM earlier_email_tokens earlier
+               WHERE earlier.hash = $1 AND earlier.expires_at > now()
+                 AND (earlier.user_id, earlier.purpose) = (latest.user_id, latest.purpose)))",
         token.hash(),
         purpose.as_str(),
         user.uuid(),

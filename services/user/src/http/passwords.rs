@@ -18,7 +18,7 @@ use super::{EMAIL_TOKEN, State, lock};
 use crate::account::{Email, Password, is_password_length};
 use crate::credentials;
 use crate::db::{self, email_tokens};
-use crate::letters::Purpose;
+use crate::letters::{self, Purpose};
 use crate::throttle::{self, Attempt};
 use crate::token::OpaqueToken;
 
@@ -112,7 +112,7 @@ pub(super) struct Forgotten {
 }
 
 /// Has a letter sent by which another password can be chosen, if the address has an account. The answer is the
-/// same if it has none.
+/// same if it has none, or if enough were sent: the links of those are valid for half an hour more.
 #[utoipa::path(
     post, path = "/api/v1/auth/forgot-password", tag = "auth", request_body = Forgotten,
     responses((status = 202), (status = 422, description = "invalid-fields", body = Body))
@@ -179,6 +179,7 @@ pub(super) async fn reset(
     let version = replace(&mut tx, &state, user, &hash).await?;
     // The way back for owners whose password others have tried: their device has attempts of its own from now on.
     let known = device.remember(&mut tx, user).await?;
+    letters::forget_resets(&mut tx, user).await?;
     let owner = db::credentials(&mut tx, user).await?;
     state.commit(tx, user, version).await?;
     if let Some(Ok(email)) = owner.map(|(email, _)| email.parse::<Email>()) {

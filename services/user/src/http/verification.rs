@@ -1,7 +1,7 @@
 //! Showing that an account's address is its owner's.
 
 use axum::extract::State as Shared;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use kit::auth::Caller;
 use kit::extract::Json;
 use kit::problem::{Body, Problem, RATE_LIMITED, Result};
@@ -12,7 +12,8 @@ use super::devices::Device;
 use super::{EMAIL_TOKEN, State, lock};
 use crate::credentials;
 use crate::db::{self, email_tokens};
-use crate::letters::{self, PAUSE, Purpose};
+use crate::letters::{self, Purpose};
+use crate::throttle;
 use crate::token::OpaqueToken;
 
 /// What a letter has brought.
@@ -49,12 +50,13 @@ pub(super) async fn verify(
     }
     let reader = device.reader(&mut tx, user, caller).await?;
     let version = credentials::verify(&mut tx, &state.outbox, user, reader).await?;
+    letters::forget_resets(&mut tx, user).await?;
     state.commit(tx, user, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Has another letter sent to the caller's address, in place of the one before. There is none for an address
-/// that is verified.
+/// Has another letter sent to the caller's address. The links of those before it stay valid. There is none for an address
+/// that is verified, and none too soon after the one before: after a minute first, then after twice as long each time.
 #[utoipa::path(
     post, path = "/api/v1/me/verification", tag = "accounts", security(("bearer" = [])),
     responses(
@@ -71,9 +73,10 @@ pub(super) async fn send_again(Shared(state): Shared<State>, caller: Caller) -> 
     if account.is_some_and(|account| account.email_verified) {
         return Ok(StatusCode::ACCEPTED);
     }
-    if !letters::write(&mut tx, &state.outbox, caller.user_id, Purpose::VerifyEmail).await? {
-        let problem = Problem::new(RATE_LIMITED, "a letter is on its way to you");
-        return Err(problem.header(header::RETRY_AFTER, HeaderValue::from(PAUSE.as_secs())));
+    let purpose = Purpose::VerifyEmail;
+    if let Some(wait) = letters::write(&mut tx, &state.outbox, caller.user_id, purpose).await? {
+        let problem = Problem::new(RATE_LIMITED, "an e-mail is on its way to you");
+        return Err(problem.header(header::RETRY_AFTER, throttle::retry_after(wait)));
     }
     tx.commit().await?;
     Ok(StatusCode::ACCEPTED)

@@ -6,6 +6,7 @@ mod administrator;
 mod administrators;
 mod belongings;
 mod cache;
+mod email_links;
 mod ended_sessions;
 mod favourites;
 mod letters;
