@@ -29,10 +29,23 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 pub async fn put_contact(tx: &mut PgConnection, user: &UserRegistered) -> Result<()> {
     sqlx::query!(
         "INSERT INTO contacts (user_id, email, name) VALUES ($1, $2, $3)
-         ON CONFLICT (user_id) DO UPDATE SET email = $2, name = $3, updated_at = now()",
+         ON CONFLICT (user_id) DO UPDATE SET email = $2, name = $3, updated_at = now(),
+             verified_at = CASE WHEN contacts.email = $2 THEN contacts.verified_at END",
         user.user_id.uuid(),
         user.email,
         user.name,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Records that the owner of the address reads its mails.
+pub async fn set_verified(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    sqlx::query!(
+        "UPDATE contacts SET verified_at = now(), updated_at = now()
+         WHERE user_id = $1 AND verified_at IS NULL",
+        user.uuid(),
     )
     .execute(tx)
     .await?;
@@ -79,7 +92,7 @@ pub struct Due {
     pub letter: serde_json::Value,
     /// Where to.
     pub email: String,
-    /// To whom.
+    /// To whom; empty: their address is not verified, and a stranger may have chosen the name.
     pub name: String,
 }
 
@@ -91,7 +104,8 @@ pub async fn due(tx: &mut PgConnection, limit: i64, staff: Option<&str>) -> Resu
         Due,
         r#"SELECT m.id, m.attempts, m.letter, c.email AS "email!", c.name AS "name!"
          FROM messages m JOIN LATERAL (
-             SELECT email, name FROM contacts WHERE user_id = m.recipient
+             SELECT email, CASE WHEN verified_at IS NULL THEN '' ELSE name END AS name
+             FROM contacts WHERE user_id = m.recipient
              UNION ALL SELECT $4, '' WHERE m.recipient = $3 AND $4::text IS NOT NULL
          ) c ON true
          WHERE m.state = 'queued' AND m.channel = $1

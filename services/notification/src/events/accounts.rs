@@ -1,4 +1,4 @@
-//! What a stranger has left in an account.
+//! Accounts whose address is verified.
 
 use contracts::events::EmailVerified;
 use kit::inbox::{Delivery, Handle};
@@ -6,7 +6,7 @@ use kit::subscription::HandlerError;
 use sqlx::PgConnection;
 
 use super::Teller;
-use crate::db::phones;
+use crate::db::{self, phones};
 
 impl Handle<EmailVerified> for Teller {
     /// A number of the stranger who registered the account would receive messages about the owner's orders.
@@ -16,6 +16,7 @@ impl Handle<EmailVerified> for Teller {
         delivery: &Delivery<EmailVerified>,
     ) -> Result<(), HandlerError> {
         let EmailVerified { user_id, owner_known, .. } = delivery.event;
+        db::set_verified(tx, user_id).await?;
         if !owner_known {
             phones::forget(tx, user_id).await?;
         }

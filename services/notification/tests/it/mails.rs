@@ -12,7 +12,7 @@ use kit::kafka::{Producer, Record};
 use kit::testing::{Running, engine, eventually};
 use serde_json::Value;
 
-use crate::{lines, paid, placed, registered, start, start_with, start_with_mail_server};
+use crate::{paid, placed, registered, start, start_with, start_with_mail_server};
 
 /// The mails that this address has got, the oldest first.
 pub(crate) async fn inbox(address: &str) -> Vec<Value> {
@@ -161,29 +161,6 @@ async fn every_end_of_an_order_is_told() {
     assert!(rejected["text"].as_str().unwrap().contains("MUG-01-C: 3 ordered, few left"));
     let cancelled = mail(&user.email, "is cancelled").await;
     assert!(cancelled["text"].as_str().unwrap().contains("Your payment was declined"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn names_bring_no_markup_into_mails() {
-    let service = start().await;
-    let user = registered("<b>Eve</b>");
-    service.publish(&user).await;
-    let order = OrderPaid {
-        lines: lines("<script>alert(1)</script>"),
-        ..paid(user.user_id, OrderId::new())
-    };
-    let id = service.publish(&order).await;
-    let mail = mail(&user.email, "is paid").await;
-    let html = mail["html"].as_str().unwrap();
-    assert!(html.contains("Hello &lt;b&gt;Eve&lt;/b&gt;,"), "{html}");
-    assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"), "{html}");
-    assert!(mail["text"].as_str().unwrap().contains("Hello <b>Eve</b>,"), "{mail}");
-    let row: uuid::Uuid = sqlx::query_scalar("SELECT id FROM messages WHERE event_id = $1")
-        .bind(id.uuid())
-        .fetch_one(service.pool())
-        .await
-        .unwrap();
-    assert_eq!(mail["headers"]["message-id"], format!("<{row}@example.com>"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

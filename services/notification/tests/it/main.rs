@@ -4,6 +4,7 @@
 mod codes;
 mod live;
 mod mails;
+mod names;
 mod news;
 mod preferences;
 mod products;
