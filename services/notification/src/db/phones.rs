@@ -63,6 +63,8 @@ pub struct Counts {
     pub number: i64,
     /// To numbers of this country.
     pub country: i64,
+    /// To any number.
+    pub shop: i64,
     /// Asked for from this network.
     pub network: i64,
 }
@@ -86,6 +88,8 @@ pub async fn lately(tx: &mut PgConnection, asking: Asking<'_>) -> Result<Counts>
                 WHERE number = $2 AND sent_at > now() - interval '1 day') AS "number!",
                (SELECT count(*) FROM phone_codes
                 WHERE country = $3 AND sent_at > now() - interval '1 day') AS "country!",
+               (SELECT count(*) FROM phone_codes
+                WHERE sent_at > now() - interval '1 day') AS "shop!",
                (SELECT count(*) FROM phone_codes
                 WHERE network = $4 AND sent_at > now() - interval '1 day') AS "network!""#,
         user.uuid(),

@@ -52,3 +52,32 @@ async fn codes_go_to_the_countries_of_the_shop_and_to_others_within_limits() {
         sqlx::query(age).bind(ada.uuid()).execute(everywhere.pool()).await.unwrap();
     }
 }
+
+/// Few codes to each of many countries are many.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_without_named_countries_sends_so_many_codes_a_day() {
+    let provider = Provider::default();
+    let (everywhere, at_home) = (shop(&provider).await, shop_for(&provider, "+49").await);
+    let sent = "INSERT INTO phone_codes (user_id, number, country, sent_at)
+                SELECT gen_random_uuid(), '+' || 200 + n % 200 || 1000000 + n, '+' || 200 + n % 200, now() - $2
+                FROM generate_series(1, $1) n";
+    let add = async |service: &Running, count: i32, hours: i64| {
+        let age = std::time::Duration::from_secs(hours.unsigned_abs() * 3600);
+        let query = sqlx::query(sent).bind(count).bind(age);
+        query.execute(service.pool()).await.unwrap();
+    };
+    let ask = async |service: &Running, number: &str| {
+        let request = service.request_as(UserId::new(), &[], "PUT", PHONE);
+        let answer = request.json(&json!({ "number": number })).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    for service in [&everywhere, &at_home] {
+        add(service, 500, 25).await;
+        add(service, 999, 23).await;
+        assert_eq!(ask(service, NUMBER).await, 202);
+    }
+    assert_eq!(ask(&everywhere, "+4915112345679").await, 429);
+    assert_eq!(ask(&at_home, "+4915112345679").await, 202, "its operator has named where to");
+    let metrics = everywhere.metrics().await;
+    assert!(metrics.contains(r#"phone_codes_refused_total{limit="shop"}"#), "{metrics}");
+}
