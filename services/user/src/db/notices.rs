@@ -1,6 +1,7 @@
 //! What is there again, and who has to be told, in Postgres.
 
 use contracts::{EventId, ProductId, Sku, UserId};
+use kit::purge::BATCH;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -79,13 +80,23 @@ pub async fn finish(tx: &mut PgConnection, event: EventId) -> Result<()> {
     Ok(())
 }
 
-/// Lets go of a product that is gone: nobody keeps it, and nobody is told of it.
+/// Removes a deleted product from all favourites, in statements that each end before their timeout: half of the shop
+/// may keep it.
 pub async fn forget(tx: &mut PgConnection, product: ProductId) -> Result<()> {
     sqlx::query!("DELETE FROM notices WHERE product_id = $1", product.uuid())
         .execute(&mut *tx)
         .await?;
-    sqlx::query!("DELETE FROM favourites WHERE product_id = $1", product.uuid())
-        .execute(tx)
+    loop {
+        let removed = sqlx::query!(
+            "DELETE FROM favourites WHERE ctid = ANY(ARRAY(
+                 SELECT ctid FROM favourites WHERE product_id = $1 LIMIT $2))",
+            product.uuid(),
+            BATCH,
+        )
+        .execute(&mut *tx)
         .await?;
-    Ok(())
+        if removed.rows_affected() < BATCH.unsigned_abs() {
+            return Ok(());
+        }
+    }
 }

@@ -151,6 +151,32 @@ async fn a_product_that_is_gone_is_nobodys_favourite() {
     assert_eq!(told(service.pool(), gone).await, Vec::<Uuid>::new());
 }
 
+/// One statement for all of them would run into its timeout.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_favourite_of_many_is_removed_in_batches() {
+    let service = start().await;
+    let (gone, stays) = (ProductId::new(), ProductId::new());
+    keepers(service.pool(), gone, 12_000).await;
+    keepers(service.pool(), stays, 3).await;
+    let guard = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF (SELECT count(*) FROM gone) > 5000 THEN
+                RAISE EXCEPTION 'one statement removes % rows', (SELECT count(*) FROM gone);
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER refuse_many AFTER DELETE ON favourites REFERENCING OLD TABLE AS gone
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()";
+    sqlx::raw_sql(guard).execute(service.pool()).await.unwrap();
+    service.publish(&ProductDeleted { product_id: gone, skus: vec![sku()] }).await;
+    settled(&service, 1).await;
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM favourites")
+        .fetch_one(service.pool())
+        .await
+        .unwrap();
+    assert_eq!(left, 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_replayed() {
     let service = start().await;
