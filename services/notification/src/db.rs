@@ -120,11 +120,11 @@ pub async fn due(tx: &mut PgConnection, limit: i64, staff: Option<&str>) -> Resu
     .await
 }
 
-/// The mail was sent. A token that it brought along is its reader's alone from now on.
+/// The mail was sent. Here and in every other place where a message leaves the queue, a trigger removes its token.
 pub async fn sent(tx: &mut PgConnection, id: Uuid) -> Result<()> {
     sqlx::query!(
         "UPDATE messages SET state = 'sent', attempts = attempts + 1, settled_at = now(),
-             last_error = NULL, letter = letter - 'token'
+             last_error = NULL
          WHERE id = $1",
         id,
     )
@@ -152,7 +152,7 @@ pub async fn postpone(tx: &mut PgConnection, id: Uuid, pause: Duration, error: &
 pub async fn bury(tx: &mut PgConnection, id: Uuid, error: &str) -> Result<()> {
     sqlx::query!(
         "UPDATE messages SET state = 'dead', attempts = attempts + 1, settled_at = now(),
-             last_error = $2, letter = letter - 'token'
+             last_error = $2
          WHERE id = $1",
         id,
         error,

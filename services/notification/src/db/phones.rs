@@ -109,8 +109,7 @@ pub async fn ask(
     (code, code_hash, lifetime): (&Letter, &[u8], Duration),
 ) -> Result<()> {
     sqlx::query!(
-        "UPDATE messages SET state = 'dead', settled_at = now(), last_error = 'another number',
-             letter = letter - 'token'
+        "UPDATE messages SET state = 'dead', settled_at = now(), last_error = 'another number'
          WHERE recipient = $1 AND channel = $2 AND state = 'queued'",
         user.uuid(),
         SMS,

@@ -1,6 +1,8 @@
 //! Removing what has served its time, however much of it there is.
 
-use kit::testing::Running;
+use contracts::events::PasswordResetRequested;
+use contracts::{EmailToken, UserId};
+use kit::testing::{Running, eventually};
 use notification::db::purge;
 use sqlx::PgPool;
 
@@ -77,4 +79,22 @@ async fn no_statement_is_about_more_than_a_batch() {
     ] {
         assert_eq!(count(service.pool(), rows).await, left, "{rows}");
     }
+}
+
+/// The recipient of a link never registered: the link is not kept for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_message_has_no_token() {
+    let service = start().await;
+    let token = EmailToken::new("s3cret".to_owned());
+    let (user_id, expires_at) = (UserId::new(), chrono::Utc::now());
+    service.publish(&PasswordResetRequested { user_id, token, expires_at }).await;
+    eventually("the e-mail is queued", async || {
+        (count(service.pool(), "messages WHERE letter ? 'token'").await == 1).then_some(())
+    })
+    .await;
+    let age = "UPDATE messages SET created_at = now() - interval '8 days'";
+    sqlx::query(age).execute(service.pool()).await.unwrap();
+    purge::run(service.pool()).await.unwrap();
+    assert_eq!(count(service.pool(), "messages WHERE state = 'dead'").await, 1);
+    assert_eq!(count(service.pool(), "messages WHERE letter::text LIKE '%s3cret%'").await, 0);
 }
