@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
+use contracts::UserId;
 use http::{HeaderValue, header};
 use kit::problem::{Problem, RATE_LIMITED, Result};
 use kit::purge::BATCH;
@@ -27,6 +28,9 @@ pub const MAX_PER_ACCOUNT: i32 = 100;
 pub const MAX_PER_NETWORK: i32 = 100;
 /// Registrations from one network in an hour: each reveals whether an address has an account.
 pub const MAX_REGISTRATIONS: i32 = 5;
+
+/// Changes of the password of one account before they are delayed.
+pub const FREE_PASSWORD_CHANGES: i32 = 5;
 
 const WINDOW: Duration = Duration::from_mins(15);
 const REGISTRATION_WINDOW: Duration = Duration::from_hours(1);
@@ -119,6 +123,12 @@ pub async fn count_registration(pool: &PgPool, network: Option<IpAddr>) -> Resul
     let Some(network) = public(network) else { return Ok(()) };
     let by = subject("registration", &network);
     limit(&mut *pool.acquire().await?, &by, REGISTRATION_WINDOW, MAX_REGISTRATIONS).await
+}
+
+/// Counts a change of a password by its account, or refuses it. Each sends an e-mail, and the address may be another person's.
+pub async fn count_password_change(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    let account = subject("password_change", &user.to_string());
+    pace(tx, (&account, None), FREE_PASSWORD_CHANGES).await
 }
 
 /// Whether the owner of an address may be notified of an attempted registration: mailboxes are not flooded.

@@ -80,6 +80,7 @@ pub(super) async fn change(
     if current.is_none_or(|(_, current)| current != hash) {
         return Err(wrong());
     }
+    throttle::count_password_change(&mut tx, caller.user_id).await?;
     let version = replace(&mut tx, &state, caller.user_id, &new).await?;
     let known = device.remember(&mut tx, caller.user_id).await?;
     state.commit(tx, caller.user_id, version).await?;

@@ -3,6 +3,7 @@
 use contracts::UserId;
 use kit::testing::{Running, waiting};
 use serde_json::{Value, json};
+use user::throttle::FREE_PASSWORD_CHANGES;
 
 use crate::{PASSWORD, answer, login, refresh, register, start};
 
@@ -97,4 +98,29 @@ async fn of_two_changes_of_one_password_at_once_one_holds() {
         let expected = if status == 204 { 200 } else { 401 };
         assert_eq!(login(&service, ADA, password).await.0, expected);
     }
+}
+
+/// Who has registered with another person's address floods that mailbox with no notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_changes_a_few_times_before_it_has_to_wait() {
+    let service = start().await;
+    let account = register(&service, ADA).await;
+    let user: UserId = account["id"].as_str().unwrap().parse().unwrap();
+    let password = |n: i32| format!("one of many passwords, number {n}");
+    assert_eq!(change(&service, user, PASSWORD, &password(0)).await.0, 204);
+    for n in 1..FREE_PASSWORD_CHANGES {
+        assert_eq!(change(&service, user, &password(n - 1), &password(n)).await.0, 204, "{n}");
+    }
+    let last_change_at = async |seconds: f64| {
+        let at = "UPDATE attempts SET last_at = now() + make_interval(secs => $1)";
+        sqlx::query(at).bind(seconds).execute(service.pool()).await.unwrap();
+    };
+    // However long this takes on a busy machine.
+    last_change_at(30.0).await;
+    let last = password(FREE_PASSWORD_CHANGES - 1);
+    let (status, problem) = change(&service, user, &last, PASSWORD).await;
+    assert_eq!((status, &problem["type"]), (429, &json!("/problems/rate-limited")), "{problem}");
+    assert_eq!(login(&service, ADA, &last).await.0, 200, "it has not changed");
+    last_change_at(-30.0).await;
+    assert_eq!(change(&service, user, &last, PASSWORD).await.0, 204);
 }
