@@ -166,8 +166,8 @@ impl Service for Gateway {
         // The very first request is to be judged too. If it fails, the task says so.
         standings.refresh().await.ok();
         let following = standings.follow(app.stop.clone());
-        let app =
-            app.without_docs().http(http::routes(Arc::new(edge))).task("standings", following);
+        let app = app.public().without_docs().http(http::routes(Arc::new(edge)));
+        let app = app.task("standings", following);
         let Some(file) = weights else { return Ok(app) };
         // The very first request is to be shared too.
         canaries.read(&file).await;

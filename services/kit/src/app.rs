@@ -57,6 +57,7 @@ pub struct App {
     pub stop: CancellationToken,
     name: &'static str,
     openapi: Option<OpenApi>,
+    public: bool,
     draining: Arc<AtomicBool>,
     http: Router,
     grpc: Option<Routes>,
@@ -78,6 +79,7 @@ impl App {
             stop: CancellationToken::new(),
             name: S::NAME,
             openapi: Some(crate::openapi::of::<S>()),
+            public: false,
             http: Router::new(),
             grpc: None,
             tasks: Vec::new(),
@@ -104,6 +106,14 @@ impl App {
     #[must_use]
     pub fn without_docs(mut self) -> Self {
         self.openapi = None;
+        self
+    }
+
+    /// Lets anyone connect to the HTTP API: one client has at most half of the connections, and requests of one HTTP/2
+    /// connection count. Without this the gateway and siblings connect, as the network policies say.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.public = true;
         self
     }
 
@@ -219,7 +229,7 @@ impl App {
         let mut set = JoinSet::new();
         let routes =
             layered(http, self.openapi.as_ref(), &self.draining).layer(Extension(verifier));
-        let (http_limits, grpc_limits) = self.common.listen.limits(grpc.is_some());
+        let (http_limits, grpc_limits) = self.common.listen.limits(grpc.is_some(), self.public);
         let stopped = stop.clone().cancelled_owned();
         set.spawn(async move {
             listener::serve("http", http_listener, routes, http_limits, stopped).await;

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
+use http::Version;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -25,16 +26,17 @@ use tower::ServiceExt;
 
 use crate::Limits;
 use crate::activity::{Activity, Overdue, Underway};
+use crate::capacity::{PUBLIC_STREAMS, STREAMS};
 use crate::slots::Slot;
 
 /// How large the headers of a request may be, in bytes.
 const MAX_HEADER_SIZE: usize = 32 << 10;
 const HTTP2_MAX_HEADER_SIZE: u32 = 32 << 10;
-/// Requests of one HTTP/2 connection at a time.
-const MAX_STREAMS: u32 = 128;
 /// What is buffered of the bodies that one HTTP/2 connection sends, and of each that it is sent, in bytes.
 const HTTP2_WINDOW: u32 = 256 << 10;
 const HTTP2_SEND_BUFFER: usize = 64 << 10;
+/// The latter where requests count.
+const COUNTED_SEND_BUFFER: usize = 16 << 10;
 /// How often a connection is looked at, at least, while nothing is due.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the peer may take to end a connection that was idle.
@@ -50,8 +52,8 @@ static CLOSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
 /// A connection that was accepted.
 pub(crate) struct Connection {
     socket: Socket,
+    slot: Arc<Slot>,
     peer: SocketAddr,
-    listener: &'static str,
     limits: Arc<Limits>,
 }
 
@@ -62,23 +64,36 @@ impl Connection {
         slot: Slot,
         limits: Arc<Limits>,
     ) -> Self {
-        let listener = slot.listener();
-        let socket = Socket { stream, activity: Activity::new(), _slot: slot };
-        Self { socket, peer, listener, limits }
+        let slot = Arc::new(slot);
+        let socket = Socket { stream, activity: Activity::new(), _slot: Arc::clone(&slot) };
+        Self { socket, slot, peer, limits }
     }
 
     /// Serves until either side ends it. What it was upgraded to lives on by itself.
     pub(crate) async fn serve(self, routes: Router, stopping: CancellationToken) {
-        let Self { socket, peer, listener, limits } = self;
-        let activity = socket.activity.clone();
+        let Self { socket, slot, peer, limits } = self;
+        let listener = slot.listener();
+        let (activity, crowded) = (socket.activity.clone(), CancellationToken::new());
+        let places = if limits.count_streams { PUBLIC_STREAMS as usize } else { 1 };
         let service = service_fn({
-            let activity = activity.clone();
+            let (activity, crowded) = (activity.clone(), crowded.clone());
             move |request: hyper::Request<Incoming>| {
+                if request.version() == Version::HTTP_2 && !slot.widen(places) {
+                    crowded.cancel();
+                }
                 let underway = activity.begin(request.version());
-                answer(routes.clone(), request, peer, underway)
+                let answer = answer(routes.clone(), request, peer, underway);
+                // A connection that has no place ends before anything is done for it.
+                let crowded = crowded.clone();
+                async move {
+                    if crowded.is_cancelled() {
+                        return std::future::pending().await;
+                    }
+                    answer.await
+                }
             }
         });
-        let builder = builder();
+        let builder = builder(&limits);
         let mut connection =
             pin!(builder.serve_connection_with_upgrades(TokioIo::new(socket), service));
         let old = async {
@@ -113,6 +128,7 @@ impl Connection {
                     }
                     (asked, ended) = (true, Some(Instant::now() + CLOSE_TIMEOUT));
                 }
+                () = crowded.cancelled() => return,
                 () = close => return,
             }
             connection.as_mut().graceful_shutdown();
@@ -136,7 +152,12 @@ async fn overdue(activity: &Activity, limits: &Limits) -> Overdue {
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let (streams, send_buffer) = if limits.count_streams {
+        (PUBLIC_STREAMS, COUNTED_SEND_BUFFER)
+    } else {
+        (STREAMS, HTTP2_SEND_BUFFER)
+    };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Times are ours: hyper's would not see a peer that says nothing at all, and would end idle connections as
     // soon as slow ones.
@@ -144,10 +165,10 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .max_header_list_size(HTTP2_MAX_HEADER_SIZE)
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(streams)
         .initial_connection_window_size(HTTP2_WINDOW)
         .initial_stream_window_size(HTTP2_WINDOW)
-        .max_send_buf_size(HTTP2_SEND_BUFFER);
+        .max_send_buf_size(send_buffer);
     builder
 }
 
@@ -193,7 +214,7 @@ impl HttpBody for Answer {
 struct Socket {
     stream: TcpStream,
     activity: Activity,
-    _slot: Slot,
+    _slot: Arc<Slot>,
 }
 
 impl Socket {

@@ -30,8 +30,13 @@ const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 pub struct Limits {
     /// Connections at a time.
     pub connections: usize,
+    /// Whether one peer may have half of them at most. Not where that peer is the gateway, which speaks for all clients.
+    pub half_per_peer: bool,
     /// Peers that speak for many clients, each of which may have more than half of the connections.
     pub trusted: TrustedProxies,
+    /// Whether an HTTP/2 connection counts as many as it may have requests at a time, and may have few: where anyone may
+    /// connect, and not read the answers.
+    pub count_streams: bool,
     /// From the first byte of a request to the last one of its headers.
     pub header_timeout: Duration,
     /// Without a request. Longer than what clients keep unused connections for, so that it is they who close them.
@@ -47,6 +52,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: capacity(),
+            half_per_peer: true,
+            count_streams: false,
             trusted: TrustedProxies::default(),
             header_timeout: Duration::from_secs(10),
             // Go's and Traefik's clients keep them for 90 s, nginx for 60 s, the gateway for 30 s.
@@ -65,7 +72,7 @@ pub async fn serve(
     limits: Limits,
     stop: impl Future<Output = ()>,
 ) {
-    let slots = Arc::new(Slots::new(name, limits.connections, limits.trusted.clone()));
+    let slots = Arc::new(Slots::new(name, &limits));
     let (limits, stopping) = (Arc::new(limits), CancellationToken::new());
     // Connections end as well when this future is dropped.
     let guard = stopping.clone().drop_guard();

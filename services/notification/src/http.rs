@@ -32,8 +32,6 @@ use crate::{phone, preferences};
 /// The endpoint speaks WebSocket only.
 pub const UPGRADE: Kind = Kind::new(426, "upgrade-required", "A WebSocket handshake is needed");
 
-/// Sockets in one replica; more would not fit its memory.
-const MOST_SOCKETS: usize = 5_000;
 /// The protocol that is spoken. Browsers can set no header but this one, so the access token comes beside it.
 const PROTOCOL: &str = "shop.live.v1";
 /// What stands before an access token among the protocols.
@@ -48,6 +46,8 @@ pub struct State {
     pub pool: PgPool,
     /// Open sockets.
     pub hub: Hub,
+    /// How many sockets this replica takes.
+    pub max_sockets: usize,
     /// Verifies tokens that do not come in a header.
     pub verifier: Arc<Verifier>,
     /// The countries that the shop sends short messages to; none: it sends none at all.
@@ -118,7 +118,7 @@ async fn live(
         }
     };
     let upgrade = upgrade.map_err(|rejection| Problem::new(UPGRADE, rejection.body_text()))?;
-    if state.hub.len() >= MOST_SOCKETS {
+    if state.hub.len() >= state.max_sockets {
         return Err(Problem::new(UNAVAILABLE, "there are too many listeners here, connect again"));
     }
     // Before the answer, so that nothing is missed that happens after it.

@@ -143,6 +143,7 @@ impl Service for Notification {
         let state = http::State {
             pool: pool.clone(),
             hub: hub.clone(),
+            max_sockets: max_sockets(app.common.listen.http_connections(false)),
             verifier: app.verifier(),
             sms,
             wake: wake_sms.clone(),
@@ -173,6 +174,11 @@ impl Service for Notification {
                 Ok::<_, StartError>(())
             }))
     }
+}
+
+/// Of so many connections; an eighth is for requests that are none.
+fn max_sockets(connections: usize) -> usize {
+    connections - connections.div_ceil(8)
 }
 
 /// Processes dead letters again.

@@ -49,17 +49,49 @@ impl FromEnv for Listen {
 }
 
 impl Listen {
-    /// What connections to the HTTP and the gRPC API may do: a gRPC client needs one for all its calls.
-    pub(super) fn limits(&self, has_grpc: bool) -> (Limits, Limits) {
-        let all = self.max_connections;
-        let grpc = if has_grpc { (all / 4).max(1) } else { 0 };
+    /// Connections to the HTTP API at a time.
+    pub fn http_connections(&self, has_grpc: bool) -> usize {
+        self.max_connections - self.grpc_connections(has_grpc)
+    }
+
+    /// A gRPC client needs one for all its calls.
+    fn grpc_connections(&self, has_grpc: bool) -> usize {
+        if has_grpc { (self.max_connections / 4).max(1) } else { 0 }
+    }
+
+    /// What connections to the HTTP and the gRPC API may do. `public`: anyone may connect to the HTTP API; that of other
+    /// services is the gateway's, which speaks for all clients, and its siblings'.
+    pub(super) fn limits(&self, has_grpc: bool, public: bool) -> (Limits, Limits) {
         let http = Limits {
-            connections: all - grpc,
+            connections: self.http_connections(has_grpc),
+            half_per_peer: public,
+            count_streams: public,
             trusted: self.trusted_proxies.clone(),
             ..Limits::default()
         };
-        let grpc =
-            Limits { connections: grpc, max_age: Some(GRPC_CONNECTION_AGE), ..Limits::default() };
+        let grpc = Limits {
+            connections: self.grpc_connections(has_grpc),
+            max_age: Some(GRPC_CONNECTION_AGE),
+            ..Limits::default()
+        };
         (http, grpc)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Env;
+
+    #[test]
+    fn one_client_of_a_gateway_cannot_take_all_connections_of_a_service() {
+        let variables = [(env::MAX_CONNECTIONS.to_owned(), "2048".to_owned())];
+        let listen: Listen = Env::new(variables).parse().unwrap();
+        let (gateway, _) = listen.limits(false, true);
+        let (service, grpc) = listen.limits(true, false);
+        assert!(gateway.half_per_peer && gateway.count_streams);
+        assert!(!service.half_per_peer, "the gateway is one peer");
+        assert!(gateway.connections.div_ceil(2) < service.connections);
+        assert_eq!(service.connections + grpc.connections, gateway.connections);
     }
 }

@@ -16,16 +16,16 @@ use utoipa::openapi::OpenApi;
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A service with all three ports.
-struct Ports;
+/// A service with all three ports, which anyone may connect to, or the gateway alone.
+struct Ports<const PUBLIC: bool>;
 
-impl FromEnv for Ports {
+impl<const PUBLIC: bool> FromEnv for Ports<PUBLIC> {
     fn from_env(_: &mut Env) -> Option<Self> {
         Some(Self)
     }
 }
 
-impl Service for Ports {
+impl<const PUBLIC: bool> Service for Ports<PUBLIC> {
     const NAME: &'static str = "ports";
     type Config = Self;
 
@@ -34,13 +34,19 @@ impl Service for Ports {
     }
 
     async fn build(_: Self, app: App) -> Result<App, StartError> {
-        Ok(app.grpc(Routes::default()))
+        let app = app.grpc(Routes::default());
+        Ok(if PUBLIC { app.public() } else { app })
     }
 }
 
 /// Has six connections for HTTP, two for gRPC and 32 for the admin port.
 async fn ports() -> (Running, [SocketAddr; 3]) {
-    let running = Running::start::<Ports>(&[("KAFKA_BROKERS", ""), ("MAX_CONNECTIONS", "8")]).await;
+    ports_of::<true>().await
+}
+
+async fn ports_of<const PUBLIC: bool>() -> (Running, [SocketAddr; 3]) {
+    let variables = [("KAFKA_BROKERS", ""), ("MAX_CONNECTIONS", "8")];
+    let running = Running::start::<Ports<PUBLIC>>(&variables).await;
     let bound = running.bound;
     (running, [bound.http, bound.grpc, bound.admin])
 }
@@ -98,4 +104,19 @@ async fn no_port_gives_one_peer_all_connections() {
         honest.write_all(b"GET /live HTTP/1.0\r\n\r\n").await.unwrap();
         assert!(rest(&mut honest).await.starts_with("HTTP/1.0 "), "{port}");
     }
+}
+
+/// One pod of the gateway is one peer of every service behind it.
+#[tokio::test]
+async fn a_service_behind_the_gateway_gives_it_all_connections() {
+    let (_running, [http, ..]) = ports_of::<false>().await;
+    let mut all = Vec::new();
+    for _ in 0..6 {
+        let mut connection = connect(2, http).await;
+        connection.write_all(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let answered = timeout(PATIENCE, connection.read(&mut [0; 1024])).await.unwrap();
+        assert!(answered.unwrap() > 0, "connection {}", all.len());
+        all.push(connection);
+    }
+    assert_eq!(rest(&mut connect(2, http).await).await, "", "all are taken");
 }

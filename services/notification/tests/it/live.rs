@@ -6,16 +6,16 @@ use chrono::Utc;
 use contracts::events::OrderExpired;
 use contracts::{EventId, OrderId, UserId};
 use futures_util::{SinkExt, StreamExt};
-use kit::testing::{Running, Signer};
+use kit::testing::{Running, Signer, engine, eventually};
 use notification::db;
 use notification::live::{LiveEvent, Step};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::{paid, placed, start};
+use crate::{paid, placed, start, start_with};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -207,6 +207,30 @@ async fn of_too_many_sockets_of_one_user_the_oldest_ends() {
     }
     let quiet = tokio::time::timeout(Duration::from_millis(100), other.message()).await;
     assert!(quiet.is_err(), "nobody else's socket ends: {quiet:?}");
+}
+
+/// All of them from one peer, as the gateway is.
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_leave_room_for_other_requests() {
+    let mail = engine("TEST_SMTP_URL");
+    let service = start_with(&mail, &[("MAX_CONNECTIONS", "8")]).await;
+    let token = |user| service.signer.token(user, &[]);
+    let mut browsers = Vec::new();
+    for _ in 0..7 {
+        browsers.push(Browser::open(&service, &token(UserId::new()), "").await);
+    }
+    let url = format!("ws://{}/api/v1/live", service.bound.http);
+    let mut one_more = url.into_client_request().unwrap();
+    let bearer = format!("Bearer {}", token(UserId::new()));
+    one_more.headers_mut().insert("authorization", bearer.parse().unwrap());
+    let Err(Error::Http(refused)) = connect_async(one_more).await else {
+        panic!("there is no room for an eighth")
+    };
+    assert_eq!(refused.status(), 503);
+    let list = || service.request_as(UserId::new(), &[], "GET", "/api/v1/notifications").send();
+    // The connection of the one that was refused has to end first.
+    let listed = eventually("there is room for a request", async || list().await.ok()).await;
+    assert_eq!(listed.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
