@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use axum::{Extension, Json, Router, middleware};
 use contracts::ProductId;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use kit::auth::Caller;
 use kit::extract::{Path, etag};
 use kit::problem::{Body, Problem, Result, UNAVAILABLE};
@@ -181,29 +181,28 @@ async fn problem_page(Path(slug): Path<String>) -> Result<&'static str> {
     page.map(|(_, text)| *text).ok_or_else(|| Problem::not_found("type of problem"))
 }
 
-async fn openapi(State(edge): State<Arc<Edge>>) -> Json<Value> {
-    Json(edge.library.documents(&edge.proxy).await.merged.clone())
+async fn openapi(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response {
+    edge.library.documents(&edge.proxy).await.merged.answer(&headers)
 }
 
 /// A collection whose requests go where this one went.
-async fn postman(
-    State(edge): State<Arc<Edge>>,
-    Extension(client): Extension<Client>,
-) -> Json<Value> {
+async fn postman(State(edge): State<Arc<Edge>>, Extension(client): Extension<Client>) -> Response {
     let documents = edge.library.documents(&edge.proxy).await;
     let host = client.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let scheme = if client.https { "https" } else { "http" };
-    Json(crate::postman::collection(&documents.merged, &format!("{scheme}://{host}")))
+    documents.collection.answer(&format!("{scheme}://{host}"))
 }
 
 async fn service_openapi(
     State(edge): State<Arc<Edge>>,
     Path(file): Path<String>,
-) -> Result<Json<Value>> {
+    headers: HeaderMap,
+) -> Result<Response> {
     let upstream = file.strip_suffix(".json").and_then(Upstream::parse);
     let upstream = upstream.filter(|upstream| edge.proxy.has(*upstream));
     let upstream = upstream.ok_or_else(|| Problem::not_found("document"))?;
-    edge.library.documents(&edge.proxy).await.of(upstream).map(Json)
+    let documents = edge.library.documents(&edge.proxy).await;
+    Ok(documents.of(upstream)?.answer(&headers))
 }
 
 async fn forward(

@@ -37,6 +37,10 @@ const PAUSES: [Duration; 3] =
     [Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(200)];
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
+/// What is read of an answer in one go, in bytes, and the largest head of one. Up to three such chunks wait for a client
+/// that does not read: one in the connection to the service, one on its way, one in the client's connection. hyper's
+/// default is 400 KiB each.
+const CHUNK: usize = 16 << 10;
 
 /// The shop runs without this service.
 pub const DISABLED: Kind = Kind::new(404, "service-disabled", "This shop does not offer that");
@@ -116,6 +120,7 @@ impl Proxy {
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
+            .http1_max_buf_size(CHUNK)
             .build(connector);
         Self { client, bases, canaries, stop }
     }

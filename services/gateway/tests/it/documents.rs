@@ -68,6 +68,29 @@ async fn one_document_describes_all_services_that_answer() {
 }
 
 #[tokio::test]
+async fn a_document_that_has_not_changed_is_not_sent_again() {
+    let cart = documented("/api/v1/cart", "cart").await;
+    let gateway = gateway(&[("CART_HTTP_URL", &*cart)]).await;
+    for path in ["/openapi.json", "/openapi/cart.json"] {
+        let first = gateway.request("GET", path).send().await.unwrap();
+        assert_eq!(first.headers()["content-type"], "application/json");
+        let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+        for (sent, status) in [
+            (tag.clone(), 304),
+            (format!("\"0\", W/{tag}"), 304),
+            ("*".to_owned(), 304),
+            ("\"0\"".to_owned(), 200),
+        ] {
+            let again = gateway.request("GET", path).header("If-None-Match", &sent);
+            let again = again.send().await.unwrap();
+            assert_eq!(again.status(), status, "{path} {sent}");
+            assert_eq!(again.headers()["etag"], *tag);
+            assert_eq!(again.bytes().await.unwrap().is_empty(), status == 304, "{path} {sent}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_collection_for_postman_leads_back_to_this_shop() {
     let cart = documented("/api/v1/cart", "cart").await;
     let gateway = gateway(&[("CART_HTTP_URL", &*cart)]).await;

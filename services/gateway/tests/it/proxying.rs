@@ -5,12 +5,19 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use contracts::TrustedProxies;
 use contracts::limits::MAX_IMAGE_BYTES;
+use gateway::client::Client;
+use gateway::proxy::Proxy;
+use gateway::routes::Upstream;
+use http::HeaderMap;
 use kit::testing::eventually;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Echo, echo, gateway, problem, serve};
 
@@ -176,6 +183,29 @@ async fn answers_stream() {
     go_on.notify_one();
     assert_eq!(chunks.next().await.unwrap().unwrap(), "second");
     assert!(chunks.next().await.is_none());
+}
+
+/// What waits for a client that does not read is a few chunks, whatever the service has sent.
+#[tokio::test]
+async fn answers_come_in_small_chunks_however_fast_the_service_is() {
+    const BYTES: usize = 4 << 20;
+    let file = async || vec![0_u8; BYTES];
+    let service = serve(Router::new().route("/api/v1/images/7-320.jpg", get(file))).await;
+    let bases = HashMap::from([(Upstream::Catalog, service.parse().unwrap())]);
+    let proxy = Proxy::new(bases, Arc::default(), CancellationToken::new());
+    let client = Client::of([127, 0, 0, 1].into(), &HeaderMap::new(), &TrustedProxies::default());
+    let request = Request::get("/api/v1/images/7-320.jpg").body(Body::empty()).unwrap();
+    let answer = proxy.forward(Upstream::Catalog, request, &client).await.unwrap();
+    let mut chunks = answer.into_body().into_data_stream();
+    let mut seen = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.unwrap();
+        assert!(chunk.len() <= 16 << 10, "{} bytes", chunk.len());
+        seen += chunk.len();
+        // Gives the service time to fill what there is to be filled.
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen, BYTES);
 }
 
 #[tokio::test]
