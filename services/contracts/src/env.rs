@@ -109,7 +109,7 @@ pub const SECOND_STEP_SECONDS: &str = "SECOND_STEP_SECONDS";
 /// `X-Forwarded-For` it believes; none by default.
 pub const TRUSTED_PROXIES: &str = "TRUSTED_PROXIES";
 /// Whether guests reach the gateway through proxies that `TRUSTED_PROXIES` does not name, and so share their addresses:
-/// `true` or `false`, which is the default. Limits by address are wider then.
+/// `true` or `false`, which is the default. Limits by address are wider then, and services see no addresses.
 pub const SHARED_ADDRESSES: &str = "SHARED_ADDRESSES";
 
 /// Seconds for which stock is held for an order that is not paid yet; `inventory` alone has it.

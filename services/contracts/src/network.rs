@@ -76,12 +76,15 @@ impl TrustedProxies {
 /// Header by which proxies tell whom they speak for.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Whether an address may be a client's. A private one is rather that of a proxy which the gateway was not
-/// told to trust (`spec.gateway.trustedProxies`), and everybody is behind it.
+/// Whether an address may be one client's. A private one is rather that of a node or of a proxy which the gateway was not
+/// told to trust (`spec.gateway.trustedProxies`), and everybody is behind it. So is one of the space that carriers share
+/// (RFC 6598), which cluster networks use as well.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
-            !(address.is_private() || address.is_loopback() || address.is_link_local())
+            let [first, second, ..] = address.octets();
+            let shared = first == 100 && second & 0b1100_0000 == 64;
+            !(shared || address.is_private() || address.is_loopback() || address.is_link_local())
         }
         IpAddr::V6(address) => {
             !(address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local())
@@ -138,5 +141,19 @@ mod tests {
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:2"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_ne!(network("203.0.113.1"), network("203.0.113.2"));
+    }
+
+    #[test]
+    fn addresses_that_many_share_are_not_public() {
+        let public = |address: &str| is_public(address.parse().unwrap());
+        for address in ["203.0.113.7", "100.63.255.255", "100.128.0.0", "101.64.0.1", "2001:db8::1"]
+        {
+            assert!(public(address), "{address}");
+        }
+        for address in
+            ["100.64.0.0", "100.100.1.1", "100.127.255.255", "10.0.0.1", "fd00::1", "::1"]
+        {
+            assert!(!public(address), "{address}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use contracts::{FORWARDED_FOR, TrustedProxies, client_network};
+use contracts::{FORWARDED_FOR, TrustedProxies, client_network, is_public};
 use http::{HeaderMap, HeaderValue, header};
 
 /// Header by which proxies tell the scheme that the client used.
@@ -15,6 +15,8 @@ pub const FORWARDED_HOST: &str = "x-forwarded-host";
 pub struct Client {
     /// Address of the client itself, not of a proxy that we trust.
     pub address: IpAddr,
+    /// Whether clients are known to share their addresses, those of proxies that we are not told to trust.
+    pub shared: bool,
     /// Scheme that the client used.
     pub https: bool,
     /// Host that the client asked for.
@@ -27,16 +29,21 @@ impl Client {
         let peer = peer.to_canonical();
         let host = headers.get(header::HOST).cloned();
         if !trusted.contains(peer) {
-            return Self { address: peer, https: false, host };
+            return Self { address: peer, shared: false, https: false, host };
         }
         let https = headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https");
         let host = headers.get(FORWARDED_HOST).cloned().or(host);
-        Self { address: original(peer, headers, trusted), https, host }
+        Self { address: original(peer, headers, trusted), shared: false, https, host }
     }
 
     /// What the client is limited by.
     pub fn network(&self) -> IpAddr {
         client_network(self.address)
+    }
+
+    /// Whether the network tells the client from others.
+    pub fn is_alone(&self) -> bool {
+        !self.shared && is_public(self.address)
     }
 }
 

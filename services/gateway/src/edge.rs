@@ -2,6 +2,7 @@
 //! the line that it leaves in the log.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, MatchedPath, OptionalFromRequestParts, Request, State};
@@ -34,7 +35,8 @@ pub async fn log(
     next: Next,
 ) -> Response {
     name_host(&mut request);
-    let client = Client::of(peer.ip(), request.headers(), &edge.trusted_proxies);
+    let mut client = Client::of(peer.ip(), request.headers(), &edge.trusted_proxies);
+    client.shared = edge.shared_addresses;
     let mut line = Line::begin(request.method().clone(), client.address);
     request.extensions_mut().insert(client);
     let matched = request.extensions().get::<MatchedPath>();
@@ -68,8 +70,9 @@ pub async fn admit(
         return Ok(next.run(request).await);
     }
     let (mut parts, body) = request.into_parts();
-    let address = parts.extensions.get::<Client>().map(Client::network);
-    let address = address.map_or(String::new(), |address| address.to_string());
+    let client = parts.extensions.get::<Client>();
+    let address = client.map_or(String::new(), |client| client.network().to_string());
+    let alone = client.is_some_and(Client::is_alone);
     // Whoever logs in or renews a token may well send an old one along.
     let caller = if path.starts_with(SENSITIVE) || path.starts_with(WEBHOOKS) {
         Ok(None)
@@ -77,10 +80,10 @@ pub async fn admit(
         <Caller as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await
     };
     let (limit, client) = match &caller {
-        _ if is_sensitive(&path) => (edge.auth_limit, address),
-        _ if path.starts_with(WEBHOOKS) => (edge.webhook_limit, address),
-        Ok(Some(caller)) => (edge.limit, caller.user_id.to_string()),
-        Ok(None) | Err(_) => (edge.guest_limit, address),
+        _ if is_sensitive(&path) => (edge.limits.auth(alone), address),
+        _ if path.starts_with(WEBHOOKS) => (edge.limits.webhooks(), address),
+        Ok(Some(caller)) => (edge.limits.user(), caller.user_id.to_string()),
+        Ok(None) | Err(_) => (edge.limits.guest(alone), address),
     };
     let allowance = edge.limiter.take(limit, &client).await;
     allowance.as_ref().map_or(Ok(()), crate::limit::Allowance::check)?;
@@ -101,20 +104,34 @@ fn is_sensitive(path: &str) -> bool {
 /// Clients that are counted as one where many share an address.
 const SHARING: u32 = 20;
 
-/// The limit on everything, for users and for guests, the stricter one on what guesses at passwords, and a wide one
-/// for providers, all of whose webhooks come from a few addresses. Where guests share the address of a proxy, what is
-/// limited by address is as wide.
-pub fn limits(per_minute: u32, shared: bool) -> [Limit; 4] {
-    let limit = |name, per_minute| Limit { name, per_minute };
-    let by_address = |per_minute: u32| {
-        if shared { per_minute.saturating_mul(SHARING) } else { per_minute }
-    };
-    [
-        limit("client", per_minute),
-        limit(if shared { "guests" } else { "client" }, by_address(per_minute)),
-        limit("auth", by_address(per_minute.div_ceil(10))),
-        limit("webhooks", per_minute.saturating_mul(SHARING)),
-    ]
+/// What each client may send in a minute.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits(pub NonZeroU32);
+
+impl Limits {
+    fn user(self) -> Limit {
+        Limit { name: "client", per_minute: self.0.get() }
+    }
+
+    /// Of a client that nothing but its address tells from others, if it does.
+    fn guest(self, alone: bool) -> Limit {
+        let name = if alone { "client" } else { "guests" };
+        Limit { name, per_minute: by_address(self.0.get(), alone) }
+    }
+
+    /// Stricter, on what guesses at passwords.
+    fn auth(self, alone: bool) -> Limit {
+        Limit { name: "auth", per_minute: by_address(self.0.get().div_ceil(10), alone) }
+    }
+
+    /// Wide: all webhooks of a provider come from a few addresses.
+    fn webhooks(self) -> Limit {
+        Limit { name: "webhooks", per_minute: by_address(self.0.get(), false) }
+    }
+}
+
+fn by_address(per_minute: u32, alone: bool) -> u32 {
+    if alone { per_minute } else { per_minute.saturating_mul(SHARING) }
 }
 
 #[cfg(test)]

@@ -49,10 +49,13 @@ pub fn to_upstream(headers: &mut HeaderMap, client: &Client) {
     for name in spoofed {
         headers.remove(name);
     }
-    let address = HeaderValue::try_from(client.address.to_string());
-    let address = address.expect("addresses are visible characters");
-    headers.insert("x-real-ip", address.clone());
-    headers.insert(FORWARDED_FOR, address);
+    // Services limit by it, and know nothing of the proxies in front of us.
+    if !client.shared {
+        let address = HeaderValue::try_from(client.address.to_string());
+        let address = address.expect("addresses are visible characters");
+        headers.insert("x-real-ip", address.clone());
+        headers.insert(FORWARDED_FOR, address);
+    }
     let proto = if client.https { "https" } else { "http" };
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
     if let Some(host) = &client.host {

@@ -33,7 +33,8 @@ use utoipa::openapi::OpenApi;
 
 use crate::canaries::Canaries;
 use crate::documents::Library;
-use crate::limit::{Limit, Limiter};
+use crate::edge::Limits;
+use crate::limit::Limiter;
 use crate::origins::AllowedOrigins;
 use crate::page::Sources;
 use crate::proxy::{Base, Proxy};
@@ -119,12 +120,10 @@ pub struct Edge {
     standings: Arc<Standings>,
     library: Library,
     limiter: Limiter,
-    limit: Limit,
-    guest_limit: Limit,
-    auth_limit: Limit,
-    webhook_limit: Limit,
+    limits: Limits,
     origins: AllowedOrigins,
     trusted_proxies: TrustedProxies,
+    shared_addresses: bool,
     draining: Arc<AtomicBool>,
 }
 
@@ -139,8 +138,6 @@ impl Service for Gateway {
     async fn build(config: Config, app: App) -> Result<App, StartError> {
         let Config { redis, rate_limit, shared_addresses, origins, weights, bases, peers } = config;
         let shop = app.common.shop.clone();
-        let [limit, guest_limit, auth_limit, webhook_limit] =
-            edge::limits(rate_limit.get(), shared_addresses);
         let canaries = Arc::<Canaries>::default();
         let standings = Arc::new(Standings::new(&peers.user));
         let edge = Edge {
@@ -154,12 +151,10 @@ impl Service for Gateway {
             standings: Arc::clone(&standings),
             library: Library::new(serde_json::to_value(kit::openapi::of::<Self>())?),
             limiter: Limiter::new(redis.connect()?, &shop),
-            limit,
-            guest_limit,
-            auth_limit,
-            webhook_limit,
+            limits: Limits(rate_limit),
             origins,
             trusted_proxies: app.common.listen.trusted_proxies.clone(),
+            shared_addresses,
             draining: app.draining(),
             shop,
         };

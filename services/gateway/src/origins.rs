@@ -110,7 +110,7 @@ mod tests {
                 HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(origin))]);
             let host = Some(HeaderValue::from_static("shop.example:8080"));
             let address = std::net::Ipv4Addr::LOCALHOST.into();
-            let client = Client { address, https: false, host };
+            let client = Client { address, shared: false, https: false, host };
             assert!(origins.check(&HeaderMap::new(), &client).is_ok(), "no page at all");
             origins.check(&headers, &client).is_err()
         };

@@ -6,6 +6,7 @@ use contracts::UserId;
 use futures_util::future::join_all;
 use kit::auth::Role;
 use kit::testing::{PartOfRedis, Running, Signer};
+use reqwest::RequestBuilder;
 
 use crate::support::{Echo, echo, gateway, problem};
 
@@ -31,21 +32,28 @@ async fn a_bad_token_is_refused_before_any_service_sees_it() {
     assert_eq!(echo.header("authorization"), Some(format!("Bearer {expired}")));
 }
 
+/// A gateway behind a proxy that it trusts.
 async fn limited(per_minute: &str, further: &[(&str, &str)]) -> Running {
     let url = echo("any").await;
     let mut variables = vec![
         ("CART_HTTP_URL", &*url),
         ("USER_HTTP_URL", &url),
         ("RATE_LIMIT_PER_MINUTE", per_minute),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
     ];
     variables.extend(further);
     gateway(&variables).await
 }
 
+/// A request of one client, as the proxy says who has got it.
+fn of_client(gateway: &Running, method: &str, path: &str) -> RequestBuilder {
+    gateway.request(method, path).header("X-Forwarded-For", "203.0.113.7")
+}
+
 /// How often each status was the answer.
-async fn tally(requests: impl Iterator<Item = reqwest::RequestBuilder>) -> BTreeMap<u16, usize> {
+async fn tally(requests: impl Iterator<Item = RequestBuilder>) -> BTreeMap<u16, usize> {
     let mut tally = BTreeMap::new();
-    for answer in join_all(requests.map(reqwest::RequestBuilder::send)).await {
+    for answer in join_all(requests.map(RequestBuilder::send)).await {
         *tally.entry(answer.unwrap().status().as_u16()).or_default() += 1;
     }
     tally
@@ -55,9 +63,9 @@ async fn tally(requests: impl Iterator<Item = reqwest::RequestBuilder>) -> BTree
 async fn a_provider_is_not_starved_by_what_shoppers_may_send() {
     let payment = echo("payment").await;
     let gateway = limited("5", &[("PAYMENT_HTTP_URL", &payment)]).await;
-    let guest = |_| gateway.request("GET", "/api/v1/cart");
+    let guest = |_| of_client(&gateway, "GET", "/api/v1/cart");
     assert_eq!(tally((0..10).map(guest)).await[&429], 5);
-    let webhook = |_| gateway.request("POST", "/api/v1/webhooks/payments/stripe").body("{}");
+    let webhook = |_| of_client(&gateway, "POST", "/api/v1/webhooks/payments/stripe").body("{}");
     // Twenty times as many, counted apart.
     assert_eq!(tally((0..100).map(webhook)).await, BTreeMap::from([(200, 100)]));
     let answer = webhook(0).send().await.unwrap();
@@ -72,7 +80,8 @@ async fn exactly_so_many_are_let_in_at_once() {
     let gateway = limited("5", &[]).await;
     let guest = |n: usize| {
         let request = gateway.request("GET", "/api/v1/cart");
-        request.header("X-Forwarded-For", format!("198.51.100.{n}"))
+        // What the client wrote itself stands first.
+        request.header("X-Forwarded-For", format!("198.51.100.{n}, 203.0.113.7"))
     };
     assert_eq!(tally((0..40).map(guest)).await, BTreeMap::from([(200, 5), (429, 35)]));
     let refused = guest(99).send().await.unwrap();
@@ -104,7 +113,7 @@ async fn two_shops_of_one_name_in_one_redis_count_apart() {
         let part = PartOfRedis::new().await;
         let [url, prefix] = part.variables();
         let gateway = limited("2", &[url, prefix, ("SHOP_NAME", "demo")]).await;
-        let answer = gateway.request("GET", "/api/v1/cart").send().await.unwrap();
+        let answer = of_client(&gateway, "GET", "/api/v1/cart").send().await.unwrap();
         assert_eq!(answer.headers()["ratelimit"], "\"client\";r=1;t=30");
     }
 }
@@ -112,7 +121,7 @@ async fn two_shops_of_one_name_in_one_redis_count_apart() {
 #[tokio::test]
 async fn what_is_left_is_told() {
     let gateway = limited("600", &[]).await;
-    let answer = gateway.request("GET", "/api/v1/cart").send().await.unwrap();
+    let answer = of_client(&gateway, "GET", "/api/v1/cart").send().await.unwrap();
     assert_eq!(answer.headers()["ratelimit-policy"], "\"client\";q=600;w=60");
     assert_eq!(answer.headers()["ratelimit"], "\"client\";r=599;t=1");
 }
@@ -121,11 +130,11 @@ async fn what_is_left_is_told() {
 async fn guessing_passwords_is_limited_more() {
     let gateway = limited("30", &[]).await;
     let token = gateway.signer.token(UserId::new(), &[Role::Customer]);
-    let login = |_| gateway.request("POST", "/api/v1/auth/login").bearer_auth(&token);
+    let login = |_| of_client(&gateway, "POST", "/api/v1/auth/login").bearer_auth(&token);
     assert_eq!(tally((0..10).map(login)).await, BTreeMap::from([(200, 3), (429, 7)]));
-    let register = gateway.request("POST", "/api/v1/auth/register").send().await.unwrap();
+    let register = of_client(&gateway, "POST", "/api/v1/auth/register").send().await.unwrap();
     assert_eq!(register.status(), 429);
-    let refresh = gateway.request("POST", "/api/v1/auth/refresh").send().await.unwrap();
+    let refresh = of_client(&gateway, "POST", "/api/v1/auth/refresh").send().await.unwrap();
     assert_eq!(refresh.status(), 200);
 }
 
@@ -147,16 +156,11 @@ async fn behind_a_trusted_proxy_each_client_counts_by_itself() {
     assert_eq!(tally(from("2001:db8::2")).await, BTreeMap::from([(429, 5)]));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn guests_behind_a_proxy_that_is_not_trusted_share_a_wide_limit() {
-    let gateway = limited("2", &[("SHARED_ADDRESSES", "true")]).await;
+/// Guests, whose addresses this gateway sees, are counted as one, and as twenty.
+async fn share_a_wide_limit(gateway: &Running, forwarded: impl Fn(u8) -> String) {
     let request = |method: &'static str, path: &'static str| {
-        let request = gateway.request(method, path);
-        // What anybody can write is not believed.
-        move |n: u8| {
-            let address = format!("198.51.100.{n}");
-            request.try_clone().unwrap().header("X-Forwarded-For", address)
-        }
+        let (request, forwarded) = (gateway.request(method, path), &forwarded);
+        move |n: u8| request.try_clone().unwrap().header("X-Forwarded-For", forwarded(n))
     };
     let guests = tally((0..100).map(request("GET", "/api/v1/cart"))).await;
     assert!(guests[&200] >= 40, "a single client may send 2: {guests:?}");
@@ -168,6 +172,21 @@ async fn guests_behind_a_proxy_that_is_not_trusted_share_a_wide_limit() {
     let user = UserId::new();
     let own = |_| gateway.request_as(user, &[Role::Customer], "GET", "/api/v1/cart");
     assert_eq!(tally((0..5).map(own)).await, BTreeMap::from([(200, 2), (429, 3)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn guests_behind_a_proxy_that_is_not_trusted_share_a_wide_limit() {
+    // However public the addresses of the proxy are.
+    let gateway = limited("2", &[("SHARED_ADDRESSES", "true")]).await;
+    share_a_wide_limit(&gateway, |n| format!("198.51.100.{n}, 203.0.113.7")).await;
+}
+
+/// The peer is a node that hides addresses, or a proxy that is not in the list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn guests_with_a_private_address_share_a_wide_limit() {
+    let gateway = limited("2", &[("TRUSTED_PROXIES", "192.0.2.1")]).await;
+    // What anybody can write is not believed.
+    share_a_wide_limit(&gateway, |n| format!("198.51.100.{n}")).await;
 }
 
 #[tokio::test]

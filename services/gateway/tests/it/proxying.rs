@@ -137,6 +137,20 @@ async fn nobody_can_say_that_they_are_somebody_else() {
     assert_eq!(echo.header("traceparent"), None);
 }
 
+/// Services limit by what they are told: with the address of a load balancer they would count the whole shop as one.
+#[tokio::test]
+async fn addresses_that_clients_share_are_not_passed_on() {
+    let cart = echo("cart").await;
+    let gateway = gateway(&[("CART_HTTP_URL", cart.as_str()), ("SHARED_ADDRESSES", "true")]).await;
+    let request = gateway.request("GET", "/api/v1/cart");
+    let request = request.header("X-Forwarded-For", "198.51.100.1").header("X-Real-Ip", "::1");
+    let echo: Echo = request.send().await.unwrap().json().await.unwrap();
+    for gone in ["x-forwarded-for", "x-real-ip"] {
+        assert_eq!(echo.header(gone), None, "{gone}");
+    }
+    assert_eq!(echo.header("x-forwarded-host"), Some(gateway.bound.http.to_string()));
+}
+
 #[tokio::test]
 async fn what_ends_at_a_hop_ends_also_on_the_way_back() {
     let headers = [("connection", "x-inside"), ("x-inside", "1"), ("etag", "\"7\"")];
