@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, MatchedPath, OptionalFromRequestParts, Request, State};
+use axum::extract::{
+    ConnectInfo, FromRequestParts, MatchedPath, OptionalFromRequestParts, Request, State,
+};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header;
-use kit::auth::Caller;
+use kit::auth::{Caller, SocketCaller};
 use kit::http::{Route, UNMATCHED};
 use kit::problem::Result;
 
@@ -26,6 +28,9 @@ const HARMLESS: [&str; 3] = ["refresh", "logout", "logout-everywhere"];
 
 /// Paths that providers call, which have no token of ours: they sign what they send.
 const WEBHOOKS: &str = "/api/v1/webhooks/";
+
+/// Where WebSockets are opened.
+const LIVE: &str = "/api/v1/live";
 
 /// Finds out who the client is, and logs the request.
 pub async fn log(
@@ -76,6 +81,8 @@ pub async fn admit(
     // Whoever logs in or renews a token may well send an old one along.
     let caller = if path.starts_with(SENSITIVE) || path.starts_with(WEBHOOKS) {
         Ok(None)
+    } else if path == LIVE {
+        SocketCaller::from_request_parts(&mut parts, &()).await.map(|SocketCaller(caller)| caller)
     } else {
         <Caller as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await
     };

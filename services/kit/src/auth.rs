@@ -25,6 +25,9 @@ const LEEWAY_SECONDS: u64 = 5;
 /// `typ` claim of an access token, so that no other token of ours is taken for one.
 pub const ACCESS: &str = "access";
 
+/// What stands before an access token among the protocols that a WebSocket offers. Browsers can set no other header.
+const BEARER_PROTOCOL: &str = "bearer.";
+
 /// What a person may be.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
@@ -202,10 +205,14 @@ fn caller(parts: &Parts) -> Result<Option<Caller>, Problem> {
     if !parts.headers.contains_key(header::AUTHORIZATION) {
         return Ok(None);
     }
+    verifier(parts)?.caller(&parts.headers)
+}
+
+fn verifier(parts: &Parts) -> Result<&Verifier, Problem> {
     let verifier = parts.extensions.get::<Arc<Verifier>>();
-    let verifier =
-        verifier.ok_or_else(|| Problem::internal("the service has no token verifier"))?;
-    verifier.caller(&parts.headers)
+    verifier
+        .map(|verifier| &**verifier)
+        .ok_or_else(|| Problem::internal("the service has no token verifier"))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -225,4 +232,28 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Problem> {
         caller(parts)
     }
+}
+
+/// The account that a WebSocket is opened for. The access token comes in `Authorization` or, from browsers, as the
+/// protocol `bearer.<token>`. None without a token; one that is not valid is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketCaller(pub Option<Caller>);
+
+impl<S: Send + Sync> FromRequestParts<S> for SocketCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        if let Some(caller) = caller(parts)? {
+            return Ok(Self(Some(caller)));
+        }
+        let Some(token) = protocol_token(&parts.headers) else { return Ok(Self(None)) };
+        verifier(parts)?.verify(token).map(|claims| Self(Some(claims.into())))
+    }
+}
+
+/// The access token among the protocols that a client offers.
+fn protocol_token(headers: &HeaderMap) -> Option<&str> {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let mut offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
+    offered.find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL))
 }

@@ -7,9 +7,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use contracts::EventId;
-use http::HeaderMap;
-use http::header::SEC_WEBSOCKET_PROTOCOL;
-use kit::auth::{Caller, Verifier};
+use kit::auth::{Caller, SocketCaller};
 use kit::extract::Query;
 use kit::page::{Page, PageQuery};
 use kit::problem::{Body, Kind, Problem, Result, UNAUTHENTICATED, UNAVAILABLE};
@@ -34,8 +32,6 @@ pub const UPGRADE: Kind = Kind::new(426, "upgrade-required", "A WebSocket handsh
 
 /// The protocol that is spoken. Browsers can set no header but this one, so the access token comes beside it.
 const PROTOCOL: &str = "shop.live.v1";
-/// What stands before an access token among the protocols.
-const BEARER: &str = "bearer.";
 /// Clients have nothing to say; what they say anyway must be short.
 const CLIENT_MESSAGE_LIMIT: usize = 1 << 10;
 
@@ -48,8 +44,6 @@ pub struct State {
     pub hub: Hub,
     /// How many sockets this replica takes.
     pub max_sockets: usize,
-    /// Verifies tokens that do not come in a header.
-    pub verifier: Arc<Verifier>,
     /// The countries that the shop sends short messages to; none: it sends none at all.
     pub sms: Option<Arc<Countries>>,
     /// Wakes the sender of short messages.
@@ -104,19 +98,14 @@ struct LiveQuery {
 )]
 async fn live(
     Shared(state): Shared<State>,
-    caller: Option<Caller>,
+    SocketCaller(caller): SocketCaller,
     Query(query): Query<LiveQuery>,
-    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response> {
-    let caller = match (caller, token(&headers)) {
-        (Some(caller), _) => caller,
-        (None, Some(token)) => state.verifier.verify(token)?.into(),
-        (None, None) => {
-            let detail = "send an access token in Authorization or as the protocol bearer.<token>";
-            return Err(Problem::new(UNAUTHENTICATED, detail));
-        }
-    };
+    let caller = caller.ok_or_else(|| {
+        let detail = "send an access token in Authorization or as the protocol bearer.<token>";
+        Problem::new(UNAUTHENTICATED, detail)
+    })?;
     let upgrade = upgrade.map_err(|rejection| Problem::new(UPGRADE, rejection.body_text()))?;
     if state.hub.len() >= state.max_sockets {
         return Err(Problem::new(UNAVAILABLE, "there are too many listeners here, connect again"));
@@ -131,13 +120,6 @@ async fn live(
     let session = Session { seat, position, expires_at: caller.expires_at, pool, stop };
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(CLIENT_MESSAGE_LIMIT);
     Ok(upgrade.on_upgrade(|socket| session.serve(socket)))
-}
-
-/// The access token among the protocols that a client offers.
-fn token(headers: &HeaderMap) -> Option<&str> {
-    let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let mut offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
-    offered.find_map(|protocol| protocol.trim().strip_prefix(BEARER))
 }
 
 /// What has become of the caller's orders within the last 30 days, the newest first.

@@ -144,7 +144,6 @@ impl Service for Notification {
             pool: pool.clone(),
             hub: hub.clone(),
             max_sockets: max_sockets(app.common.listen.http_connections(false)),
-            verifier: app.verifier(),
             sms,
             wake: wake_sms.clone(),
             stop: stop.clone(),

@@ -83,7 +83,8 @@ async fn shop() -> (Running, Accounts) {
 async fn shop_of(accounts: &Accounts) -> Running {
     let user = serve_grpc(Routes::new(UsersServer::new(accounts.clone()))).await;
     let catalog = echo("catalog").await;
-    let variables = [("USER_GRPC_URL", user), ("CATALOG_HTTP_URL", catalog)];
+    let live = ("NOTIFICATION_HTTP_URL", echo("notification").await);
+    let variables = [("USER_GRPC_URL", user), ("CATALOG_HTTP_URL", catalog), live];
     gateway(&variables).await
 }
 
@@ -179,6 +180,33 @@ async fn a_customer_who_is_blocked_is_refused_soon_and_let_in_again() {
     accounts.set(blocked, &["customer"], false);
     answered(&gateway, blocked, 200).await;
     assert_eq!(accounts.known().asked, 0, "no request of a customer costs a call");
+}
+
+/// Browsers send the token as a protocol.
+#[tokio::test]
+async fn a_customer_who_is_blocked_opens_no_socket() {
+    let accounts = Accounts::default();
+    let (blocked, other) = (UserId::new(), UserId::new());
+    accounts.set(blocked, &["customer"], true);
+    let gateway = shop_of(&accounts).await;
+    let open = async |token: &str| {
+        let request = gateway.request("GET", "/api/v1/live");
+        let offered = format!("shop.live.v1, bearer.{token}");
+        request.header("Sec-WebSocket-Protocol", offered).send().await.unwrap()
+    };
+    let token = |user| gateway.signer.token(user, &[Role::Customer]);
+    for bad in [&*token(blocked), "nonsense"] {
+        let refused = open(bad).await;
+        assert_eq!(refused.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
+        assert_eq!(problem(refused).await, (401, "unauthenticated".to_owned()), "{bad}");
+    }
+    let let_in = open(&token(other)).await;
+    assert_eq!(let_in.status(), 200);
+    // Counted by the account, not with the guests.
+    let policy = let_in.headers()["ratelimit-policy"].to_str().unwrap();
+    assert!(policy.starts_with("\"client\";"), "{policy}");
+    let guest = gateway.request("GET", "/api/v1/live").send().await.unwrap();
+    assert_eq!(guest.status(), 200, "who sends no token is refused by the service");
 }
 
 #[tokio::test]
