@@ -149,7 +149,8 @@ impl Inbox {
         self
     }
 
-    /// Notes the event and lets it take effect, unless it has before.
+    /// Notes the event and lets it take effect, unless it has before. No event is to blame where it cannot be noted: the
+    /// database is not there, or was made again and has no tables yet.
     async fn take(&self, tx: &mut PgConnection, record: &Record) -> Result<(), HandlerError> {
         let Some(handler) = self.handlers.get(record.r#type.as_str()) else {
             return Ok(());
@@ -160,7 +161,8 @@ impl Inbox {
             record.id.uuid(),
         )
         .execute(&mut *tx)
-        .await?;
+        .await
+        .map_err(HandlerError::transient)?;
         if noted.rows_affected() == 0 {
             tracing::debug!("the event has taken effect before");
             return Ok(());
@@ -178,7 +180,8 @@ impl Inbox {
             &ids,
         )
         .fetch_all(&mut *tx)
-        .await?;
+        .await
+        .map_err(HandlerError::transient)?;
         let mut noted: HashSet<Uuid> = noted.into_iter().collect();
         // One that is here twice takes effect once.
         let new = taken.iter().filter(|taken| noted.remove(&taken.record.id.uuid()));
@@ -247,7 +250,7 @@ impl Process for Inbox {
     }
 
     async fn process(&self, record: &Record) -> Result<(), HandlerError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.begin().await.map_err(HandlerError::transient)?;
         self.take(&mut tx, record).await?;
         tx.commit().await?;
         Ok(())

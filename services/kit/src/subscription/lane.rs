@@ -156,7 +156,7 @@ impl<P: Process> Lane<P> {
             Ok(record) => record,
             Err(error) => {
                 count("unreadable", "dead");
-                return self.bury(message, &error.to_string()).await;
+                return self.bury(message, &error.to_string(), Instant::now()).await;
             }
         };
         if !self.process.wants(&record.r#type) {
@@ -182,7 +182,7 @@ impl<P: Process> Lane<P> {
                 Span::current().record("otel.status_code", "error");
                 let reason = error.source().map(chain).unwrap_or_default();
                 tracing::error!(error = reason, "the event is now a dead letter");
-                break self.bury(message, &reason).await;
+                break self.bury(message, &reason, since).await;
             }
             count("retried");
             tracing::warn!(error = chain(&error), "the event is tried again");
@@ -198,19 +198,24 @@ impl<P: Process> Lane<P> {
         outcome
     }
 
-    async fn bury(&self, message: &OwnedMessage, reason: &str) -> bool {
+    /// Sends a record that has failed since then to the dead letter topic; false when told to stop.
+    async fn bury(&self, message: &OwnedMessage, reason: &str, since: Instant) -> bool {
         let topic = format!("{}.dlq", message.topic());
-        loop {
+        let sent = loop {
             let why = (self.consumer.as_str(), reason);
             let Err(error) = dead_letters::bury(&self.producer, &topic, message, why).await else {
-                return true;
+                break true;
             };
             tracing::error!(error = chain(&error), topic, "the dead letter cannot be sent");
+            // Others wait for this one as for an event that is tried again.
+            blocked(message, Some(since));
             tokio::select! {
-                () = self.stop.cancelled() => return false,
+                () = self.stop.cancelled() => break false,
                 () = tokio::time::sleep(LONGEST_PAUSE) => {}
             }
-        }
+        };
+        blocked(message, None);
+        sent
     }
 }
 

@@ -14,6 +14,7 @@ use kit::kafka::{self, Producer, Record};
 use kit::subscription::{HandlerError, Process, Subscription, SubscriptionError};
 use kit::testing::{Running, eventually};
 use kit::{App, Service, StartError, postgres};
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{PgConnection, PgPool, SqlSafeStr};
 use tokio_util::sync::CancellationToken;
@@ -197,6 +198,76 @@ async fn a_blocked_partition_is_measured_and_holds_up_no_other() {
         (gone <= 0.0).then_some(())
     })
     .await;
+}
+
+/// For how long a partition of these topics is reported as blocked.
+async fn blocked_seconds(running: &Running) -> f64 {
+    let topic = ReviewPosted::AGGREGATE.topic(&running.kafka.topic_prefix);
+    let metrics = running.metrics().await;
+    let ours = metrics
+        .lines()
+        .filter(|line| line.starts_with("events_blocked_seconds{") && line.contains(&topic));
+    ours.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).fold(0.0, f64::max)
+}
+
+/// Waits until a partition is reported as blocked whose first record becomes a dead letter, which nobody takes.
+async fn measured_as_blocked(unreadable: bool) {
+    let running = Running::start::<Fragile>(&[]).await;
+    // Accepts connections and answers none.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let brokers = silent.local_addr().unwrap().to_string();
+    let away = kafka::Settings { brokers, ..running.kafka.clone() };
+    let (producer, stop) = (Producer::new(&away, "away").unwrap(), CancellationToken::new());
+    let inbox = Inbox::new("away", running.pool().clone()).on::<ReviewPosted>(Fragile);
+    let kafka = &running.kafka;
+    let away = Subscription::new(kafka, "away", inbox, producer, stop.clone()).unwrap();
+    let consuming = tokio::spawn(away.run());
+    if unreadable {
+        let topic = ReviewPosted::AGGREGATE.topic(&kafka.topic_prefix);
+        let writer: FutureProducer = kafka.client().create().unwrap();
+        let record = FutureRecord::<str, [u8]>::to(&topic).payload(b"no event");
+        writer.send(record, std::time::Duration::from_mins(1)).await.unwrap();
+    } else {
+        post(&running, ProductId::new(), PANIC).await;
+    }
+    // Five attempts take less than a second, and the first one to send it ten.
+    eventually("it is reported while it cannot be sent", async || {
+        (blocked_seconds(&running).await > 5.0).then_some(())
+    })
+    .await;
+    stop.cancel();
+    consuming.await.unwrap().unwrap();
+    assert!(blocked_seconds(&running).await <= 0.0, "another member has it now");
+}
+
+/// As with an external Kafka that lets the shop write to no dead letter topic.
+#[tokio::test]
+async fn a_dead_letter_that_cannot_be_sent_is_measured_as_blocked() {
+    tokio::join!(measured_as_blocked(true), measured_as_blocked(false));
+}
+
+/// A database that was lost is there again before it has its tables.
+#[tokio::test]
+async fn an_event_that_cannot_be_noted_is_not_to_blame() {
+    let running = Running::start::<Fragile>(&[]).await;
+    let pool = running.pool();
+    let inbox = Inbox::new("later", pool.clone()).on::<ReviewPosted>(Fragile);
+    let (product_id, review_id) = (ProductId::new(), ReviewId::new());
+    let event = ReviewPosted { product_id, review_id, count: 1, sum: 0, version: None };
+    let record = Record {
+        id: EventId::new(),
+        r#type: ReviewPosted::TYPE.to_owned(),
+        subject: event.aggregate_id(),
+        time: chrono::Utc::now(),
+        traceparent: None,
+        payload: serde_json::to_vec(&event).unwrap(),
+    };
+    sqlx::query("ALTER TABLE inbox RENAME TO lost").execute(pool).await.unwrap();
+    let failed = inbox.process(&record).await;
+    assert!(matches!(failed, Err(HandlerError::Transient(_))), "{failed:?}");
+    sqlx::query("ALTER TABLE lost RENAME TO inbox").execute(pool).await.unwrap();
+    inbox.process(&record).await.unwrap();
+    assert_eq!(numbers(pool).await, [1]);
 }
 
 /// What is wrong with it is no event's fault.
