@@ -10,6 +10,7 @@ use contracts::{FORWARDED_FOR, client_network};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde_path_to_error::Segment;
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{ObjectBuilder, Required, Type};
@@ -118,7 +119,6 @@ pub(crate) fn pointer_to(name: &str) -> String {
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
     path.iter()
         .map(|segment| match segment {
             Segment::Seq { index } => format!("/{index}"),
@@ -142,8 +142,19 @@ pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     if query.contains("%00") {
         return Err(Problem::new(MALFORMED, "text must not contain the character NUL"));
     }
-    serde_urlencoded::from_str(query)
-        .map_err(|error| Problem::new(MALFORMED, format!("query: {error}")))
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let parameter = error.path().iter().find_map(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            _ => None,
+        });
+        let error = error.inner();
+        match parameter {
+            Some(name) => Problem::new(MALFORMED, format!("query parameter {name}: {error}"))
+                .extend("parameter", name),
+            None => Problem::new(MALFORMED, format!("query: {error}")),
+        }
+    })
 }
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
@@ -216,6 +227,8 @@ pub fn etag(version: i64) -> [(header::HeaderName, HeaderValue); 1] {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse;
+
     use super::*;
 
     #[derive(Debug, serde::Deserialize)]
@@ -223,6 +236,46 @@ mod tests {
     struct Line {
         #[serde(rename = "quantity")]
         _quantity: u32,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Filter {
+        #[serde(rename = "price_min")]
+        _price_min: Option<i64>,
+        #[serde(default, rename = "in_stock")]
+        _in_stock: bool,
+        #[serde(default, rename = "placed_from", deserialize_with = "crate::query_time::optional")]
+        _placed_from: Option<chrono::DateTime<chrono::Utc>>,
+    }
+
+    #[tokio::test]
+    async fn problems_name_the_parameter() {
+        for (query, parameter) in [
+            ("price_min=abc", "price_min"),
+            ("in_stock=true&price_min=1.5", "price_min"),
+            ("price_min=&in_stock=true", "price_min"),
+            ("in_stock=yes", "in_stock"),
+            ("placed_from=yesterday&in_stock=true", "placed_from"),
+            ("colour=red", "colour"),
+        ] {
+            let problem = parse_query::<Filter>(query).unwrap_err();
+            assert_eq!(problem.kind(), MALFORMED, "{query}");
+            let body = problem.into_response().into_body();
+            let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["parameter"], parameter, "{body}");
+            let detail = body["detail"].as_str().unwrap();
+            assert!(detail.starts_with(&format!("query parameter {parameter}: ")), "{detail}");
+        }
+        // Which of two is meant, nothing says.
+        assert_eq!(parse_query::<Filter>("price_min=1&price_min=2").unwrap_err().kind(), MALFORMED);
+        parse_query::<Filter>("price_min=-1&in_stock=true").unwrap();
+        parse_query::<Filter>("").unwrap();
+        assert_eq!(
+            parse_query::<Vec<(String, String)>>("attribute=a:b%20c&attribute=d+e").unwrap().len(),
+            2
+        );
     }
 
     #[test]

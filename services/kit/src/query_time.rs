@@ -70,8 +70,9 @@ mod tests {
     }
 
     #[test]
-    fn the_error_shows_how_a_time_is_written() {
-        let problem = parse_query::<Asked>("from=yesterday").unwrap_err();
-        assert!(format!("{problem}").contains("write it like 2026-01-31T12:00:00Z"), "{problem}");
+    fn the_error_shows_how_a_time_is_written_and_where() {
+        let problem = parse_query::<Asked>("from=yesterday").unwrap_err().to_string();
+        assert!(problem.contains("query parameter from: \"yesterday\" is no time"), "{problem}");
+        assert!(problem.contains("write it like 2026-01-31T12:00:00Z"), "{problem}");
     }
 }
