@@ -117,7 +117,7 @@ pub const RESERVATION_TTL_SECONDS: &str = "RESERVATION_TTL_SECONDS";
 
 /// Comma-separated names of the payment providers that the shop has; absent: `test`. `order` alone has it.
 pub const PAYMENT_PROVIDERS: &str = "PAYMENT_PROVIDERS";
-/// Whether the payment provider for demos and tests is there: `true` or `false`; absent: only without Stripe.
+/// Whether the payment provider for demos and tests takes new charges: `true` or `false`; absent: only without Stripe.
 /// `payment` alone has it.
 pub const PAYMENT_TEST_PROVIDER: &str = "PAYMENT_TEST_PROVIDER";
 /// Comma-separated secrets that webhooks of the provider `test` are signed with; absent: it has none.

@@ -24,8 +24,8 @@ pub use charges::{
     wait,
 };
 pub use owed::{
-    Owed, owed, owed_figures, owed_refunds, record_refund, refund_otherwise, reopen_refund,
-    retry_refunds,
+    NOT_CONFIGURED, Owed, oldest_without_provider, owed, owed_figures, owed_refunds, record_refund,
+    refund_otherwise, reopen_refund, retry_refunds,
 };
 use refunds::refunded_total;
 pub use refunds::{

@@ -20,8 +20,8 @@ use crate::payment::{Means, Token};
 use crate::provider::{CreditProvider, Providers, StripeProvider, TestProvider};
 use crate::worker::{self, Outcome};
 
-/// Why a payment fails whose token is none, or is that of a provider that the shop does not have.
-const INVALID_TOKEN: &str = "invalid_token";
+/// Why a payment fails whose token is none, or is that of a provider that takes no new charges here.
+pub(crate) const INVALID_TOKEN: &str = "invalid_token";
 /// Why a payment fails whose shopper keeps no such method.
 const UNKNOWN_METHOD: &str = "unknown_payment_method";
 
@@ -79,7 +79,7 @@ impl Orders {
             }
         };
         Ok(means.and_then(|means| {
-            if self.providers.has(&means.provider) { Ok(means) } else { Err(INVALID_TOKEN) }
+            self.providers.open(&means.provider).map(|_| means).ok_or(INVALID_TOKEN)
         }))
     }
 

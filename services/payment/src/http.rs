@@ -134,7 +134,8 @@ struct Refund {
     reason: Option<String>,
     /// Why nothing was given back.
     failure_reason: Option<String>,
-    /// When a failed one is tried again; null: it has not failed, or the money went back in another way.
+    /// When a failed one is tried again; null: it has not failed, the money went back in another way, or its provider
+    /// is not configured any more (`provider_not_configured`): it is tried when it is.
     retry_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }

@@ -96,9 +96,9 @@ impl Config {
     /// The providers of the shop.
     fn providers(&self, pool: &PgPool) -> Result<Providers, StartError> {
         let mut providers = Providers::default().with(CreditProvider::new(pool.clone()));
-        if self.test {
-            providers = providers.with(TestProvider::new(pool.clone(), &self.public_url));
-        }
+        let test = TestProvider::new(pool.clone(), &self.public_url);
+        // What it has charged before Stripe was turned on has to be refunded afterwards, too.
+        providers = if self.test { providers.with(test) } else { providers.with_closed(test) };
         if let Some(stripe) = &self.stripe {
             providers = providers.with(StripeProvider::new(stripe.clone())?);
         }

@@ -10,6 +10,9 @@ use super::{Asked, Result, money};
 /// The reference of money that went back without the provider.
 const OTHER_MEANS: &str = "other_means";
 
+/// Why a refund has failed whose provider the shop does not have.
+pub const NOT_CONFIGURED: &str = "provider_not_configured";
+
 /// Minor units of a payment whose refund has failed and is tried again.
 pub async fn owed(connection: &mut PgConnection, payment: Uuid) -> Result<i64> {
     sqlx::query_scalar!(
@@ -23,15 +26,20 @@ pub async fn owed(connection: &mut PgConnection, payment: Uuid) -> Result<i64> {
 
 /// Makes one refund pending again that has failed and is due, with another key for the provider. It is for no more than
 /// is left of the payment: the rest went back in another way. One that is due later than after the longest pause is due:
-/// the database's clock was set back. Says whether there was one.
-pub async fn reopen_refund(pool: &PgPool) -> Result<bool> {
+/// the database's clock was set back. One whose provider is not configured is due when it is, and keeps its key: no
+/// provider has answered. Says whether there was one.
+pub async fn reopen_refund(pool: &PgPool, configured: &[String]) -> Result<bool> {
     let mut tx = pool.begin().await?;
     let due = sqlx::query!(
         r#"SELECT r.id, r.payment_id, least(r.amount, p.amount - p.refunded) AS "amount!"
            FROM refunds r JOIN payments p ON p.id = r.payment_id
            WHERE r.status = 'failed' AND r.owed
-             AND (r.next_attempt_at <= now() OR r.next_attempt_at > now() + interval '13 hours')
+             AND CASE WHEN r.failure_reason = $1 THEN p.provider = ANY($2)
+                 ELSE r.next_attempt_at <= now() OR r.next_attempt_at > now() + interval '13 hours'
+                 END
            ORDER BY r.next_attempt_at LIMIT 1 FOR UPDATE OF r, p SKIP LOCKED"#,
+        NOT_CONFIGURED,
+        configured,
     )
     .fetch_optional(&mut *tx)
     .await?;
@@ -46,11 +54,13 @@ pub async fn reopen_refund(pool: &PgPool) -> Result<bool> {
         .await?;
         sqlx::query!(
             "UPDATE refunds SET status = 'pending', failure_reason = NULL, amount = $2,
-                 provider_key = $3, next_attempt_at = now(), updated_at = now()
+                 provider_key = CASE failure_reason WHEN $4 THEN provider_key ELSE $3 END,
+                 next_attempt_at = now(), updated_at = now()
              WHERE id = $1",
             due.id,
             due.amount,
             Uuid::now_v7(),
+            NOT_CONFIGURED,
         )
         .execute(&mut *tx)
         .await?;
@@ -162,9 +172,36 @@ pub async fn owed_figures(connection: &mut PgConnection) -> Result<(i64, f64)> {
     Ok((figures.count, figures.age))
 }
 
-/// Lets every refund that has failed be tried again now; says how many there are.
+/// The providers, other than the configured ones, that charges or refunds wait for, each with the age of the oldest in
+/// seconds.
+pub async fn oldest_without_provider(
+    connection: &mut PgConnection,
+    configured: &[String],
+) -> Result<Vec<(String, f64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT provider AS "provider!",
+               greatest(extract(epoch FROM now() - min(since)), 0)::float8 AS "age!"
+           FROM (
+               SELECT provider, created_at AS since FROM payments
+               WHERE status IN ('pending', 'requires_action')
+               UNION ALL
+               SELECT provider, r.created_at FROM refunds r JOIN payments p ON p.id = r.payment_id
+               WHERE r.status = 'pending' OR (r.status = 'failed' AND r.owed)
+           ) waiting
+           WHERE provider <> ALL($1) GROUP BY provider"#,
+        configured,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.provider, row.age)).collect())
+}
+
+/// Lets every refund that its provider has refused be tried again now; says how many there are.
 pub async fn retry_refunds(connection: &mut PgConnection) -> Result<u64> {
-    let due =
-        sqlx::query!("UPDATE refunds SET next_attempt_at = now() WHERE status = 'failed' AND owed");
+    let due = sqlx::query!(
+        "UPDATE refunds SET next_attempt_at = now()
+         WHERE status = 'failed' AND owed AND failure_reason <> $1",
+        NOT_CONFIGURED,
+    );
     Ok(due.execute(connection).await?.rows_affected())
 }

@@ -294,9 +294,11 @@ pub async fn refunds(connection: &mut PgConnection, payment: Uuid) -> Result<Vec
         Refund,
         r#"SELECT id, amount, status AS "status: RefundStatus", reason, failure_reason,
                created_at,
-               CASE WHEN status = 'failed' AND owed THEN next_attempt_at END AS retry_at
+               CASE WHEN status = 'failed' AND owed AND failure_reason <> $2
+                   THEN next_attempt_at END AS retry_at
            FROM refunds WHERE payment_id = $1 ORDER BY id"#,
         payment,
+        super::NOT_CONFIGURED,
     )
     .fetch_all(connection)
     .await

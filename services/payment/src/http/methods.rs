@@ -146,7 +146,7 @@ pub(super) async fn save(
     let label = label.as_deref();
     let new = New { user, provider, token: &token, label, is_default, token_expires_at };
     let refused = || Problem::invalid_field("/token", "no provider of this shop knows it");
-    let there = api.providers.get(provider).map_err(|_| refused())?;
+    let there = api.providers.open(provider).ok_or_else(refused)?;
     if let Found::There(method) = look(&api.pool, new).await? {
         return Ok((StatusCode::CREATED, Json(method.into())));
     }

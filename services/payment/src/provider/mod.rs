@@ -167,15 +167,35 @@ pub trait PaymentProvider: Send + Sync + 'static {
     }
 }
 
+/// Every provider that this version can be configured with.
+pub const NAMES: [&str; 3] = [CreditProvider::NAME, StripeProvider::NAME, TestProvider::NAME];
+
 /// The providers of this shop, by name.
 #[derive(Clone, Default)]
-pub struct Providers(HashMap<&'static str, Arc<dyn PaymentProvider>>);
+pub struct Providers(HashMap<&'static str, Entry>);
+
+#[derive(Clone)]
+struct Entry {
+    provider: Arc<dyn PaymentProvider>,
+    open: bool,
+}
 
 impl Providers {
-    /// Adds one.
+    /// Adds one that takes new charges.
     #[must_use]
-    pub fn with(mut self, provider: impl PaymentProvider) -> Self {
-        self.0.insert(provider.name(), Arc::new(provider));
+    pub fn with(self, provider: impl PaymentProvider) -> Self {
+        self.add(provider, true)
+    }
+
+    /// Adds one that takes no new charges: what it has charged before can still be found and refunded, and what waits
+    /// for a shopper is cancelled.
+    #[must_use]
+    pub fn with_closed(self, provider: impl PaymentProvider) -> Self {
+        self.add(provider, false)
+    }
+
+    fn add(mut self, provider: impl PaymentProvider, open: bool) -> Self {
+        self.0.insert(provider.name(), Entry { provider: Arc::new(provider), open });
         self
     }
 
@@ -184,16 +204,21 @@ impl Providers {
         self.0.keys().copied()
     }
 
-    /// Whether the shop has it.
+    /// Whether it is configured, for new charges or for old ones alone.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The provider of that name. A row may name one that this version does not have; its payment
-    /// waits for a version that does.
+    /// The provider of that name, if it takes new charges: orders and saved payment methods can name no other.
+    pub fn open(&self, name: &str) -> Option<&dyn PaymentProvider> {
+        self.0.get(name).filter(|entry| entry.open).map(|entry| entry.provider.as_ref())
+    }
+
+    /// The provider of that name, for what it has charged. A row may name one that this version does not have; its
+    /// payment waits for a version that does.
     pub fn get(&self, name: &str) -> Result<&dyn PaymentProvider, Unknown> {
         let missing = || Unknown::because(format!("there is no provider {name:?}"));
-        self.0.get(name).map(AsRef::as_ref).ok_or_else(missing)
+        self.0.get(name).map(|entry| entry.provider.as_ref()).ok_or_else(missing)
     }
 }
 

@@ -1,19 +1,38 @@
 //! Charges, and those that wait for the shopper.
 
+use std::time::Duration;
+
 use contracts::events::{PaymentActionRequired, PaymentCaptured, PaymentFailed};
 use kit::telemetry::chain;
 
 use super::{Outcome, WAITING, Worker, is_first, measured, pause};
 use crate::db::{self, DueCharge, Stage};
+use crate::events::INVALID_TOKEN;
 use crate::provider::{Charge, PaymentProvider, Unknown, Wanted};
 
 /// Why a payment fails whose order has ended.
 const GIVEN_UP: &str = "order_ended";
 
+/// That a charge which is not captured yet is not to be made.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    /// Why.
+    reason: &'static str,
+    /// How long ago the last attempt may have been.
+    since: Duration,
+}
+
 impl Worker {
+    /// Whether a charge is not to be made: its order has ended, or its provider takes no new charges any more.
+    fn end(&self, due: &DueCharge) -> Option<End> {
+        let ended = due.given_up.map(|since| End { reason: GIVEN_UP, since });
+        let closed = self.providers.open(&due.provider).is_none();
+        ended.or(closed.then_some(End { reason: INVALID_TOKEN, since: due.age }))
+    }
+
     pub(super) async fn attempt_charge(&self, due: &DueCharge) -> Result<(), sqlx::Error> {
         let outcome = match self.providers.get(&due.provider) {
-            Ok(provider) => ask(provider, due).await,
+            Ok(provider) => ask(provider, due, self.end(due)).await,
             Err(unknown) => Err(unknown),
         };
         match outcome {
@@ -56,39 +75,41 @@ impl Worker {
 }
 
 /// Asks the provider for what is due.
-async fn ask(provider: &dyn PaymentProvider, due: &DueCharge) -> Result<Charge, Unknown> {
+async fn ask(
+    provider: &dyn PaymentProvider,
+    due: &DueCharge,
+    end: Option<End>,
+) -> Result<Charge, Unknown> {
     let key = due.id.uuid();
-    let given_up = || Charge::Declined { reason: GIVEN_UP.to_owned() };
-    match &due.stage {
+    let ended = |end: End| Charge::Declined { reason: end.reason.to_owned() };
+    match (&due.stage, end) {
         // The provider has never heard of it.
-        Stage::Charge(_) if due.given_up.is_some() && is_first(due.attempts, due.age) => {
-            Ok(given_up())
-        }
-        Stage::Charge(_) if let Some(since) = due.given_up => {
+        (Stage::Charge(_), Some(end)) if is_first(due.attempts, due.age) => Ok(ended(end)),
+        (Stage::Charge(_), Some(end)) => {
             let found = measured(provider, "find", provider.find(key, None)).await?;
             match found {
                 Some(charge) => Ok(charge),
-                None if since >= provider.finds_after() => Ok(given_up()),
-                None => Err(Unknown::because("the order has ended; the charge may still be found")),
+                None if end.since >= provider.finds_after() => Ok(ended(end)),
+                None => Err(Unknown::because("it is not to be charged, and may still be found")),
             }
         }
-        Stage::Charge(token) => {
+        (Stage::Charge(token), None) => {
             let (user, customer) = (due.user, due.customer.clone());
             let (order, amount, token) = (due.order, due.amount, token.clone());
             charge(provider, due, &Wanted { key, order, user, amount, token, customer }).await
         }
-        Stage::Waiting { reference, .. } if due.given_up.is_some() => {
+        (Stage::Waiting { reference, .. }, Some(end)) => {
             let answer = measured(provider, "cancel", provider.cancel(key, reference)).await?;
             Ok(match answer {
                 // Ours is the better reason.
-                Charge::Declined { .. } => given_up(),
+                Charge::Declined { .. } => ended(end),
                 other => other,
             })
         }
-        Stage::Waiting { reference, confirmed: true } => {
+        (Stage::Waiting { reference, confirmed: true }, None) => {
             measured(provider, "confirm", provider.confirm(key, reference)).await
         }
-        Stage::Waiting { reference, confirmed: false } => {
+        (Stage::Waiting { reference, confirmed: false }, None) => {
             let found = measured(provider, "find", provider.find(key, Some(reference))).await?;
             found.ok_or_else(|| Unknown::because("the charge that waits is not in the books"))
         }

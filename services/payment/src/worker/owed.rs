@@ -10,7 +10,10 @@ use prometheus::{Gauge, GaugeVec};
 
 use super::Worker;
 use crate::db;
+use crate::provider::NAMES;
 
+/// Stands for every provider that this version does not know: labels of metrics are bounded.
+const OTHER: &str = "other";
 /// How often to look for what is due.
 pub(super) const POLL: Duration = Duration::from_secs(5);
 
@@ -20,6 +23,13 @@ static OLDEST: LazyLock<Gauge> = metric!(
     gauge,
     "payment_refunds_owed_oldest_seconds",
     "Age of the oldest refund that was asked for and is not done."
+);
+
+static WITHOUT_PROVIDER: LazyLock<GaugeVec> = metric!(
+    gauge,
+    "payment_provider_missing_oldest_seconds",
+    "Age of the oldest charge or refund that waits for a provider which is not configured.",
+    &["provider"]
 );
 
 static DISPUTES: LazyLock<GaugeVec> = metric!(
@@ -34,19 +44,31 @@ impl Worker {
     pub async fn reopen(&self, wake: &Wake) -> Result<usize, sqlx::Error> {
         // What has gone back already after the backup is not asked for under another key.
         let restored = restorations::unreconciled(&mut *self.pool.acquire().await?).await?;
-        let reopened = restored.is_none() && db::reopen_refund(&self.pool).await?;
+        let configured = self.configured();
+        let reopened = restored.is_none() && db::reopen_refund(&self.pool, &configured).await?;
         if reopened {
             wake.wake();
         }
-        self.measure().await?;
+        self.measure(&configured).await?;
         Ok(usize::from(reopened))
     }
 
-    async fn measure(&self) -> Result<(), sqlx::Error> {
+    fn configured(&self) -> Vec<String> {
+        self.providers.names().map(str::to_owned).collect()
+    }
+
+    async fn measure(&self, configured: &[String]) -> Result<(), sqlx::Error> {
         let mut connection = self.pool.acquire().await?;
         let (count, age) = db::owed_figures(&mut connection).await?;
         OWED.set(as_figure(count));
         OLDEST.set(age);
+        let waiting = db::oldest_without_provider(&mut connection, configured).await?;
+        // Each is set, those that nothing waits for too: an alert has to end.
+        for name in NAMES.into_iter().chain([OTHER]) {
+            let of = |found: &str| found == name || name == OTHER && !NAMES.contains(&found);
+            let ages = waiting.iter().filter(|(provider, _)| of(provider)).map(|(_, age)| *age);
+            WITHOUT_PROVIDER.with_label_values(&[name]).set(ages.fold(0.0, f64::max));
+        }
         let (unanswered, answered) = db::disputes::open(&mut connection).await?;
         DISPUTES.with_label_values(&["false"]).set(as_figure(unanswered));
         DISPUTES.with_label_values(&["true"]).set(as_figure(answered));

@@ -4,7 +4,7 @@ use contracts::events::PaymentRefunded;
 use kit::telemetry::chain;
 
 use super::{Outcome, Worker, count, is_first, measured, pause};
-use crate::db::{self, DueRefund};
+use crate::db::{self, DueRefund, NOT_CONFIGURED};
 use crate::provider::{Providers, Refund, Unknown};
 
 /// The reference of a refund of nothing, which no provider needs to hear of.
@@ -13,6 +13,13 @@ const NOTHING: &str = "nothing";
 impl Worker {
     pub(super) async fn attempt_refund(&self, due: &DueRefund) -> Result<(), sqlx::Error> {
         let (order_id, payment_id) = (due.order, due.payment);
+        if due.amount.amount > 0 && !self.providers.has(&due.provider) {
+            // Owed, so that it can go back by other means, and reopened when the provider is configured again.
+            let provider = &due.provider;
+            tracing::error!(%order_id, %payment_id, provider, "a refund's provider is not configured");
+            let mut connection = self.pool.acquire().await?;
+            return db::fail_refund(&mut connection, due.id, NOT_CONFIGURED).await.map(|_| ());
+        }
         match ask(&self.providers, due).await {
             Ok(Refund::Done { reference }) => {
                 let mut tx = self.pool.begin().await?;

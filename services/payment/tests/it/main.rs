@@ -11,6 +11,7 @@ mod http;
 mod lanes;
 mod methods;
 mod owed;
+mod providers;
 mod reconciliation;
 mod refunds;
 mod second_step;

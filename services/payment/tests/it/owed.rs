@@ -94,7 +94,7 @@ async fn the_pauses_double_and_an_order_that_asks_again_changes_nothing() {
     assert_eq!(told(&pool, order.order_id, "payment.refunded").await, 1);
 }
 
-fn staff(
+pub(crate) fn staff(
     running: &Running,
     order: contracts::OrderId,
     (amount, by_other_means): (i64, bool),

@@ -131,7 +131,7 @@ async fn a_charge_that_comes_to_wait_too_late_is_given_up_at_once() {
 }
 
 /// A worker has died after the provider had heard of the charge.
-async fn died_asking(pool: &PgPool, order: &OrderReserved) {
+pub(crate) async fn died_asking(pool: &PgPool, order: &OrderReserved) {
     sqlx::query("UPDATE payments SET attempts = 1").execute(pool).await.unwrap();
     let key: uuid::Uuid =
         sqlx::query_scalar("SELECT id FROM payments").fetch_one(pool).await.unwrap();
