@@ -54,6 +54,7 @@ const CONSUMERS: [(&str, &[&str]); 7] = [
             "payment.captured",
             "payment.failed",
             "payment.action_required",
+            "payment.refund_requested",
             "payment.refunded",
         ],
     ),

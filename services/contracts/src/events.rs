@@ -88,6 +88,7 @@ events! {
     PaymentCaptured: Payment by order_id = "payment.captured",
     PaymentFailed: Payment by order_id = "payment.failed",
     PaymentActionRequired: Payment by order_id = "payment.action_required",
+    PaymentRefundRequested: Payment by order_id = "payment.refund_requested",
     PaymentRefunded: Payment by order_id = "payment.refunded",
     PaymentDisputed: Payment by order_id = "payment.disputed",
     ReviewPosted: Review by product_id = "review.posted",

@@ -86,6 +86,7 @@ macro_rules! select_orders {
 mod guards;
 mod networks;
 mod rebuild;
+mod requested_refunds;
 // Below the macro, which they use.
 mod owed;
 mod search;
@@ -96,6 +97,7 @@ pub use guards::{hold_cart, holder_of_cart, leave_cart, lock_account, open_order
 pub use networks::{forget_networks, record_network, unconfirmed_of};
 pub use owed::{Overdue, Owed, lock_owed, overdue, owed, record_request};
 pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
+pub use requested_refunds::{forget_requested_refund, record_requested_refund, requested_refund};
 pub use search::search;
 pub use second_steps::{begin_second_step, end_second_step, lock_unconfirmed};
 pub use version::{settled, transaction};

@@ -4,8 +4,8 @@
 
 use contracts::OrderId;
 use contracts::events::{
-    CancelReason, PaymentActionRequired, PaymentCaptured, PaymentFailed, PaymentRefunded,
-    StockRejected, StockReleased, StockReserved,
+    CancelReason, PaymentActionRequired, PaymentCaptured, PaymentFailed, PaymentRefundRequested,
+    PaymentRefunded, StockRejected, StockReleased, StockReserved,
 };
 use kit::inbox::{Delivery, Handle, Inbox};
 use kit::subscription::HandlerError;
@@ -26,6 +26,7 @@ impl Saga {
             .on::<PaymentCaptured>(self.clone())
             .on::<PaymentFailed>(self.clone())
             .on::<PaymentActionRequired>(self.clone())
+            .on::<PaymentRefundRequested>(self.clone())
             .on::<PaymentRefunded>(self)
     }
 }
@@ -144,6 +145,21 @@ impl Handle<PaymentActionRequired> for Saga {
         // Until then the units are held from others for somebody who may never confirm.
         if order.state == State::Reserved {
             db::begin_second_step(tx, order.id).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Handle<PaymentRefundRequested> for Saga {
+    async fn handle(
+        &self,
+        tx: &mut PgConnection,
+        delivery: &Delivery<PaymentRefundRequested>,
+    ) -> Result<(), HandlerError> {
+        let order = locked(tx, delivery.event.order_id).await?;
+        // It takes effect on shipping alone.
+        if order.state == State::Paid {
+            db::record_requested_refund(tx, order.id, delivery.event.requested_total).await?;
         }
         Ok(())
     }

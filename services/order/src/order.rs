@@ -11,9 +11,9 @@ use self::step::{Step, step};
 use crate::event::{Event, Fulfilment, Payment, Placed, Reason, State};
 use crate::token::PaymentToken;
 
-/// The goods of an order stay, as all of its money went back.
+/// The goods of an order stay, as all of its money went back or is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an order that was refunded in full cannot be shipped; cancel it instead")]
+#[error("an order that is refunded in full cannot be shipped; cancel it instead")]
 pub struct RefundedInFull;
 
 /// An order as its events have made it.
@@ -213,10 +213,12 @@ impl Order {
         }
     }
 
-    /// What it is to send the order. Not for nothing: an order whose money went back in full is over, though it may
-    /// still be paid by its state. What was sent and refunded before this rule stays as it happened.
-    pub fn shipment(&self) -> Result<Event, RefundedInFull> {
-        if self.state == State::Paid && self.payment == Payment::Refunded {
+    /// What it is to send the order, of which so much has gone back or is to. Not for nothing: an order whose money goes
+    /// back in full is over, though it may still be paid by its state. What was sent and refunded before this rule stays
+    /// as it happened.
+    pub fn shipment(&self, requested: Money) -> Result<Event, RefundedInFull> {
+        let requested = requested.amount > 0 && requested.amount >= self.total.amount;
+        if self.state == State::Paid && (requested || self.payment == Payment::Refunded) {
             return Err(RefundedInFull);
         }
         Ok(Event::Shipped {})

@@ -98,8 +98,10 @@ impl Saga {
         if moved && after.state.has_ended() {
             db::leave_cart(tx, after.id).await?;
         }
-        if order.is_some_and(|order| order.state == State::Reserved) && moved {
-            db::end_second_step(tx, after.id).await?;
+        match order.map(|order| order.state) {
+            Some(State::Reserved) if moved => db::end_second_step(tx, after.id).await?,
+            Some(State::Paid) if moved => db::forget_requested_refund(tx, after.id).await?,
+            _ => {}
         }
         let announced = self.announce(tx, &after, event, moved);
         // Both are on their way at the same time.

@@ -43,6 +43,19 @@ pub struct PaymentRefunded {
     pub refunded_total: Option<Money>,
 }
 
+/// Staff has asked for a refund, which the provider makes afterwards: then the money has gone back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentRefundRequested {
+    /// The order.
+    pub order_id: OrderId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What is to go back.
+    pub amount: Money,
+    /// What of this payment has gone back or is to, this refund included.
+    pub requested_total: Money,
+}
+
 /// The provider wants the shopper to do something before it charges, such as to confirm at their bank.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentActionRequired {

@@ -10,6 +10,7 @@ use kit::auth::{Caller, Role};
 use kit::extract::Path;
 use kit::openapi::Refused;
 use kit::problem::{CONFLICT, Problem, Result};
+use sqlx::PgTransaction;
 
 use super::{Api, visible};
 use crate::db;
@@ -43,11 +44,23 @@ impl Asked {
         self,
         event: impl FnOnce(&Order) -> Result<Event> + Send,
     ) -> Changed {
-        let Self { api, caller, id } = self;
-        let mut tx = api.pool.begin().await?;
-        let order = visible(db::lock(&mut tx, id).await?, &caller)?;
-        let (event, cause) = (event(&order)?, Cause::caller(caller.user_id, order.user_id));
-        let changed = api.saga.advance(&mut tx, Some(&order), &event, cause).await?;
+        let (tx, order) = self.lock().await?;
+        let event = event(&order)?;
+        self.commit(tx, order, &event).await
+    }
+
+    /// The order, locked, if the caller may see it.
+    async fn lock(&self) -> Result<(PgTransaction<'static>, Order)> {
+        let mut tx = self.api.pool.begin().await?;
+        let order = visible(db::lock(&mut tx, self.id).await?, &self.caller)?;
+        Ok((tx, order))
+    }
+
+    /// Lets an event happen to the locked order.
+    async fn commit(self, mut tx: PgTransaction<'static>, order: Order, event: &Event) -> Changed {
+        let Self { api, caller, .. } = self;
+        let cause = Cause::caller(caller.user_id, order.user_id);
+        let changed = api.saga.advance(&mut tx, Some(&order), event, cause).await?;
         tx.commit().await?;
         api.saga.committed(order.user_id);
         Ok(axum::Json(changed.unwrap_or(order).into()))
@@ -81,7 +94,7 @@ pub(super) async fn cancel(asked: Asked) -> Changed {
 
 /// Note that an order has left
 ///
-/// For staff. An order whose money went back in full is not shipped.
+/// For staff. An order whose money went back in full, or is about to, is not shipped.
 #[utoipa::path(
     post, path = "/api/v1/orders/{id}/ship", tag = "orders", security(("bearer" = [])),
     params(("id" = OrderId, Path)),
@@ -89,10 +102,11 @@ pub(super) async fn cancel(asked: Asked) -> Changed {
 )]
 pub(super) async fn ship(asked: Asked) -> Changed {
     asked.caller.require(Role::Admin)?;
-    let shipment = |order: &Order| {
-        order.shipment().map_err(|refunded| Problem::new(CONFLICT, refunded.to_string()))
-    };
-    asked.change(shipment).await
+    let (mut tx, order) = asked.lock().await?;
+    let requested = db::requested_refund(&mut tx, &order).await?;
+    let event = order.shipment(requested);
+    let event = event.map_err(|refunded| Problem::new(CONFLICT, refunded.to_string()))?;
+    asked.commit(tx, order, &event).await
 }
 
 /// Note that an order has arrived

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use contracts::events::{OrderRefundRequested, OrderReserved};
-use contracts::{OrderId, env};
+use contracts::{EventId, OrderId, UserId, env};
+use kit::auth::Role;
 use kit::testing::{Running, eventually};
 use order::owed;
 use payment::Payment;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -41,6 +42,12 @@ impl Both {
     /// The provider does not answer when it is asked for a refund.
     async fn provider_goes_away(&self) {
         self.payment("ALTER TABLE test_provider.refunds RENAME TO unreachable").await;
+    }
+
+    /// It answers again, and does what it is asked for.
+    async fn provider_comes_back(&self) {
+        self.payment("ALTER TABLE test_provider.unreachable RENAME TO refunds").await;
+        self.payment("UPDATE refunds SET next_attempt_at = now()").await;
     }
 
     /// It answers, and refuses: its books say that less was charged.
@@ -196,4 +203,37 @@ async fn money_that_an_ended_order_was_charged_goes_back_once() {
     // The event arrives late.
     both.payment("UPDATE outbox SET published_at = NULL").await;
     money_goes_back_once(&both, id).await;
+}
+
+/// The provider does not answer for as long as that takes.
+#[tokio::test]
+async fn goods_do_not_leave_while_staff_gives_all_of_the_money_back() {
+    let mut both = Both::start().await;
+    both.connect().await;
+    let id = both.world.place().await;
+    both.world.service.publish(&stock_reserved(id)).await;
+    both.world.reaches(id, "paid").await;
+    both.provider_goes_away().await;
+    let path = format!("/api/v1/payments/{id}/refunds");
+    let refund = both.payment.request_as(UserId::new(), &[Role::Admin], "POST", &path);
+    let refund = refund.header("idempotency-key", EventId::new().to_string());
+    let refund = refund.json(&json!({ "amount": total(), "reason": "the last one is broken" }));
+    assert_eq!(json_of(refund.send().await.unwrap(), 202).await["status"], "pending");
+    eventually("the order knows of the refund", async || {
+        let known = sqlx::query("SELECT FROM requested_refunds WHERE order_id = $1");
+        let known = known.bind(id.uuid()).fetch_optional(both.world.service.pool());
+        known.await.unwrap()
+    })
+    .await;
+    let ship = format!("/api/v1/orders/{id}/ship");
+    json_of(both.world.post_as_staff(&ship).await, 409).await;
+    let under_way = refunds(both.payment.pool()).await;
+    assert!(matches!(&under_way[..], [(status, ..)] if status == "pending"), "{under_way:?}");
+
+    both.provider_comes_back().await;
+    eventually("the money is back", async || {
+        (both.order(id).await["payment"] == "refunded").then_some(())
+    })
+    .await;
+    json_of(both.world.post_as_staff(&ship).await, 409).await;
 }

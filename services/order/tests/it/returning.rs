@@ -2,7 +2,7 @@
 
 use contracts::events::{
     CancelReason, OrderCancelled, OrderDelivered, OrderRefundRequested, OrderRestockRequested,
-    OrderReturned, OrderShipped, PaymentRefunded, StockReleased,
+    OrderReturned, OrderShipped, PaymentRefundRequested, PaymentRefunded, StockReleased,
 };
 use contracts::{Currency, Money, OrderId, PaymentId};
 use futures_util::future::join_all;
@@ -197,6 +197,42 @@ async fn an_order_that_was_refunded_in_full_is_not_shipped() {
     assert_eq!(world.reaches(id, "shipped").await["payment"], "refunded");
     json_of(world.post_as_staff(&ship).await, 200).await;
     json_of(world.post_as_staff(&format!("/api/v1/orders/{id}/deliver")).await, 200).await;
+}
+
+/// Staff has asked for a refund, which the provider may not have made yet.
+fn refund_requested(order_id: OrderId, payment_id: PaymentId, all: i64) -> PaymentRefundRequested {
+    let requested_total = Money::new(all, Currency::EUR);
+    PaymentRefundRequested { order_id, payment_id, amount: requested_total, requested_total }
+}
+
+#[tokio::test]
+async fn an_order_whose_full_refund_is_requested_is_not_shipped() {
+    let world = World::start().await;
+    let (id, payment) = paid(&world).await;
+    world.tell_thrice(&refund_requested(id, payment, 4000)).await;
+    world.tell_thrice(&refund_requested(id, payment, 4498)).await;
+    // One that comes late takes nothing back.
+    world.tell_thrice(&refund_requested(id, payment, 4000)).await;
+    let path = format!("/api/v1/orders/{id}");
+    let problem = json_of(world.post_as_staff(&format!("{path}/ship")).await, 409).await;
+    assert_eq!(problem["type"], "/problems/conflict");
+    assert_eq!(world.get(&path).await["payment"], "captured", "it is not done yet");
+    world.tell_thrice(&refunded(id, payment, 4498, 4498)).await;
+    json_of(world.post_as_staff(&format!("{path}/ship")).await, 409).await;
+    // Its goods go back into stock as those of every order.
+    json_of(world.post(&format!("{path}/cancel")).await, 200).await;
+    world.tell_thrice(&released(id)).await;
+    world.reaches(id, "cancelled").await;
+
+    // A part keeps nothing from being shipped, and what is shipped stays so.
+    let (id, payment) = paid(&world).await;
+    world.tell_thrice(&refund_requested(id, payment, 4497)).await;
+    let ship = format!("/api/v1/orders/{id}/ship");
+    json_of(world.post_as_staff(&ship).await, 200).await;
+    world.tell_thrice(&refund_requested(id, payment, 4498)).await;
+    json_of(world.post_as_staff(&ship).await, 200).await;
+    let rows = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM requested_refunds");
+    assert_eq!(rows.fetch_one(world.service.pool()).await.unwrap(), 0, "nothing is left of either");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{SubsecRound, Utc};
-use contracts::events::PaymentRefunded;
+use contracts::events::{PaymentRefundRequested, PaymentRefunded};
 use contracts::{EventId, Money, OrderId};
 use http::StatusCode;
 use kit::auth::{Caller, Role};
@@ -100,15 +100,19 @@ pub(super) async fn request(
     let (id, reason, trace) = (EventId::new(), body.reason.trim(), traceparent());
     let by_staff = Some((reason, caller.user_id));
     let asked = Asked { id, by_staff, traceparent: trace.as_deref() };
+    let (order_id, payment_id, amount) = (order, payment.id.into(), body.amount);
     let status = if body.by_other_means {
-        let payment_id = payment.id.into();
-        let total = db::refund_otherwise(&mut tx, (payment_id, body.amount), asked).await?;
-        let (order_id, amount, refunded_total) = (order, body.amount, Some(total));
+        let total = db::refund_otherwise(&mut tx, (payment_id, amount), asked).await?;
+        let refunded_total = Some(total);
         let event = PaymentRefunded { order_id, payment_id, amount, refunded_total };
         api.outbox.append(&mut tx, &event).await?;
         RefundStatus::Done
     } else {
-        db::request_refund(&mut tx, payment.id, body.amount.amount, asked).await?;
+        db::request_refund(&mut tx, payment.id, amount.amount, asked).await?;
+        let total = payment.refunded + owed + amount.amount;
+        let requested_total = Money::new(total, amount.currency);
+        let event = PaymentRefundRequested { order_id, payment_id, amount, requested_total };
+        api.outbox.append(&mut tx, &event).await?;
         RefundStatus::Pending
     };
     let refund = Refund {

@@ -1,6 +1,8 @@
 //! Money that goes back, and no more of it than came.
 
-use contracts::events::{OrderRefundRequested, PaymentCaptured, PaymentRefunded};
+use contracts::events::{
+    OrderRefundRequested, PaymentCaptured, PaymentRefundRequested, PaymentRefunded,
+};
 use contracts::topics::Aggregate;
 use contracts::{EventId, Money, OrderId, UserId};
 use kit::auth::Role;
@@ -119,6 +121,9 @@ async fn staff_gives_back_a_part_and_the_order_the_rest() {
     assert_eq!(send(ask(301)).await.1["type"], "/problems/idempotency-key-reused");
     let refunded: PaymentRefunded = running.published(order.order_id.uuid()).await;
     assert_eq!((refunded.amount, refunded.refunded_total), (eur(300), Some(eur(300))));
+    let requested: PaymentRefundRequested = running.published(order.order_id.uuid()).await;
+    assert_eq!((requested.amount, requested.requested_total), (eur(300), eur(300)));
+    assert_eq!(told(pool, order.order_id, "payment.refund_requested").await, 1);
     // The order, which does not know of it, wants everything back; and says so again.
     for _ in 0..2 {
         running.publish(&refund(&order, 1000)).await;
@@ -290,4 +295,33 @@ async fn a_refund_that_the_provider_refuses_can_be_asked_for_again() {
     handle(&pool, &refund(&order, 40)).await.unwrap();
     assert_eq!(worker(&pool).round().await.unwrap(), 1);
     assert_eq!(given_back(&pool).await, (40, 1));
+}
+
+/// The order has to know of it before its goods leave.
+#[tokio::test]
+async fn a_refund_is_published_before_the_provider_has_made_it() {
+    let running = Running::start::<Payment>(&[]).await;
+    let (pool, admin) = (running.pool(), UserId::new());
+    let order = reserved("tok_visa", 1000);
+    running.publish(&order).await;
+    until(pool, order.order_id, "captured").await;
+    // The provider refuses whatever it is asked for: what has failed is owed, and counts.
+    sqlx::query("UPDATE test_provider.charges SET amount = 0").execute(pool).await.unwrap();
+    assert_eq!(send(staff(&running, admin, order.order_id, 300)).await.0, 202);
+    eventually("the first one has failed", async || {
+        let failed = sqlx::query("SELECT FROM refunds WHERE status = 'failed'");
+        failed.fetch_optional(pool).await.unwrap()
+    })
+    .await;
+    assert_eq!(send(staff(&running, admin, order.order_id, 700)).await.0, 202);
+    let all = |event: &PaymentRefundRequested| event.requested_total == eur(1000);
+    let requested = running.published_where(order.order_id.uuid(), all).await;
+    assert_eq!(requested.amount, eur(700));
+    assert_eq!(told(pool, order.order_id, "payment.refunded").await, 0);
+    assert_eq!(send(staff(&running, admin, order.order_id, 1)).await.0, 422);
+    assert_eq!(
+        told(pool, order.order_id, "payment.refund_requested").await,
+        2,
+        "none of what was refused"
+    );
 }
