@@ -44,7 +44,7 @@ pub async fn run(pool: PgPool, saga: Saga, times: Times, stop: CancellationToken
             if let Err(error) = owed::reconcile(&pool, &saga, owed::FIRST).await {
                 tracing::warn!(error = chain(&error), "what has to go back is not asked for again");
             }
-            if let Err(error) = forget_networks(&pool).await {
+            if let Err(error) = db::forget_networks(&pool).await {
                 tracing::warn!(error = chain(&error), "networks of orders are not forgotten");
             }
         }
@@ -53,10 +53,6 @@ pub async fn run(pool: PgPool, saga: Saga, times: Times, stop: CancellationToken
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
-}
-
-async fn forget_networks(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    db::forget_networks(&mut *pool.acquire().await?).await
 }
 
 /// Ends up to [`BATCH`] orders of each kind; returns how many.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use contracts::OrderId;
-use sqlx::PgConnection;
+use kit::purge::BATCH;
+use sqlx::{PgConnection, PgPool};
 
 /// An order of an unverified account comes from this network.
 pub async fn record_network(
@@ -41,13 +42,25 @@ pub async fn unconfirmed_of(
     .await
 }
 
-/// Forgets the networks of orders that are paid or have ended. Returns how many.
-pub async fn forget_networks(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
-    let forgotten = sqlx::query!(
-        "DELETE FROM order_networks n WHERE NOT EXISTS (
-             SELECT FROM orders WHERE id = n.order_id AND state IN ('pending', 'reserved'))",
-    )
-    .execute(connection)
-    .await?;
-    Ok(forgotten.rows_affected())
+/// Forgets the networks of orders that are paid or have ended, in batches. Returns how many.
+pub async fn forget_networks(pool: &PgPool) -> Result<i64, sqlx::Error> {
+    let mut all = 0;
+    loop {
+        let forgotten = sqlx::query_scalar!(
+            r#"WITH gone AS (
+                 DELETE FROM order_networks WHERE order_id = ANY(ARRAY(
+                     SELECT order_id FROM order_networks n WHERE NOT EXISTS (
+                         SELECT FROM orders WHERE id = n.order_id AND state IN ('pending', 'reserved'))
+                     LIMIT $1 FOR UPDATE OF n SKIP LOCKED))
+                 RETURNING order_id)
+             SELECT count(*) AS "forgotten!" FROM gone"#,
+            BATCH,
+        )
+        .fetch_one(pool)
+        .await?;
+        all += forgotten;
+        if forgotten < BATCH {
+            return Ok(all);
+        }
+    }
 }

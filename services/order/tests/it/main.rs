@@ -16,6 +16,7 @@ mod owed;
 mod paying;
 mod peers;
 mod placing;
+mod purge;
 mod reading;
 mod rebuild;
 mod returning;

@@ -1,0 +1,36 @@
+//! Removing what is remembered of orders, however much of it there is.
+
+use kit::testing::eventually;
+use order::db;
+use uuid::Uuid;
+
+use crate::world::World;
+
+/// Twelve thousand networks of orders that are open no longer; a statement that removes more than a batch fails.
+const FILL: &str = "INSERT INTO order_networks (order_id, network)
+    SELECT gen_random_uuid(), '203.0.113.7' FROM generate_series(1, 12000);
+    CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF (SELECT count(*) FROM gone) > 5000 THEN
+            RAISE EXCEPTION 'one statement removes too many rows of %', TG_TABLE_NAME;
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER refuse_many AFTER DELETE ON order_networks REFERENCING OLD TABLE AS gone
+        FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()";
+
+#[tokio::test]
+async fn networks_are_forgotten_in_batches() {
+    let world = World::start().await;
+    let (pool, open) = (world.service.pool(), world.place().await);
+    sqlx::raw_sql(FILL).execute(pool).await.unwrap();
+    let row = "INSERT INTO order_networks (order_id, network) VALUES ($1, '203.0.113.7')";
+    sqlx::query(row).bind(open.uuid()).execute(pool).await.unwrap();
+    db::forget_networks(pool).await.unwrap();
+    // The sweeper of the service may be removing a part.
+    eventually("the open order's is left alone", async || {
+        let left = sqlx::query_scalar::<_, Uuid>("SELECT order_id FROM order_networks");
+        (left.fetch_all(pool).await.unwrap() == [open.uuid()]).then_some(())
+    })
+    .await;
+}
