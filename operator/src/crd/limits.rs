@@ -15,7 +15,7 @@ pub struct Limits {
     #[schemars(range(min = 1, max = 1000))]
     pub open_orders: i32,
 
-    /// Most units in all of them together.
+    /// Most units in all of them together; without a verified e-mail address 100, or a hundredth of this.
     #[serde(default = "default_open_units")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub open_units: i32,

@@ -8,6 +8,9 @@ pub const MAX_QUANTITY: u32 = 10_000;
 pub const OPEN_ORDERS: usize = 3;
 /// Most units in all of them together, unless configured otherwise.
 pub const OPEN_UNITS: i64 = 10_000;
+/// The same of an account whose e-mail address is not verified; a hundredth of what others may hold, where that is more.
+/// Accounts cost nothing, and a cart for a household has a fifth of it.
+pub const UNVERIFIED_OPEN_UNITS: i64 = 100;
 /// Seconds that an order is held for a second step of its payment, unless configured otherwise. Banks give their
 /// customers about five minutes to confirm.
 pub const SECOND_STEP_SECONDS: u64 = 10 * 60;

@@ -99,7 +99,9 @@ pub use owed::{Overdue, Owed, lock_owed, overdue, owed, record_request};
 pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
 pub use requested_refunds::{forget_requested_refund, record_requested_refund, requested_refund};
 pub use search::search;
-pub use second_steps::{begin_second_step, end_second_step, lock_unconfirmed};
+pub use second_steps::{
+    begin_second_step, end_second_step, forget_second_steps, lock_unconfirmed, unconfirmed_by,
+};
 pub use version::{settled, transaction};
 
 /// An order.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use contracts::events::OrderSource;
-use contracts::limits::NETWORK_ORDERS;
+use contracts::limits::{NETWORK_ORDERS, UNVERIFIED_OPEN_UNITS};
 use contracts::{Money, OrderId};
 use kit::problem::{Kind, Problem, Result};
 use serde_json::json;
@@ -33,6 +33,10 @@ pub const TOO_MANY_UNCONFIRMED: Kind = Kind::new(
 /// there confirm meanwhile.
 pub const UNCONFIRMED_AFTER: Duration = Duration::from_mins(1);
 
+/// How long an order of an unverified account still counts after it has ended while it waited for a second step: what it
+/// held for nothing could be held again at once otherwise, and without end.
+pub const UNCONFIRMED_COUNTS_FOR: Duration = Duration::from_hours(1);
+
 /// What one account may hold of the stock without having paid for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -40,6 +44,24 @@ pub struct Limits {
     pub orders: usize,
     /// Units in all of them.
     pub units: i64,
+}
+
+impl Limits {
+    /// Those of an account whose e-mail address is not verified.
+    #[must_use]
+    pub fn unverified(self) -> Self {
+        let units = (self.units / 100).max(UNVERIFIED_OPEN_UNITS);
+        Self { units: units.min(self.units), ..self }
+    }
+}
+
+/// What an account holds, or has held for nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Holdings {
+    /// Its open orders, each with its units.
+    pub open: Vec<(OrderId, i64)>,
+    /// Units of each order that still counts though it has ended; none: the account is not known to be unverified.
+    pub unconfirmed: Option<Vec<i64>>,
 }
 
 /// The last order of a cart.
@@ -94,14 +116,21 @@ pub fn expect_free(last: Option<Held>, version: i64) -> Result<()> {
     }
 }
 
-/// Whether an account with these open orders, each with its units, may place another one of so many.
-pub fn expect_room(open: &[(OrderId, i64)], units: i64, limits: Limits) -> Result<()> {
-    let Limits { orders, units: most } = limits;
-    let held = open.iter().fold(units, |sum, (_, units)| sum.saturating_add(*units));
+/// Whether an account that holds this may place another order of so many units.
+pub fn expect_room(holdings: &Holdings, units: i64, limits: Limits) -> Result<()> {
+    let (Holdings { open, unconfirmed }, verified) = (holdings, holdings.unconfirmed.is_none());
+    let Limits { orders, units: most } = if verified { limits } else { limits.unverified() };
+    let ended = unconfirmed.as_deref().unwrap_or_default();
+    let all = open.iter().map(|(_, units)| units).chain(ended);
+    let held = all.fold(units, |sum, units| sum.saturating_add(*units));
+    let more = if verified { "" } else { "; verify its e-mail address and renew the access token" };
     let detail = if open.len() >= orders {
         format!("pay or cancel an order first: {orders} may wait at a time")
+    } else if open.len() + ended.len() >= orders {
+        let ended = ended.len();
+        format!("{ended} orders of the account have ended unconfirmed within an hour{more}")
     } else if held > most {
-        format!("the account's open orders would hold {held} units, of at most {most}")
+        format!("the account's orders would hold {held} units, of at most {most}{more}")
     } else {
         return Ok(());
     };
@@ -151,12 +180,28 @@ mod tests {
     fn open_orders_are_few_and_hold_few_units() {
         let limits = Limits { orders: 2, units: 10 };
         let room = |open: &[i64], units| {
-            let open: Vec<_> = open.iter().map(|units| (OrderId::new(), *units)).collect();
-            expect_room(&open, units, limits).is_ok()
+            let open = open.iter().map(|units| (OrderId::new(), *units)).collect();
+            expect_room(&Holdings { open, unconfirmed: None }, units, limits).is_ok()
         };
         assert!(room(&[], 10) && room(&[4], 6) && room(&[10], 0));
         assert!(!room(&[], 11) && !room(&[4], 7) && !room(&[i64::MAX], i64::MAX));
         assert!(!room(&[1, 1], 1), "no third one");
+    }
+
+    #[test]
+    fn unverified_accounts_hold_fewer_units_and_their_unconfirmed_orders_count() {
+        for (units, unverified) in [(1, 1), (100, 100), (10_000, 100), (1_000_000, 10_000)] {
+            assert_eq!(Limits { orders: 3, units }.unverified().units, unverified);
+        }
+        let limits = Limits { orders: 3, units: 10_000 };
+        let room = |open: &[i64], ended: &[i64], units| {
+            let open = open.iter().map(|units| (OrderId::new(), *units)).collect();
+            let holdings = Holdings { open, unconfirmed: Some(ended.to_vec()) };
+            expect_room(&holdings, units, limits).is_ok()
+        };
+        assert!(room(&[], &[], 100) && room(&[50], &[49], 1) && room(&[1], &[1], 1));
+        assert!(!room(&[], &[], 101) && !room(&[50], &[50], 1) && !room(&[], &[100], 1));
+        assert!(!room(&[1], &[1, 1], 1) && !room(&[], &[1, 1, 1], 1), "no fourth one");
     }
 
     #[test]

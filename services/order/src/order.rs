@@ -224,6 +224,12 @@ impl Order {
         Ok(Event::Shipped {})
     }
 
+    /// Whether it has ended unpaid by what its shopper did, or did not do.
+    pub fn was_left_unpaid(&self) -> bool {
+        let reasons = [Reason::NotPaidInTime, Reason::ByCustomer, Reason::PaymentDeclined];
+        self.state.has_ended() && self.reason.is_some_and(|reason| reasons.contains(&reason))
+    }
+
     /// Whether inventory still has to take the goods back.
     pub fn awaits_goods(&self) -> bool {
         match self.state {

@@ -99,7 +99,7 @@ impl Saga {
             db::leave_cart(tx, after.id).await?;
         }
         match order.map(|order| order.state) {
-            Some(State::Reserved) if moved => db::end_second_step(tx, after.id).await?,
+            Some(State::Reserved) if moved => db::end_second_step(tx, &after).await?,
             Some(State::Paid) if moved => db::forget_requested_refund(tx, after.id).await?,
             _ => {}
         }

@@ -1,14 +1,17 @@
 //! Ends orders whose time is over, so that none holds stock for ever, asks again for what has to go back before an
-//! order is over, so that none waits for ever either, and forgets where orders came from that are open no longer.
+//! order is over, so that none waits for ever either, and forgets where orders came from that are open no longer, and
+//! which ones were not confirmed.
 
 use std::time::{Duration, Instant};
 
+use kit::purge;
 use kit::telemetry::chain;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::db;
 use crate::event::{Cause, Event};
+use crate::guards;
 use crate::owed;
 use crate::saga::{Saga, StepError};
 
@@ -44,15 +47,23 @@ pub async fn run(pool: PgPool, saga: Saga, times: Times, stop: CancellationToken
             if let Err(error) = owed::reconcile(&pool, &saga, owed::FIRST).await {
                 tracing::warn!(error = chain(&error), "what has to go back is not asked for again");
             }
-            if let Err(error) = db::forget_networks(&pool).await {
-                tracing::warn!(error = chain(&error), "networks of orders are not forgotten");
-            }
+            // What fails is logged there.
+            let _ = forget(&pool).await;
         }
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
+}
+
+/// Removes what is kept of orders for as long as they count.
+async fn forget(pool: &PgPool) -> Result<(), sqlx::Error> {
+    let after = guards::UNCONFIRMED_COUNTS_FOR;
+    purge::all([
+        ("order_networks", db::forget_networks(pool).await),
+        ("second_steps", db::forget_second_steps(pool, after).await),
+    ])
 }
 
 /// Ends up to [`BATCH`] orders of each kind; returns how many.

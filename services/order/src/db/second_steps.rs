@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use contracts::OrderId;
 use contracts::events::{OrderLine, OrderSource};
-use sqlx::PgConnection;
+use contracts::{OrderId, UserId};
+use kit::purge::{BATCH, Batch, in_batches};
 use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
 
 use super::Row;
 use crate::event::{Fulfilment, Payment, Reason, State};
@@ -25,15 +26,66 @@ pub async fn begin_second_step(
     Ok(())
 }
 
-/// The order waits no longer.
+/// The order waits no longer. If its shopper has let it end unpaid, that is remembered.
 pub async fn end_second_step(
     connection: &mut PgConnection,
-    order: OrderId,
+    order: &Order,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM second_steps WHERE order_id = $1", order.uuid())
+    if order.was_left_unpaid() {
+        sqlx::query!(
+            "UPDATE second_steps SET ended_at = now() WHERE order_id = $1",
+            order.id.uuid()
+        )
         .execute(connection)
         .await?;
+    } else {
+        sqlx::query!("DELETE FROM second_steps WHERE order_id = $1", order.id.uuid())
+            .execute(connection)
+            .await?;
+    }
     Ok(())
+}
+
+/// Units of each order of this account that its shopper has let end unpaid within this time, while it waited for a
+/// second step. What ended later than now did so before the clock was set back.
+pub async fn unconfirmed_by(
+    connection: &mut PgConnection,
+    user: UserId,
+    within: Duration,
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT (SELECT coalesce(sum((line ->> 'quantity')::bigint), 0)::bigint
+                   FROM jsonb_array_elements(lines) line) AS "units!"
+           FROM orders o JOIN second_steps s ON s.order_id = o.id
+           WHERE o.user_id = $1 AND s.ended_at > now() - make_interval(secs => $2)
+             AND s.ended_at < now() + make_interval(secs => $2)"#,
+        user.uuid(),
+        within.as_secs_f64(),
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Forgets orders that ended before this time, or in the future: the clock was set back. Returns how many.
+pub async fn forget_second_steps(pool: &PgPool, after: Duration) -> Result<i64, sqlx::Error> {
+    in_batches(|from| {
+        sqlx::query_as!(
+            Batch,
+            r#"WITH gone AS (
+                 DELETE FROM second_steps WHERE ctid = ANY(ARRAY(
+                     SELECT ctid FROM second_steps
+                     WHERE ended_at >= $1 AND (ended_at < now() - make_interval(secs => $3)
+                                               OR ended_at > now() + make_interval(secs => $3))
+                     ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+                 RETURNING ended_at)
+             SELECT count(*) AS "removed!", max(ended_at) AS newest FROM gone"#,
+            from,
+            BATCH,
+            after.as_secs_f64(),
+        )
+        .fetch_one(pool)
+    })
+    .await
 }
 
 /// Locks orders that have waited for so long, though their time is not over; skips those that another transaction has
@@ -46,7 +98,7 @@ pub async fn lock_unconfirmed(
     let rows = select_orders!(
         "WHERE state = 'reserved' AND expires_at > now() AND EXISTS (
              SELECT FROM second_steps
-             WHERE order_id = orders.id AND since <= now() - make_interval(secs => $1))
+             WHERE order_id = orders.id AND ended_at IS NULL AND since <= now() - make_interval(secs => $1))
          LIMIT $2 FOR UPDATE SKIP LOCKED",
         hold.as_secs_f64(),
         limit,

@@ -21,7 +21,7 @@ use super::Api;
 use crate::checkout::Wanted;
 use crate::db;
 use crate::event::{Cause, Event, Placed};
-use crate::guards;
+use crate::guards::{self, Holdings};
 use crate::view::{OrderView, PlaceOrder};
 
 /// Requests of one account wait here for each other before they take a connection: they would wait in the database
@@ -48,8 +48,9 @@ impl Turns {
 ///
 /// `cart_version` and `expected_total` are what the shopper has seen; with something else nothing is ordered. A cart
 /// is ordered once: again when its lines have changed, or when the order has ended unpaid. An account has few orders
-/// at a time that are neither paid nor ended; of accounts without a verified e-mail address, one network has few
-/// whose payment has waited for more than a minute for a second step.
+/// at a time that are neither paid nor ended. One without a verified e-mail address holds fewer units, its orders that
+/// ended while their payment waited for a second step count for an hour, and of such accounts one network has few
+/// orders whose payment has waited for more than a minute for a second step.
 #[utoipa::path(
     post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
     params(("Idempotency-Key" = String, Header, description = "New for each new order")),
@@ -97,7 +98,7 @@ pub(super) async fn place(
     let now = db::lock_account(&mut tx, user_id).await?;
     hold(&mut tx, &source, order_id).await?;
     let units = lines.iter().map(|line| i64::from(line.quantity)).sum();
-    guards::expect_room(&db::open_orders(&mut tx, user_id).await?, units, api.limits)?;
+    guards::expect_room(&holdings(&mut tx, &caller).await?, units, api.limits)?;
     let network = counted_network(&caller, network);
     if let Some(network) = network {
         let waiting = db::unconfirmed_of(&mut tx, network, guards::UNCONFIRMED_AFTER).await?;
@@ -122,6 +123,18 @@ pub(super) async fn place(
     drop(turn);
     api.saga.committed(user_id);
     Ok(answer)
+}
+
+/// What the caller's account holds.
+async fn holdings(tx: &mut PgConnection, caller: &Caller) -> Result<Holdings> {
+    let open = db::open_orders(tx, caller.user_id).await?;
+    let unconfirmed = if caller.is_unverified() {
+        let counts_for = guards::UNCONFIRMED_COUNTS_FOR;
+        Some(db::unconfirmed_by(tx, caller.user_id, counts_for).await?)
+    } else {
+        None
+    };
+    Ok(Holdings { open, unconfirmed })
 }
 
 /// The network that a caller's orders count against: none for accounts that are verified, or not known to be otherwise.

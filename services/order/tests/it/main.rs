@@ -22,6 +22,7 @@ mod rebuild;
 mod returning;
 mod saga;
 mod searching;
+mod unverified;
 mod world;
 
 #[test]
