@@ -186,7 +186,11 @@ pub async fn remove_strangers(
 ) -> Result<u64> {
     lock(connection, user).await?;
     sqlx::query!(
-        "WITH expired AS (DELETE FROM verified_accounts WHERE tokens_expire_by < now() - interval '1 hour')
+        "WITH expired AS (
+             DELETE FROM verified_accounts WHERE ctid = ANY(ARRAY(
+                 SELECT ctid FROM verified_accounts
+                 WHERE tokens_expire_by < now() - interval '1 hour' AND user_id <> $1
+                 LIMIT 100 FOR UPDATE SKIP LOCKED)))
          INSERT INTO verified_accounts (user_id, tokens_expire_by) VALUES ($1, $2)
          ON CONFLICT (user_id) DO UPDATE SET tokens_expire_by = excluded.tokens_expire_by",
         user.uuid(),

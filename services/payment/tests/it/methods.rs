@@ -196,3 +196,32 @@ async fn what_the_owner_has_stored_is_kept() {
         assert_eq!(all(&running, user).await.len(), 1);
     }
 }
+
+/// After a day on which many addresses were verified.
+#[tokio::test]
+async fn verifications_that_matter_no_longer_are_removed_a_few_at_a_time() {
+    let running = Running::start::<Payment>(&[]).await;
+    let (pool, user) = (running.pool(), UserId::new());
+    let many = "INSERT INTO verified_accounts (user_id, tokens_expire_by)
+        SELECT gen_random_uuid(), now() - interval '1 day' FROM generate_series(1, 6000);
+        CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF (SELECT count(*) FROM gone) > 5000 THEN
+                RAISE EXCEPTION 'one statement removes too many rows';
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER refuse_many AFTER DELETE ON verified_accounts REFERENCING OLD TABLE AS gone
+            FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()";
+    sqlx::raw_sql(many).execute(pool).await.unwrap();
+    let left = async || -> i64 {
+        let rows = sqlx::query_scalar("SELECT count(*) FROM verified_accounts");
+        rows.fetch_one(pool).await.unwrap()
+    };
+    // That of the user too is of long ago.
+    for minutes in [-24 * 60, 60] {
+        running.publish(&verified(user, false, minutes)).await;
+    }
+    eventually("both are handled", async || (left().await == 6000 + 1 - 2 * 100).then_some(()))
+        .await;
+}
