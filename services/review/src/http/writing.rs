@@ -17,7 +17,7 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::{Api, count, is_current, lock_seen, sells};
+use super::{Api, count, is_current, lock_seen, seen, sells};
 use crate::db;
 use crate::review::Review;
 
@@ -116,9 +116,7 @@ pub(super) async fn post(
 ) -> Result<impl IntoResponse> {
     let review = body.of(product, caller.user_id);
     review.check()?;
-    if sells(&api, caller.user_id, product).await? {
-        return Err(Problem::new(FORBIDDEN, "you sell this product: others review it"));
-    }
+    refuse_seller(&api, caller.user_id, product).await?;
     if !has_received(&api, caller.user_id, product).await? {
         return Err(Problem::new(NOT_RECEIVED, "no order of yours has brought it to you yet"));
     }
@@ -134,7 +132,7 @@ pub(super) async fn post(
     Ok((StatusCode::CREATED, etag(review.version), headers, axum::Json(review)))
 }
 
-/// Changes a review of the caller.
+/// Changes a review of the caller, or as an administrator any; not of a product that the caller sells.
 #[utoipa::path(
     patch, path = "/api/v1/reviews/{id}", tag = "reviews",
     params(("id" = ReviewId, Path), ("If-Match" = String, Header, description = "The ETag that was read")),
@@ -152,6 +150,10 @@ pub(super) async fn change(
     version: IfMatch,
     Json(body): Json<Change>,
 ) -> Result<impl IntoResponse> {
+    // No transaction waits for the catalog.
+    let found = db::find(&mut *api.pool.acquire().await?, id).await?;
+    let product = own(seen(found, Some(&caller))?, &caller)?.product_id;
+    refuse_seller(&api, caller.user_id, product).await?;
     let mut tx = api.pool.begin().await?;
     let current = lock_own(&mut tx, &caller, id, version).await?;
     let changed = body.of(&current);
@@ -200,6 +202,14 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Refuses whoever sells the product: what it is worth is for others to say.
+async fn refuse_seller(api: &Api, user: UserId, product: ProductId) -> Result<()> {
+    if sells(api, user, product).await? {
+        return Err(Problem::new(FORBIDDEN, "you sell this product: others review it"));
+    }
+    Ok(())
+}
+
 async fn has_received(api: &Api, user: UserId, product: ProductId) -> Result<bool> {
     let request = HasReceivedRequest { user_id: user.to_string(), product_id: product.to_string() };
     let answer = api.orders.clone().has_received(request).await.map_err(Problem::unavailable)?;
@@ -213,11 +223,16 @@ async fn lock_own(
     id: ReviewId,
     version: IfMatch,
 ) -> Result<Review> {
-    let review = lock_seen(connection, caller, id).await?;
+    let review = own(lock_seen(connection, caller, id).await?, caller)?;
+    is_current(&review, version)?;
+    Ok(review)
+}
+
+/// The review, if the caller may change it.
+fn own(review: Review, caller: &Caller) -> Result<Review> {
     if review.user_id != caller.user_id && !caller.has(Role::Admin) {
         return Err(Problem::new(FORBIDDEN, "the review is somebody else's"));
     }
-    is_current(&review, version)?;
     Ok(review)
 }
 

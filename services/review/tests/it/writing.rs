@@ -4,6 +4,7 @@ use contracts::events::ReviewPosted;
 use contracts::{ProductId, ReviewId, UserId};
 use kit::auth::Role;
 use reqwest::StatusCode;
+use review::Reviews;
 use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
@@ -61,6 +62,28 @@ async fn sellers_do_not_review_their_own_products() {
     }
     post(&shop, seller, ProductId::new(), 5).await;
     post(&shop, UserId::new(), product, 4).await;
+}
+
+/// Of before the rule, or of when another person sold the product.
+#[tokio::test]
+async fn sellers_do_not_change_reviews_of_their_own_products() {
+    let (seller, product) = (UserId::new(), ProductId::new());
+    let mut shop = start(&Orders::delivered().await).await;
+    let own = post(&shop, seller, product, 2).await;
+    let others = post(&shop, UserId::new(), product, 2).await;
+    let catalog = Catalog::of(product, seller).await;
+    shop.restart::<Reviews>(&[("CATALOG_GRPC_URL", &catalog.url)]).await;
+    let better = json!({"rating": 5});
+    // An administrator neither, of what they sell: not even another person's.
+    for (review, role) in [(&own, Role::Customer), (&own, Role::Admin), (&others, Role::Admin)] {
+        let change = update(&shop, seller, role, "PATCH", review).json(&better);
+        let (status, problem) = answer(change).await;
+        assert_eq!((status.as_u16(), &problem["type"]), (403, &json!("/problems/forbidden")));
+    }
+    // Others may, and the seller may take their own away.
+    let change = update(&shop, UserId::new(), Role::Admin, "PATCH", &others).json(&better);
+    assert_eq!(answer(change).await.0, 200);
+    assert_eq!(answer(update(&shop, seller, Role::Customer, "DELETE", &own)).await.0, 204);
 }
 
 #[tokio::test]
