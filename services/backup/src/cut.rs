@@ -109,7 +109,8 @@ async fn lock(database: &Database, mut connection: PgConnection) -> Result<PgCon
         // A database before its first migration has neither.
         let there = "SELECT to_regclass('outbox') IS NOT NULL AND to_regclass('inbox') IS NOT NULL";
         if sqlx::query_scalar(there).fetch_one(&mut connection).await? {
-            let lock = "LOCK TABLE outbox, inbox IN SHARE MODE";
+            // In the order in which event handlers write to them; the other order is a deadlock.
+            let lock = "LOCK TABLE inbox, outbox IN SHARE MODE";
             sqlx::raw_sql(lock).execute(&mut connection).await?;
         }
         Ok(())

@@ -1,8 +1,11 @@
 //! Backups of a shop that is busy.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use backup::cut::Cut;
 use backup::{create, restore};
 use sqlx::Executor as _;
 use sqlx::postgres::PgPool;
@@ -87,6 +90,58 @@ async fn backup_under_load_restores_every_event_with_cause_and_effect() {
         pool.close().await;
     }
     next.gone().await;
+    shop.gone().await;
+}
+
+/// Handles events as services do until stopped: the inbox first, the outbox last, in one transaction.
+async fn handle_events(
+    database: PgPool,
+    handled: Arc<AtomicUsize>,
+    stopped: watch::Receiver<bool>,
+) {
+    while !*stopped.borrow() {
+        let mut tx = database.begin().await.unwrap();
+        sqlx::query(INBOX).bind(Uuid::now_v7()).execute(&mut *tx).await.unwrap();
+        tx.execute("SELECT pg_sleep(0.02)").await.unwrap();
+        sqlx::query(OUTBOX).bind(Uuid::now_v7()).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        handled.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_finds_its_moment_among_busy_event_handlers() {
+    let shop = Shop::new().await;
+    for service in ["order", "user"] {
+        shop.run(service, TABLES).await;
+    }
+    let (order, user) = (shop.pool("order").await, shop.pool("user").await);
+    let (end, stopped) = watch::channel(false);
+    let handled = Arc::new(AtomicUsize::new(0));
+    let handlers: Vec<_> = (0..16)
+        .map(|index| {
+            let database = if index % 2 == 0 { &order } else { &user };
+            tokio::spawn(handle_events(database.clone(), Arc::clone(&handled), stopped.clone()))
+        })
+        .collect();
+    let count = async |least: usize| {
+        while handled.load(Ordering::Relaxed) < least {
+            tokio::task::yield_now().await;
+        }
+    };
+    count(32).await;
+    // Far fewer attempts than a backup has: with the locks in the other order, none of them succeeds.
+    let cut = timeout(Duration::from_secs(45), Cut::take(&shop.config(&[]).databases)).await;
+    let cut = cut.expect("the backup is as busy as the shop").unwrap();
+    // The shop goes on while the snapshots are read.
+    count(handled.load(Ordering::Relaxed) + 32).await;
+    cut.release().await;
+    end.send(true).unwrap();
+    for handler in handlers {
+        handler.await.unwrap();
+    }
+    order.close().await;
+    user.close().await;
     shop.gone().await;
 }
 
