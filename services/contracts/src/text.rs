@@ -4,14 +4,25 @@
 //! Refused is what is invisible, breaks a line, or reorders what is around it: control characters, bidirectional
 //! embeddings, overrides and isolates (Trojan Source, UTS #55), zero-width and filler characters, noncharacters and
 //! private use. RFC 8264's `FreeformClass` is the model; it refuses emoji and Indic sequences as well, so that joiners,
-//! variation selectors and tags are accepted here where scripts and emoji need them.
+//! variation selectors and tags are accepted here where scripts and emoji need them. A text of blank characters alone is
+//! refused too.
 
-use unicode_properties::{GeneralCategory, UnicodeEmoji, UnicodeGeneralCategory};
+use icu_properties::props::{
+    BinaryProperty as _, DefaultIgnorableCodePoint, Emoji, EmojiModifier, EnumeratedProperty as _,
+    ExtendedPictographic, GeneralCategory, GeneralCategoryGroup, Ideographic,
+    NoncharacterCodePoint, PrependedConcatenationMark, Script,
+};
 
 const ZWNJ: char = '\u{200C}';
 const ZWJ: char = '\u{200D}';
+const MONGOLIAN_VOWEL_SEPARATOR: char = '\u{180E}';
+/// What makes a key of a digit, `#` or `*` (UTS #51, emoji keycap sequences).
+const KEYCAP: char = '\u{20E3}';
 /// What flags of regions begin with (UTS #51, emoji tag sequences).
 const BLACK_FLAG: char = '\u{1F3F4}';
+const OBJECT_REPLACEMENT: char = '\u{FFFC}';
+/// Symbols without ink, which are not white space to Unicode: of Braille, of music and of hieroglyphs.
+const BLANK: [char; 4] = ['\u{2800}', '\u{1D159}', '\u{13441}', '\u{13442}'];
 
 /// A character that the text must not contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,100 +47,100 @@ fn check(text: &str, further: impl Fn(char, Option<char>) -> bool) -> Result<(),
     let mut chars = text.chars().peekable();
     // The character before, and the one before that which is more than a mark on it.
     let (mut before, mut base): (Option<char>, Option<char>) = (None, None);
+    let (mut is_visible, mut blank) = (false, None);
     while let Some(c) = chars.next() {
         let next = chars.peek().copied();
-        let accepted = match c {
-            ZWNJ => in_script(before),
-            ZWJ => in_script(before) || is_emoji(base) && is_emoji(next),
-            _ if is_variation_selector(c) => {
-                before.is_some_and(|before| !before.is_whitespace() && !is_invisible(before))
-            }
-            '\u{E0020}'..='\u{E007F}' => base == Some(BLACK_FLAG),
-            _ => !is_refused(c),
-        };
-        if !accepted && !further(c, next) {
+        if !is_accepted(c, before, base, next) && !further(c, next) {
             return Err(RefusedCharacter(c));
         }
+        if has_ink(c) {
+            is_visible = true;
+        } else if !c.is_whitespace() {
+            blank = blank.or(Some(c));
+        }
         before = Some(c);
-        if !is_invisible(c) && !is_skin_tone(c) {
+        if !DefaultIgnorableCodePoint::for_char(c) && !EmojiModifier::for_char(c) {
             base = Some(c);
         }
     }
-    Ok(())
+    blank.filter(|_| !is_visible).map_or(Ok(()), |c| Err(RefusedCharacter(c)))
+}
+
+/// Whether a character may be where it is. What is invisible may where it changes how its neighbours look.
+fn is_accepted(c: char, before: Option<char>, base: Option<char>, next: Option<char>) -> bool {
+    match c {
+        ZWNJ => before.is_some_and(is_joined),
+        ZWJ => {
+            before.is_some_and(is_joined)
+                || base.is_some_and(is_emoji) && next.is_some_and(is_emoji)
+        }
+        '\u{FE0E}' | '\u{FE0F}' => before.is_some_and(|before| {
+            is_emoji(before) || matches!(before, '0'..='9' | '#' | '*') && next == Some(KEYCAP)
+        }),
+        '\u{FE00}'..='\u{FE0D}' => before.is_some_and(has_variants),
+        '\u{E0100}'..='\u{E01EF}' => before.is_some_and(Ideographic::for_char),
+        '\u{180B}'..='\u{180D}' | '\u{180F}' => before.is_some_and(is_mongolian),
+        MONGOLIAN_VOWEL_SEPARATOR => {
+            base.is_some_and(is_mongolian) && next.is_some_and(is_mongolian)
+        }
+        '\u{E0020}'..='\u{E007F}' => base == Some(BLACK_FLAG),
+        _ => !is_refused(c),
+    }
 }
 
 fn is_refused(c: char) -> bool {
     use GeneralCategory as Category;
-    match c.general_category() {
+    match Category::for_char(c) {
         Category::Control
         | Category::PrivateUse
         | Category::LineSeparator
         | Category::ParagraphSeparator => true,
-        Category::Format => !is_visible_format(c),
-        Category::Unassigned => is_noncharacter(c),
-        // Default_Ignorable_Code_Point among letters and marks, and what stands in for an object.
-        _ => matches!(
-            c,
-            '\u{034F}'
-                | '\u{115F}'
-                | '\u{1160}'
-                | '\u{17B4}'
-                | '\u{17B5}'
-                | '\u{3164}'
-                | '\u{FFA0}'
-                | '\u{FFFC}'
-        ),
+        // Those that are not refused are written around or above digits.
+        Category::Format => !PrependedConcatenationMark::for_char(c),
+        // Unassigned characters are accepted, so that the emoji of next year are.
+        _ => {
+            c == OBJECT_REPLACEMENT
+                || DefaultIgnorableCodePoint::for_char(c)
+                || NoncharacterCodePoint::for_char(c)
+        }
     }
 }
 
-/// Signs that are written around or above digits, and are format characters all the same (`Prepended_Concatenation_Mark`
-/// and Egyptian hieroglyph controls are the only ones with a shape).
-fn is_visible_format(c: char) -> bool {
-    matches!(
-        c,
-        '\u{0600}'
-            ..='\u{0605}'
-                | '\u{06DD}'
-                | '\u{070F}'
-                | '\u{0890}'
-                | '\u{0891}'
-                | '\u{08E2}'
-                | '\u{110BD}'
-                | '\u{110CD}'
-    )
+fn has_ink(c: char) -> bool {
+    let is_mark = matches!(
+        GeneralCategory::for_char(c),
+        GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark
+    );
+    !is_mark && !c.is_whitespace() && !DefaultIgnorableCodePoint::for_char(c) && !BLANK.contains(&c)
 }
 
-/// Unassigned characters are accepted, so that the emoji of next year are; these never will be any.
-fn is_noncharacter(c: char) -> bool {
-    let code = u32::from(c);
-    code & 0xFFFE == 0xFFFE || (0xFDD0..=0xFDEF).contains(&code)
+fn is_emoji(c: char) -> bool {
+    // Digits are emoji too, by way of keycaps. Places are reserved for the emoji to come.
+    !c.is_ascii()
+        && (Emoji::for_char(c)
+            || ExtendedPictographic::for_char(c)
+                && GeneralCategory::for_char(c) == GeneralCategory::Unassigned)
 }
 
-fn is_variation_selector(c: char) -> bool {
-    matches!(c, '\u{FE00}'..='\u{FE0F}' | '\u{180B}'..='\u{180D}' | '\u{180F}' | '\u{E0100}'..='\u{E01EF}')
+/// Whether Unicode has standardized variants of characters of this kind, or registered some of ideographs.
+fn has_variants(c: char) -> bool {
+    const SCRIPTS: [Script; 4] =
+        [Script::Myanmar, Script::PhagsPa, Script::Manichaean, Script::EgyptianHieroglyphs];
+    let is_symbol = GeneralCategoryGroup::Symbol.contains(GeneralCategory::for_char(c));
+    Ideographic::for_char(c) || is_symbol && !c.is_ascii() || SCRIPTS.contains(&Script::for_char(c))
 }
 
-/// Accepted somewhere, and never seen by itself.
-fn is_invisible(c: char) -> bool {
-    matches!(c, ZWNJ | ZWJ | '\u{E0020}'..='\u{E007F}') || is_variation_selector(c)
-}
-
-fn is_skin_tone(c: char) -> bool {
-    matches!(c, '\u{1F3FB}'..='\u{1F3FF}')
-}
-
-fn is_emoji(c: Option<char>) -> bool {
-    // Digits are emoji too, by way of keycaps.
-    c.is_some_and(|c| !c.is_ascii() && c.is_emoji_char())
+fn is_mongolian(c: char) -> bool {
+    Script::for_char(c) == Script::Mongolian
+        && GeneralCategoryGroup::Letter.contains(GeneralCategory::for_char(c))
 }
 
 /// Whether this is a letter or mark of a script that is written with joiners: those of Arabic's and of India's kin,
 /// Mongolian, Khmer, Burmese and others (Unicode, chapters 9, 12, 13 and 16).
-fn in_script(c: Option<char>) -> bool {
+fn is_joined(c: char) -> bool {
     matches!(
         c,
-        Some(
-            '\u{0600}'..='\u{08FF}'
+        '\u{0600}'..='\u{08FF}'
             | '\u{0900}'..='\u{0DFF}'
             | '\u{1000}'..='\u{109F}'
             | '\u{1780}'..='\u{18AF}'
@@ -139,8 +150,7 @@ fn in_script(c: Option<char>) -> bool {
             | '\u{FB50}'..='\u{FDCF}'
             | '\u{FE70}'..='\u{FEFC}'
             | '\u{11000}'..='\u{11FFF}'
-            | '\u{1E900}'..='\u{1E95F}',
-        )
+            | '\u{1E900}'..='\u{1E95F}'
     )
 }
 
@@ -166,8 +176,15 @@ mod tests {
             "ශ්\u{200D}රී ලංකා",
             "ក្រុម",
             "ᠮᠣᠩᠭᠣᠯ\u{180B}",
+            "ᠪᠠᠶᠢᠨ\u{180E}ᠠ ᠤᠤ",
+            "ᠨ\u{180B}\u{180E}ᠠ",
             "小説　東京",
             "葛\u{E0100}飾区",
+            "\u{FA19}\u{FE00} 社",
+            "A ∩\u{FE00} B",
+            "\u{1000}\u{FE00}",
+            "⠃⠗⠇\u{2800}⠃",
+            "e\u{301}\u{323}",
             "한국어",
             "👨\u{200D}👩\u{200D}👧\u{200D}👦 family",
             "🧑🏽\u{200D}🚀",
@@ -175,8 +192,14 @@ mod tests {
             "🏳\u{FE0F}\u{200D}🌈",
             "🙂\u{200D}↔\u{FE0F}",
             "1\u{FE0F}\u{20E3} mug",
+            "#\u{FE0F}\u{20E3}*\u{FE0E}\u{20E3}",
+            "☎\u{FE0E} ✌🏽\u{FE0F} ©\u{FE0F}",
+            "🕵🏽\u{200D}♀\u{FE0F}",
+            "🇩🇪🇫🇷",
+            "🫩 \u{1FAFF}",
             "🏴\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
             "10\u{A0}€",
+            " ",
             "",
         ] {
             assert_eq!(line(text), Ok(()), "{text:?}");
@@ -219,6 +242,21 @@ mod tests {
             '\u{115F}',
             '\u{1160}',
             '\u{34F}', // fillers
+            '\u{2065}',
+            '\u{FFF0}',
+            '\u{FFF8}',
+            '\u{E0002}',
+            '\u{E001F}',
+            '\u{E0080}',
+            '\u{E00FF}',
+            '\u{E01F0}',
+            '\u{E0FFF}', // to be ignored, once they are assigned
+            '\u{FE00}',
+            '\u{FE0E}',
+            '\u{180B}',
+            '\u{180F}',
+            '\u{E0100}',
+            '\u{E01EF}', // variants of nothing
             '\u{2028}',
             '\u{2029}',
             '\u{FFF9}',
@@ -242,9 +280,34 @@ mod tests {
             "👨\u{200D}Mug",
             "M\u{FE0F}\u{FE0F}ug",
             "A\u{E0067}",
+            "A\u{FE0E}dmin",
+            "Mu\u{FE0F}g",
+            "iPhone 1\u{FE0F}5",
+            "🙂\u{FE0F}\u{FE0F}",
+            "0\u{FE00}",
+            "+\u{FE00}",
+            "M\u{E0100}ug",
+            "🙂\u{E0100}",
+            "葛\u{E0100}\u{E0100}",
+            "葛\u{FE0F}",
+            "M\u{180B}ug",
+            "᠀\u{180B}",
+            "ᠨ\u{180E}",
+            "ᠨ\u{180E}a",
         ] {
             assert!(lines(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_text_of_blanks_alone_is_refused() {
+        for c in ['\u{2800}', '\u{1D159}', '\u{13441}', '\u{301}', '\u{1039}', '\u{16FE4}'] {
+            for text in [format!("{c}"), format!(" {c}"), format!("{c}{c}\u{A0}")] {
+                assert_eq!(line(&text), Err(RefusedCharacter(c)), "{text:?}");
+                assert_eq!(lines(&text), Err(RefusedCharacter(c)), "{text:?}");
+            }
+        }
+        assert_eq!(lines("\u{200E}\n"), Err(RefusedCharacter('\u{200E}')));
     }
 
     #[test]

@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 
 use crate::{add, answer, described, start};
 
-const REFUSED: [&str; 7] = [
+const REFUSED: [&str; 9] = [
     "Mug\u{202E}gpj.exe",
     "\u{2066}Mug\u{2069}",
     "M\u{200B}ug",
     "Mug\u{1}",
     "Mug\r\nBcc: all@example.com",
     "\u{3164}",
+    "\u{2800}",
+    "M\u{FE0F}ug",
     "Mug\u{85}",
 ];
 const ACCEPTED: [&str; 5] =
