@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use contracts::mail::MailFrom;
+use contracts::mail::{MailAddress, MailFrom};
 use k8s_openapi::{
     api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity,
 };
@@ -109,9 +109,9 @@ pub(super) fn object_store(
 
 /// The service reads the address by the same rules, and does not start with another.
 pub(super) fn check_staff(spec: &ShopSpec, errors: &mut Errors) {
-    let address = spec.staff_email.as_deref().map(str::parse::<MailFrom>);
-    if address.is_some_and(|address| address.is_err()) {
-        errors.invalid("spec.staffEmail", "must be an e-mail address, such as staff@example.com");
+    let address = spec.staff_email.as_deref().map(str::parse::<MailAddress>);
+    if let Some(Err(error)) = address {
+        errors.invalid("spec.staffEmail", error.to_string());
     }
 }
 

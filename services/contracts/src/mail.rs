@@ -1,8 +1,41 @@
-//! The sender of a shop's e-mails, as the operator admits it and the notification service reads it.
+//! The sender of a shop's e-mails and the address of its staff, as the operator admits them and the notification service
+//! reads them.
 
 use std::str::FromStr;
 
+use lettre::Address;
 use lettre::message::Mailbox;
+
+/// An address without a name. Its domain is as DNS has it (IDNA, RFC 5891): many servers take no other (RFC 6531,
+/// SMTPUTF8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailAddress(pub Address);
+
+/// The text is no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an e-mail address, such as staff@example.com")]
+pub struct MailAddressError;
+
+impl FromStr for MailAddress {
+    type Err = MailAddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<Address>().map_err(|_| MailAddressError).and_then(Self::try_from)
+    }
+}
+
+impl TryFrom<Address> for MailAddress {
+    type Error = MailAddressError;
+
+    fn try_from(address: Address) -> Result<Self, Self::Error> {
+        if address.domain().is_ascii() {
+            return Ok(Self(address));
+        }
+        let domain = idna::domain_to_ascii(address.domain()).map_err(|_| MailAddressError)?;
+        let address = Address::new(address.user(), domain).map_err(|_| MailAddressError)?;
+        Ok(Self(address))
+    }
+}
 
 /// Who e-mails are from: `shop@example.com`, or `Shop <shop@example.com>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +57,9 @@ impl FromStr for MailFrom {
         if text.contains(char::is_control) {
             return Err(MailFromError);
         }
-        text.parse().map(Self).map_err(|_| MailFromError)
+        let mailbox: Mailbox = text.parse().map_err(|_| MailFromError)?;
+        let MailAddress(email) = mailbox.email.try_into().map_err(|_| MailFromError)?;
+        Ok(Self(Mailbox::new(mailbox.name, email)))
     }
 }
 
@@ -48,6 +83,23 @@ mod tests {
     }
 
     #[test]
+    fn domains_are_as_dns_has_them() {
+        for (text, address) in [
+            ("shop@müller.example", "shop@xn--mller-kva.example"),
+            ("Müller <shop@MÜLLER.example>", "shop@xn--mller-kva.example"),
+            ("shop@小説.example", "shop@xn--yets89h.example"),
+            ("shop@xn--mller-kva.example", "shop@xn--mller-kva.example"),
+            ("shop@Example.com", "shop@Example.com"),
+        ] {
+            let MailFrom(mailbox) = text.parse().unwrap_or_else(|_| panic!("{text}"));
+            assert_eq!(mailbox.email.to_string(), address, "{text}");
+        }
+        let MailAddress(staff) = "staff@müller.example".parse().unwrap();
+        assert_eq!(staff.to_string(), "staff@xn--mller-kva.example");
+        assert_eq!(name("Müller <shop@müller.example>").as_deref(), Some("Müller"));
+    }
+
+    #[test]
     fn what_no_header_can_have_is_refused() {
         for text in [
             "",
@@ -65,6 +117,11 @@ mod tests {
             "\"Shop <shop@example.com>",
         ] {
             assert_eq!(text.parse::<MailFrom>(), Err(MailFromError), "{text:?}");
+        }
+        for text in
+            ["", "staff", "staff@", "Staff <staff@example.com>", "a@example.com, b@example.com"]
+        {
+            assert_eq!(text.parse::<MailAddress>(), Err(MailAddressError), "{text:?}");
         }
         assert!(MailFromError.to_string().contains(r#"`"Shop (Berlin)" <shop@example.com>`"#));
     }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::env;
-use contracts::mail::MailFrom;
+use contracts::mail::{MailAddress, MailFrom};
 use kit::config::{Env, FromEnv};
 use kit::kafka::Producer;
 use kit::secret::Secret;
@@ -74,7 +74,7 @@ impl FromEnv for Config {
         let kafka = kafka::Settings::from_env(env);
         let smtp_url = env.required(env::SMTP_URL);
         let mail_from: Option<MailFrom> = env.required(env::MAIL_FROM);
-        let staff = env.optional(env::STAFF_EMAIL);
+        let staff: Option<Option<MailAddress>> = env.optional(env::STAFF_EMAIL);
         let public_url: Option<String> = env.required(env::PUBLIC_URL);
         // Who names a provider has a token for it.
         let sms = match env.optional(env::SMS_URL) {
@@ -90,7 +90,7 @@ impl FromEnv for Config {
             kafka: kafka?,
             smtp_url: smtp_url?,
             mail_from: mail_from?.0,
-            staff: staff?,
+            staff: staff?.map(|staff| staff.0),
             sms: sms?,
             sms_countries: sms_countries?,
             public_url: public_url?.trim_end_matches('/').to_owned(),
