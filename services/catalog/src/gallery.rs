@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use contracts::limits::MAX_IMAGE_BYTES;
 use kit::problem::{Problem, Result};
 use kit::telemetry::chain;
 use kit::worker::Wake;
@@ -18,9 +18,12 @@ use crate::db;
 use crate::image::{self, Name, Picture, Stored};
 use crate::store::Store;
 
-/// Uploads at a time: each holds a whole file in memory.
-const UPLOADS: usize = 3;
-/// Files that are decoded at a time: each takes a core, and up to 150 MB.
+/// Bytes of all files in memory at a time: one that is decoded and the next, both of the largest size. With
+/// [`DECODED`] and the 30 MB of a service at rest that is within the 256 MiB of a pod.
+const FILE_BYTES: usize = 2 * MAX_IMAGE_BYTES;
+/// What an upload counts at least, in bytes: small files may become larger ones. So there are up to three at a time.
+const MIN_COUNTED_BYTES: usize = FILE_BYTES / 3;
+/// Files that are decoded at a time: each takes a core, and up to 170 MB.
 const DECODED: usize = 1;
 /// Seconds that an upload may take, from its first object to its row: many times what a request may.
 const UPLOAD_SECONDS: f64 = 10.0 * 60.0;
@@ -36,14 +39,15 @@ pub(crate) struct Gallery(Arc<Shared>);
 struct Shared {
     store: Store,
     pool: PgPool,
-    uploads: Arc<Semaphore>,
+    files: Arc<Semaphore>,
     decoded: Arc<Semaphore>,
     wake: Wake,
 }
 
-/// One of the few uploads at a time, from its first byte to its end.
+/// One of the few uploads at a time, from its first byte to its end; clones are the same upload.
+#[derive(Clone)]
 pub(crate) struct Upload {
-    _place: OwnedSemaphorePermit,
+    _place: Arc<OwnedSemaphorePermit>,
 }
 
 impl Gallery {
@@ -51,7 +55,7 @@ impl Gallery {
         Self(Arc::new(Shared {
             store,
             pool,
-            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            files: Arc::new(Semaphore::new(FILE_BYTES)),
             decoded: Arc::new(Semaphore::new(DECODED)),
             wake: Wake::default(),
         }))
@@ -62,22 +66,23 @@ impl Gallery {
         &self.0.store
     }
 
-    /// Waits until there is memory for another file. Nothing of it may be read before.
-    pub(crate) async fn begin(&self) -> Result<Upload> {
+    /// Waits until there is memory for another file of at most so many bytes. Nothing of it may be read before.
+    pub(crate) async fn begin(&self, bytes: usize) -> Result<Upload> {
         if !self.0.store.is_there() {
             return Err(crate::store::Error::None.into());
         }
-        let place = Arc::clone(&self.0.uploads).acquire_owned().await;
-        Ok(Upload { _place: place.map_err(Problem::internal)? })
+        let counted = u32::try_from(bytes.max(MIN_COUNTED_BYTES)).unwrap_or(u32::MAX);
+        let place = Arc::clone(&self.0.files).acquire_many_owned(counted).await;
+        Ok(Upload { _place: Arc::new(place.map_err(Problem::internal)?) })
     }
 
     /// Makes of a file what the shop shows. A request that gives up does not stop the work under way, so
-    /// the work itself holds the permit.
-    pub(crate) async fn prepare(&self, file: Bytes) -> Result<Picture> {
+    /// the work itself holds both permits.
+    pub(crate) async fn prepare(&self, file: Vec<u8>, upload: Upload) -> Result<Picture> {
         let permit = Arc::clone(&self.0.decoded).acquire_owned().await;
         let permit = permit.map_err(Problem::internal)?;
         let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _permits = (permit, upload);
             image::prepare(&file)
         });
         match work.await {

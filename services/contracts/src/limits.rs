@@ -18,5 +18,6 @@ pub const SECOND_STEP_SECONDS: u64 = 10 * 60;
 pub const NETWORK_ORDERS: usize = 20;
 /// Most units of something of which few are left.
 pub const FEW_LEFT: i64 = 10;
-/// Largest file of an image, in bytes: what the catalog takes, the gateway lets through.
-pub const MAX_IMAGE_BYTES: usize = 10 << 20;
+/// Largest file of an image, in bytes: what the catalog takes, the gateway lets through. Phones write 10 to 20 MB for 50
+/// million pixels.
+pub const MAX_IMAGE_BYTES: usize = 25 << 20;

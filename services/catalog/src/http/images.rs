@@ -3,11 +3,12 @@
 
 use std::sync::LazyLock;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::body::{Body as Stream, HttpBody as _};
+use axum::extract::{Request, State};
 use axum::response::IntoResponse;
 use contracts::limits::MAX_IMAGE_BYTES;
 use contracts::{ProductId, text};
+use futures_util::StreamExt as _;
 use http::{HeaderValue, StatusCode, header};
 use kit::auth::Caller;
 use kit::extract::{IfMatch, Json, Path, Query, etag, present};
@@ -73,7 +74,7 @@ pub(super) async fn list(
 }
 
 /// Adds an image to a product, behind those that it has; up to 20. The body is the file: JPEG, PNG or WebP,
-/// up to 10 MiB and 16 million pixels, in a JPEG 60 million. It is turned as its camera was held and stored in up to three widths, without
+/// up to 25 MiB and 16 million pixels, in a JPEG 60 million. It is turned as its camera was held and stored in up to three widths, without
 /// what else the file says, of the place where it was taken for example.
 #[utoipa::path(
     post, path = "/api/v1/products/{id}/images", tag = "images", operation_id = "add_image",
@@ -104,8 +105,9 @@ pub(super) async fn add(
     // Whoever may not do this, or not any more, is told so before anything is read.
     let product = db::find(&mut *api.pool.acquire().await?, id).await?;
     refuse_full(lasting(writable(&caller, product)?)?.images.len())?;
-    let _upload = api.gallery.begin().await?;
-    let picture = api.gallery.prepare(file(request).await?).await?;
+    let (body, most) = announced(request)?;
+    let upload = api.gallery.begin(most).await?;
+    let picture = api.gallery.prepare(file(body, most).await?, upload.clone()).await?;
     let image = api.gallery.keep(picture, alt).await?;
     let version = match attach(&api, &caller, id, &image).await {
         Ok(version) => version,
@@ -203,16 +205,32 @@ fn refuse_full(images: usize) -> Result<()> {
     Err(Problem::new(CONFLICT, format!("a product has at most {MAX_IMAGES} images")))
 }
 
-/// The whole body: larger than that of other routes.
-async fn file(mut request: Request) -> Result<Bytes> {
-    DefaultBodyLimit::max(MAX_IMAGE_BYTES).apply(&mut request);
-    Bytes::from_request(request, &()).await.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::new(TOO_LARGE, format!("a file has up to {MAX_IMAGE_BYTES} bytes"))
-        } else {
-            Problem::new(MALFORMED, "the body broke off")
+/// A body, larger than that of other routes, and the most bytes that it may have by what is said about it.
+fn announced(request: Request) -> Result<(Stream, usize)> {
+    let body = request.into_body();
+    match body.size_hint().exact().map(usize::try_from) {
+        None => Ok((body, MAX_IMAGE_BYTES)),
+        Some(Ok(length)) if length <= MAX_IMAGE_BYTES => Ok((body, length)),
+        Some(_) => Err(too_large()),
+    }
+}
+
+/// The whole body, in one buffer from the first byte: parts that are put together at the end are there twice.
+async fn file(body: Stream, most: usize) -> Result<Vec<u8>> {
+    let mut file = Vec::with_capacity(most);
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|_| Problem::new(MALFORMED, "the body broke off"))?;
+        if part.len() > most - file.len() {
+            return Err(too_large());
         }
-    })
+        file.extend_from_slice(&part);
+    }
+    Ok(file)
+}
+
+fn too_large() -> Problem {
+    Problem::new(TOO_LARGE, format!("a file has up to {MAX_IMAGE_BYTES} bytes"))
 }
 
 /// Makes what was stored an image of the product, which gets the version that is returned.

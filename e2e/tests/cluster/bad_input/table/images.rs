@@ -8,7 +8,7 @@ use super::super::case::{By, Case};
 use super::{NOBODY, get, post};
 
 /// Bytes that a file may have, as the API says.
-const LARGEST: usize = 10 << 20;
+const LARGEST: usize = 25 << 20;
 
 /// The beginning of a PNG that says it has 50 000 × 50 000 pixels: 33 bytes that would become 7.5 GB.
 const BOMB: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\xc3\x50\0\0\xc3\x50\x08\x02\0\0\0\xc4\xcd\xaa\x9d\0\0\x10\0IDAT";
