@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     components::Need,
-    crd::{Limits, ServiceName, Sms},
+    crd::{Limits, Search, ServiceName, Sms},
     names,
     validate::{
         CacheEngine, EventsEngine, MailEngine, ObjectStoreEngine, ServiceInstance, ValidatedShop,
@@ -48,6 +48,9 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
     vars.extend(keys(shop, service));
     if component.name == ServiceName::Gateway {
         vars.extend(entry(shop));
+    }
+    if component.name == ServiceName::Catalog {
+        vars.extend(search(shop));
     }
     if component.name == ServiceName::Order {
         vars.extend(providers(shop));
@@ -261,6 +264,12 @@ fn limits(shop: &ValidatedShop) -> Vec<EnvVar> {
     .filter(|(_, value, default)| value != default)
     .map(|(name, value, _)| var(name, value.to_string()))
     .collect()
+}
+
+/// The language of searches, where it is not the default.
+fn search(shop: &ValidatedShop) -> Option<EnvVar> {
+    let language = &shop.search.language;
+    (shop.search != Search::default()).then(|| var(env::SEARCH_LANGUAGE, language))
 }
 
 fn payments(shop: &ValidatedShop) -> Vec<EnvVar> {

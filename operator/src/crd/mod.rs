@@ -17,6 +17,7 @@ mod objects;
 mod payments;
 mod rollout;
 mod schema;
+mod search;
 mod services;
 mod sms;
 mod status;
@@ -36,6 +37,7 @@ pub use rollout::{
     RolloutState, RolloutStatus, RolloutStrategy,
 };
 pub use schema::{definition, yaml};
+pub use search::Search;
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
 pub use sms::{Sms, TokenSecretRef};
 pub use status::{DataLoss, ServiceStatus, ShopStatus};
@@ -217,6 +219,10 @@ pub struct ShopSpec {
     /// What shoppers may hold without paying.
     #[serde(default)]
     pub limits: Limits,
+
+    /// How shoppers search.
+    #[serde(default)]
+    pub search: Search,
 
     /// The public entry of the shop.
     #[serde(default)]

@@ -1,6 +1,7 @@
 //! The CRD as the API server should see it, and the pieces of schema that derives cannot express.
 
 use contracts::Currency;
+use contracts::search::LANGUAGES;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -20,6 +21,11 @@ pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn currency(_: &mut SchemaGenerator) -> Schema {
     let codes: Vec<String> = Currency::all().into_iter().map(String::from).collect();
     json_schema!({ "type": "string", "minLength": 3, "maxLength": 3, "enum": codes })
+}
+
+/// Schema of the language of searches.
+pub(super) fn search_language(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": LANGUAGES })
 }
 
 /// Schema of the resources of a container.

@@ -103,6 +103,7 @@ pub fn validate(
         sms: spec.sms.clone(),
         payments: spec.payments.clone(),
         limits: spec.limits.clone(),
+        search: spec.search.clone(),
         gateway: spec.gateway.clone(),
         services,
         service_monitors: wants.service_monitors && has.service_monitors,

@@ -7,7 +7,7 @@ use crate::{
     components::Component,
     crd::{
         CredentialsSecretRef, ExternalObjectStore, Gateway, KafkaSecurity, Limits, Payments,
-        PullPolicy, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
+        PullPolicy, Search, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
     },
     names,
 };
@@ -65,6 +65,8 @@ pub struct ValidatedShop {
     pub payments: Payments,
     /// What shoppers may hold without paying.
     pub limits: Limits,
+    /// How shoppers search.
+    pub search: Search,
     /// The public entry.
     pub gateway: Gateway,
     /// The enabled services, in the order of [`COMPONENTS`](crate::components::COMPONENTS).

@@ -147,6 +147,20 @@ fn order_alone_knows_limits_that_are_not_the_defaults() {
 }
 
 #[test]
+fn catalog_alone_knows_a_search_language_that_is_not_the_default() {
+    for (search, expected) in [
+        (json!({}), None),
+        (json!({ "language": "english" }), None),
+        (json!({ "language": "german" }), Some("german")),
+    ] {
+        for (owner, template) in templates(&objects(&validated(json!({ "search": search })))) {
+            let expected = expected.filter(|_| owner.contains(" demo-catalog"));
+            assert_eq!(value(&template, env::SEARCH_LANGUAGE).as_deref(), expected, "{owner}");
+        }
+    }
+}
+
+#[test]
 fn only_notification_has_the_token_for_short_messages() {
     let token = Secret {
         metadata: ObjectMeta { name: Some("sms".into()), ..ObjectMeta::default() },

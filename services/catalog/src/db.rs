@@ -20,7 +20,7 @@ pub use images::{
     Discarded, claim_upload, delete_image, forget_discarded, images, insert_image, lock_discarded,
     next_version, note_upload, place_images, update_alt,
 };
-pub use search::{respell, search};
+pub use search::{reindex, respell, search, set_search_language};
 pub use told::{rate, set_stocked};
 
 use chrono::{DateTime, Utc};

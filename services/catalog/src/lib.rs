@@ -11,6 +11,7 @@ mod gallery;
 mod grpc;
 mod http;
 pub mod image;
+mod language;
 pub mod product;
 mod searches;
 mod seed;
@@ -19,6 +20,8 @@ pub mod store;
 mod sweeper;
 pub mod variant;
 
+use contracts::env;
+use contracts::search::SearchLanguage;
 use kit::config::{Env, FromEnv};
 use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
@@ -46,6 +49,7 @@ pub struct Config {
     redis: redis::Settings,
     kafka: kafka::Settings,
     store: store::Settings,
+    language: SearchLanguage,
 }
 
 impl FromEnv for Config {
@@ -54,7 +58,14 @@ impl FromEnv for Config {
         let redis = redis::Settings::from_env(env);
         let kafka = kafka::Settings::from_env(env);
         let store = store::Settings::from_env(env);
-        Some(Self { database: database?, redis: redis?, kafka: kafka?, store: store? })
+        let language = env.or(env::SEARCH_LANGUAGE, SearchLanguage::default());
+        Some(Self {
+            database: database?,
+            redis: redis?,
+            kafka: kafka?,
+            store: store?,
+            language: language?,
+        })
     }
 }
 
@@ -87,6 +98,7 @@ impl Service for Catalog {
         let stop = app.stop.clone();
         let subscription =
             Subscription::new(&config.kafka, Self::NAME, inbox, producer.clone(), stop.clone())?;
+        let language = language::run(pool.clone(), config.language, stop.clone());
         let sweeper = sweeper::run(pool.clone(), deleting.clone(), stop);
         // Nor is this: without its object store a shop sells, without pictures.
         let gallery = Gallery::new(Store::new(config.store)?, pool.clone());
@@ -110,6 +122,7 @@ impl Service for Catalog {
             .task("events", subscription.run())
             .task("sweeper", endless(sweeper))
             .task("images", endless(clean))
+            .task("language", endless(language))
             .task("cache", endless(settle))
             .task("outbox", endless(relay)))
     }

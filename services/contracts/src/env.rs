@@ -112,6 +112,10 @@ pub const TRUSTED_PROXIES: &str = "TRUSTED_PROXIES";
 /// `true` or `false`, which is the default. Limits by address are wider then, and services see no addresses.
 pub const SHARED_ADDRESSES: &str = "SHARED_ADDRESSES";
 
+/// Language that products are searched in ([`LANGUAGES`](crate::search::LANGUAGES)); `catalog` alone has it. Absent:
+/// `english`.
+pub const SEARCH_LANGUAGE: &str = "SEARCH_LANGUAGE";
+
 /// Seconds for which stock is held for an order that is not paid yet; `inventory` alone has it.
 pub const RESERVATION_TTL_SECONDS: &str = "RESERVATION_TTL_SECONDS";
 

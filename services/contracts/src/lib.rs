@@ -16,6 +16,7 @@ pub mod money;
 pub mod network;
 pub mod phone;
 pub mod ports;
+pub mod search;
 pub mod sku;
 pub mod text;
 pub mod topics;

@@ -28,7 +28,7 @@ pub async fn respell(connection: &mut PgConnection, search: &str) -> Result<Resp
         r#"SELECT typed.word AS "typed!", ARRAY(
                SELECT word FROM words ORDER BY word <-> typed.word LIMIT $3) AS "like!"
            FROM unnest($1::text[], $2::boolean[]) AS typed (word, long)
-           WHERE numnode(plainto_tsquery('english', typed.word)) > 0
+           WHERE numnode(plainto_tsquery(search_configuration(), typed.word)) > 0
              AND (typed.long OR NOT EXISTS (
                  SELECT FROM products
                  WHERE on_sale AND search @@ search_query(typed.word)))"#,
@@ -73,8 +73,8 @@ pub(super) async fn queries(
                    ts_rewrite(coalesce($1::text::tsquery, $2::text::tsquery), plain, spellings),
                    CASE WHEN german = plain THEN ''::tsquery ELSE german END, spellings)::text
                FROM (SELECT
-                   plainto_tsquery('english', search_folded($3)) AS plain,
-                   plainto_tsquery('english', search_folded(search_digraphs($3))) AS german,
+                   plainto_tsquery(search_configuration(), search_folded($3)) AS plain,
+                   plainto_tsquery(search_configuration(), search_folded(search_digraphs($3))) AS german,
                    search_query($3 || ' or ' || array_to_string($4::text[], ' or ')) AS spellings
                ) AS forms"#,
             wide,
@@ -182,4 +182,38 @@ pub async fn search(
         Sort::Relevance => page!("(rank, id) < ($6, $5)", "rank DESC, id DESC", |at| at.rank),
     };
     rows.into_iter().map(Found::try_from).collect()
+}
+
+/// Makes this the language of searches. Fails where Postgres has no text search configuration of that name.
+pub async fn set_search_language(
+    connection: &mut PgConnection,
+    language: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE search_settings SET language = $1
+         WHERE language <> $1 AND ('pg_catalog.' || $1)::regconfig IS NOT NULL",
+        language,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Indexes a few products that are indexed in another language than that of searches; returns how many.
+pub async fn reindex(connection: &mut PgConnection, most: i64) -> Result<usize, sqlx::Error> {
+    // In the order of the index, which finds at once that there are none.
+    let indexed = sqlx::query!(
+        "UPDATE products SET search_language = language FROM search_settings
+         WHERE id = ANY (
+             ARRAY(SELECT id FROM products
+                   WHERE search_language < (SELECT language FROM search_settings)
+                   ORDER BY search_language LIMIT $1 FOR UPDATE SKIP LOCKED)
+             || ARRAY(SELECT id FROM products
+                   WHERE search_language > (SELECT language FROM search_settings)
+                   ORDER BY search_language LIMIT $1 FOR UPDATE SKIP LOCKED))",
+        most,
+    )
+    .execute(connection)
+    .await?;
+    Ok(usize::try_from(indexed.rows_affected()).unwrap_or(usize::MAX))
 }

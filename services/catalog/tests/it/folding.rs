@@ -85,7 +85,7 @@ async fn products_of_before_are_found_too() {
     assert_eq!(names(&shop, "q=huelle").await, ["Hülle"]);
 }
 
-fn url_encoded(text: &str) -> String {
+pub(crate) fn url_encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         write!(encoded, "%{byte:02X}").unwrap();
         encoded

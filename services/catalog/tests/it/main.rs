@@ -11,6 +11,7 @@ mod facets;
 mod folding;
 mod grpc;
 mod images;
+mod language;
 mod photographs;
 mod search;
 mod seed;
