@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contracts::events::{OrderLine, OrderSource};
 use contracts::{OrderId, UserId};
-use kit::purge::{BATCH, Batch, in_batches};
+use kit::purge_table;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 
@@ -68,24 +68,14 @@ pub async fn unconfirmed_by(
 
 /// Forgets orders that ended before this time, or in the future: the clock was set back. Returns how many.
 pub async fn forget_second_steps(pool: &PgPool, after: Duration) -> Result<i64, sqlx::Error> {
-    in_batches(|from| {
-        sqlx::query_as!(
-            Batch,
-            r#"WITH gone AS (
-                 DELETE FROM second_steps WHERE ctid = ANY(ARRAY(
-                     SELECT ctid FROM second_steps
-                     WHERE ended_at >= $1 AND (ended_at < now() - make_interval(secs => $3)
-                                               OR ended_at > now() + make_interval(secs => $3))
-                     ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED))
-                 RETURNING ended_at)
-             SELECT count(*) AS "removed!", max(ended_at) AS newest FROM gone"#,
-            from,
-            BATCH,
-            after.as_secs_f64(),
-        )
-        .fetch_one(pool)
-    })
-    .await
+    purge_table!(
+        pool,
+        "second_steps",
+        "ended_at",
+        "(ended_at < now() - make_interval(secs => $3) OR ended_at > now() + make_interval(secs => $3))",
+        after.as_secs_f64(),
+    )
+    .1
 }
 
 /// Locks orders that have waited for so long, though their time is not over; skips those that another transaction has
