@@ -30,7 +30,8 @@ const GUARD: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpg
 const FILL: &str = "INSERT INTO contacts (user_id, email, name)
     VALUES ('00000000-0000-0000-0000-000000000001', 'ada@example.com', 'Ada');
     INSERT INTO messages (id, event_id, channel, recipient, letter, state, created_at, settled_at, due_at)
-    SELECT gen_random_uuid(), gen_random_uuid(), 'email', gen_random_uuid(), '{\"kind\": \"welcome\"}', state,
+    SELECT gen_random_uuid(), gen_random_uuid(), 'email', gen_random_uuid(),
+        '{\"kind\": \"verify_email\", \"token\": \"secret\"}', state,
         now() - interval '31 days', CASE state WHEN 'sent' THEN now() - interval '31 days' END, 'infinity'
     FROM generate_series(1, 12000), (VALUES ('sent'), ('queued')) states (state);
     INSERT INTO live_events (event_id, user_id, type, order_id, status, time)
@@ -73,6 +74,7 @@ async fn no_statement_is_about_more_than_a_batch() {
         // One has a contact, the other may get one.
         ("messages WHERE state = 'queued'", 2),
         ("messages WHERE state = 'dead' AND last_error = 'no contact'", 12_000),
+        ("messages WHERE state = 'dead' AND letter ? 'token'", 0),
         ("live_events", 1),
         ("notices", 1),
         ("phone_codes", 1),
