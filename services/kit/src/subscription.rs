@@ -74,6 +74,9 @@ pub enum SubscriptionError {
     /// A partition has no worker any more: another process is to take it.
     #[error("the worker of a partition has died")]
     Worker(#[from] JoinError),
+    /// librdkafka does not join the group again: another process is to.
+    #[error("the group has not taken this member back")]
+    Lost,
 }
 
 impl<P: Process> Subscription<P> {
@@ -101,7 +104,7 @@ impl<P: Process> Subscription<P> {
             // Memory is for the shop, not for prefetching.
             .set("queued.max.messages.kbytes", "2048")
             .set("statistics.interval.ms", lag::INTERVAL.as_millis().to_string())
-            .create_with_context(Lag)?;
+            .create_with_context(Lag::default())?;
         let topics = process
             .aggregates()
             .into_iter()
@@ -133,6 +136,11 @@ impl<P: Process> Subscription<P> {
                 () = self.lane.room.notified() => {
                     lanes.advance(&self.consumer);
                     continue;
+                }
+                () = self.consumer.context().lost.notified() => {
+                    // To leave a group in this state may take forever, and the process ends.
+                    std::mem::forget(Arc::clone(&self.consumer));
+                    return Err(SubscriptionError::Lost);
                 }
                 message = self.consumer.recv() => message,
             };
