@@ -26,7 +26,7 @@ static LAG: LazyLock<GaugeVec> = metric!(
 /// group needs seconds to take a member back.
 const MAX_OUTSIDE: u32 = 12;
 
-/// Measures the lag of every partition that is assigned.
+/// Measures the lag of every partition that is assigned, and how long this member has been in no group.
 #[derive(Default)]
 pub(super) struct Lag {
     outside: AtomicU32,
@@ -37,12 +37,10 @@ pub(super) struct Lag {
 impl Lag {
     /// After its session has timed out, librdkafka now and then never joins its group again.
     fn watch(&self, statistics: &Statistics) {
-        let Some(group) = statistics.cgrp.as_ref().filter(|_| is_connected(statistics)) else {
+        let outside = statistics.cgrp.as_ref().filter(|group| group.join_state != "steady");
+        let Some(group) = outside.filter(|_| is_connected(statistics)) else {
             return self.outside.store(0, Ordering::Relaxed);
         };
-        if group.join_state == "steady" {
-            return self.outside.store(0, Ordering::Relaxed);
-        }
         let times = self.outside.fetch_add(1, Ordering::Relaxed) + 1;
         if times >= MAX_OUTSIDE {
             let (state, join_state) = (group.state.as_str(), group.join_state.as_str());
