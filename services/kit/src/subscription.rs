@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use contracts::topics::Aggregate;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use tokio::task::{JoinError, JoinSet};
@@ -20,6 +21,7 @@ pub use self::error::HandlerError;
 use self::lag::Lag;
 use self::lane::Lane;
 use self::queues::Queues;
+use crate::kafka::brokers;
 use crate::kafka::{Producer, Record, Settings};
 use crate::telemetry::chain;
 
@@ -60,9 +62,18 @@ pub struct Taken {
 
 /// A consumer group member.
 pub struct Subscription<P> {
+    config: ClientConfig,
     consumer: Arc<Group>,
     lane: Lane<P>,
     topics: Vec<String>,
+}
+
+/// Why a client consumes no more.
+enum End {
+    /// The service stops.
+    Stopped,
+    /// The client knows no broker any more: another one is to go on.
+    Forgotten,
 }
 
 /// Why a subscription has ended.
@@ -74,9 +85,6 @@ pub enum SubscriptionError {
     /// A partition has no worker any more: another process is to take it.
     #[error("the worker of a partition has died")]
     Worker(#[from] JoinError),
-    /// librdkafka does not join the group again: another process is to.
-    #[error("the group has not taken this member back")]
-    Lost,
 }
 
 impl<P: Process> Subscription<P> {
@@ -88,8 +96,8 @@ impl<P: Process> Subscription<P> {
         producer: Producer,
         stop: CancellationToken,
     ) -> Result<Self, KafkaError> {
-        let consumer: Group = settings
-            .client()
+        let mut config = settings.client();
+        config
             .set("client.id", group)
             .set("group.id", format!("{}.{group}", settings.topic_prefix))
             .set("auto.offset.reset", "earliest")
@@ -103,8 +111,8 @@ impl<P: Process> Subscription<P> {
             .set("fetch.wait.max.ms", "100")
             // Memory is for the shop, not for prefetching.
             .set("queued.max.messages.kbytes", "2048")
-            .set("statistics.interval.ms", lag::INTERVAL.as_millis().to_string())
-            .create_with_context(Lag::default())?;
+            .set("statistics.interval.ms", brokers::INTERVAL.as_millis().to_string());
+        let consumer = client(&config)?;
         let topics = process
             .aggregates()
             .into_iter()
@@ -117,46 +125,17 @@ impl<P: Process> Subscription<P> {
             stop,
             room: Arc::default(),
         };
-        Ok(Self { consumer: Arc::new(consumer), lane, topics })
+        Ok(Self { config, consumer, lane, topics })
     }
 
     /// Consumes until told to stop; then finishes what is in hand and commits. Ends before that when the worker of
     /// a partition dies.
-    pub async fn run(self) -> Result<(), SubscriptionError> {
-        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
-        self.consumer.subscribe(&topics)?;
-        let (mut lanes, mut workers) = (Queues::default(), JoinSet::new());
-        loop {
-            let message = tokio::select! {
-                () = self.lane.stop.cancelled() => break,
-                Some(ended) = workers.join_next() => {
-                    ended?;
-                    continue;
-                }
-                () = self.lane.room.notified() => {
-                    lanes.advance(&self.consumer);
-                    continue;
-                }
-                () = self.consumer.context().lost.notified() => {
-                    // To leave a group in this state may take forever, and the process ends.
-                    std::mem::forget(Arc::clone(&self.consumer));
-                    return Err(SubscriptionError::Lost);
-                }
-                message = self.consumer.recv() => message,
-            };
-            match message {
-                Ok(message) => lanes.push(&self.consumer, message.detach(), |queue| {
-                    workers.spawn(self.lane.clone().work(Arc::clone(&self.consumer), queue));
-                }),
-                // librdkafka reconnects by itself; this says only that it had to.
-                Err(error) => {
-                    tracing::warn!(error = chain(&error), "the consumer was disturbed");
-                }
-            }
-        }
-        drop(lanes);
-        while let Some(ended) = workers.join_next().await {
-            ended?;
+    pub async fn run(mut self) -> Result<(), SubscriptionError> {
+        while let End::Forgotten = self.consume().await? {
+            tracing::warn!("the consumer knows no broker any more and is replaced");
+            let old = std::mem::replace(&mut self.consumer, client(&self.config)?);
+            // It waits for its threads.
+            std::thread::spawn(move || drop(old));
         }
         match self.consumer.commit_consumer_state(CommitMode::Sync) {
             // Nothing was consumed since the last commit.
@@ -164,4 +143,48 @@ impl<P: Process> Subscription<P> {
             other => Ok(other?),
         }
     }
+
+    /// Consumes with one client, and finishes what is in hand.
+    async fn consume(&self) -> Result<End, SubscriptionError> {
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&topics)?;
+        let stop = self.lane.stop.child_token();
+        let lane = Lane { stop: stop.clone(), ..self.lane.clone() };
+        let (mut lanes, mut workers) = (Queues::default(), JoinSet::new());
+        let end = loop {
+            let message = tokio::select! {
+                () = stop.cancelled() => break End::Stopped,
+                () = self.consumer.context().brokers.forgotten() => break End::Forgotten,
+                Some(ended) = workers.join_next() => {
+                    ended?;
+                    continue;
+                }
+                () = lane.room.notified() => {
+                    lanes.advance(&self.consumer);
+                    continue;
+                }
+                message = self.consumer.recv() => message,
+            };
+            match message {
+                Ok(message) => lanes.push(&self.consumer, message.detach(), |queue| {
+                    workers.spawn(lane.clone().work(Arc::clone(&self.consumer), queue));
+                }),
+                // librdkafka reconnects by itself; this says only that it had to.
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "the consumer was disturbed");
+                }
+            }
+        };
+        // What would be tried again and again is left to the next client.
+        stop.cancel();
+        drop(lanes);
+        while let Some(ended) = workers.join_next().await {
+            ended?;
+        }
+        Ok(end)
+    }
+}
+
+fn client(config: &ClientConfig) -> Result<Arc<Group>, KafkaError> {
+    config.create_with_context(Lag::default()).map(Arc::new)
 }

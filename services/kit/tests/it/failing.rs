@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
 /// Writes the counts of reviews down, but for these.
-struct Fragile;
+pub(crate) struct Fragile;
 
 const PANIC: u32 = 1_000_001;
 /// Reads a table that there is not.
@@ -31,7 +31,7 @@ const OUTAGE: u32 = 1_000_003;
 /// Waits for a lock that the test has.
 const LOCKED: u32 = 1_000_004;
 
-struct Config {
+pub(crate) struct Config {
     database: postgres::Settings,
     kafka: kafka::Settings,
 }

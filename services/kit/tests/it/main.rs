@@ -3,6 +3,7 @@
 
 mod cache;
 mod failing;
+mod forgetful;
 mod listeners;
 mod purge;
 mod together;
