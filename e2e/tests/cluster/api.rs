@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use e2e::shopper::Shopper;
 use reqwest::Method;
 use serde_json::json;
 use tokio::process::Command;
@@ -32,18 +33,22 @@ pub(crate) async fn document(world: World) -> Result<()> {
     customer.wait_for(&order, "paid").await?;
     let at = world.gateway().await?;
     let things = [("SHOP_PRODUCT", product), ("SHOP_SKU", sku), ("SHOP_ORDER", &order)];
-    let ask = async |token: &str| {
-        let variables = [&things[..], &[("TOKEN", token)]].concat();
-        run("schemathesis", &[&at.url], &variables).await
+    let ask = async |mut caller: Shopper| {
+        let mut leaver = world.shopper().await?;
+        let tokens = [("TOKEN", caller.access_token()), ("LOGOUT_TOKEN", leaver.access_token())];
+        run("schemathesis", &[&at.url], &[&things[..], &tokens].concat()).await?;
+        ensure!(leaver.refresh().await.is_err(), "nobody was logged out everywhere");
+        // A caller whose session the run has ended was refused much of what the rest of it asked.
+        caller.refresh().await.context("the run has ended the session of its caller")
     };
-    ask(customer.access_token()).await.context("as a customer")?;
-    ask(&clerk(&world).await?).await.context("as an administrator")?;
+    ask(customer).await.context("as a customer")?;
+    ask(clerk(&world).await?).await.context("as an administrator")?;
     rules::all_hold(&world).await?;
     world.sells().await
 }
 
-/// The token of an administrator whom nobody will miss: one that tries passwords and ends sessions.
-async fn clerk(world: &World) -> Result<String> {
+/// An administrator whom nobody will miss: one that tries passwords.
+async fn clerk(world: &World) -> Result<Shopper> {
     let (mut clerk, admin) = (world.shopper().await?, world.admin().await?);
     let account = clerk.get("/me").await?.ok()?;
     let id = account["id"].as_str().context("no id")?;
@@ -54,7 +59,7 @@ async fn clerk(world: &World) -> Result<String> {
     let answer = request.send().await?;
     ensure!(answer.status() == 200, "{}", answer.text().await?);
     clerk.login().await?;
-    Ok(clerk.access_token().to_owned())
+    Ok(clerk)
 }
 
 /// Runs one of the project's scripts and returns what it prints; fails with the end of what it complains about.
