@@ -1,11 +1,13 @@
 //! Runs a service inside a test, against the real Postgres, Redis and Kafka that
 //! `cluster/engines up` has started: each test has a database, topics and keys of its own.
 
+mod large_statements;
 mod part_of_redis;
 mod requests;
 mod signer;
 mod topics;
 
+pub use large_statements::refuse_large_statements;
 pub use part_of_redis::PartOfRedis;
 pub use requests::send_when_available;
 pub use signer::{ISSUER, Signer};

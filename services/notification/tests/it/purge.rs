@@ -2,28 +2,11 @@
 
 use contracts::events::PasswordResetRequested;
 use contracts::{EmailToken, UserId};
-use kit::testing::{Running, eventually};
+use kit::testing::{Running, eventually, refuse_large_statements};
 use notification::db::purge;
 use sqlx::PgPool;
 
 use crate::start;
-
-/// Fails every statement that changes or removes more rows of a table than one batch has.
-const GUARD: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        IF (SELECT count(*) FROM gone) > 5000 THEN
-            RAISE EXCEPTION 'one statement is about % rows of %', (SELECT count(*) FROM gone), TG_TABLE_NAME;
-        END IF;
-        RETURN NULL;
-    END $$;
-    DO $$ DECLARE name text; BEGIN
-        FOREACH name IN ARRAY ARRAY['live_events', 'messages', 'notices', 'phone_codes'] LOOP
-            EXECUTE format('CREATE TRIGGER refuse_many_deletes AFTER DELETE ON %I REFERENCING OLD TABLE AS gone
-                            FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()', name);
-            EXECUTE format('CREATE TRIGGER refuse_many_updates AFTER UPDATE ON %I REFERENCING OLD TABLE AS gone
-                            FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()', name);
-        END LOOP;
-    END $$";
 
 /// Twelve thousand rows that have served their time in every table, and one that has not. What is queued is due later,
 /// so that no mail is sent.
@@ -54,9 +37,9 @@ const FILL: &str = "INSERT INTO contacts (user_id, email, name)
 
 async fn filled() -> Running {
     let service = start().await;
-    for sql in [FILL, GUARD] {
-        sqlx::raw_sql(sql).execute(service.pool()).await.unwrap();
-    }
+    let tables = ["live_events", "messages", "notices", "phone_codes"];
+    refuse_large_statements(service.pool(), &tables).await;
+    sqlx::raw_sql(FILL).execute(service.pool()).await.unwrap();
     service
 }
 

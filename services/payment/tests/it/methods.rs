@@ -4,7 +4,7 @@ use chrono::{TimeDelta, Utc};
 use contracts::UserId;
 use contracts::events::{EmailVerified, PaymentCaptured, PaymentFailed};
 use kit::auth::Role;
-use kit::testing::{Running, eventually};
+use kit::testing::{Running, eventually, refuse_large_statements};
 use payment::Payment;
 use serde_json::{Value, json};
 
@@ -203,16 +203,8 @@ async fn verifications_that_matter_no_longer_are_removed_a_few_at_a_time() {
     let running = Running::start::<Payment>(&[]).await;
     let (pool, user) = (running.pool(), UserId::new());
     let many = "INSERT INTO verified_accounts (user_id, tokens_expire_by)
-        SELECT gen_random_uuid(), now() - interval '1 day' FROM generate_series(1, 6000);
-        CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            IF (SELECT count(*) FROM gone) > 5000 THEN
-                RAISE EXCEPTION 'one statement removes too many rows';
-            END IF;
-            RETURN NULL;
-        END $$;
-        CREATE TRIGGER refuse_many AFTER DELETE ON verified_accounts REFERENCING OLD TABLE AS gone
-            FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()";
+        SELECT gen_random_uuid(), now() - interval '1 day' FROM generate_series(1, 6000)";
+    refuse_large_statements(pool, &["verified_accounts"]).await;
     sqlx::raw_sql(many).execute(pool).await.unwrap();
     let left = async || -> i64 {
         let rows = sqlx::query_scalar("SELECT count(*) FROM verified_accounts");

@@ -2,7 +2,7 @@
 
 use contracts::events::{FavouriteAvailable, ProductDeleted, StockAvailable};
 use contracts::{EventId, ProductId, Sku, StockId, UserId};
-use kit::testing::{Running, eventually};
+use kit::testing::{Running, eventually, refuse_large_statements};
 use sqlx::PgPool;
 use user::User;
 use uuid::Uuid;
@@ -158,16 +158,7 @@ async fn a_favourite_of_many_is_removed_in_batches() {
     let (gone, stays) = (ProductId::new(), ProductId::new());
     keepers(service.pool(), gone, 12_000).await;
     keepers(service.pool(), stays, 3).await;
-    let guard = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            IF (SELECT count(*) FROM gone) > 5000 THEN
-                RAISE EXCEPTION 'one statement removes % rows', (SELECT count(*) FROM gone);
-            END IF;
-            RETURN NULL;
-        END $$;
-        CREATE TRIGGER refuse_many AFTER DELETE ON favourites REFERENCING OLD TABLE AS gone
-        FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()";
-    sqlx::raw_sql(guard).execute(service.pool()).await.unwrap();
+    refuse_large_statements(service.pool(), &["favourites"]).await;
     service.publish(&ProductDeleted { product_id: gone, skus: vec![sku()] }).await;
     settled(&service, 1).await;
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM favourites")

@@ -1,26 +1,10 @@
 //! Removing what has ended, however much of it there is.
 
-use kit::testing::Running;
+use kit::testing::{Running, refuse_large_statements};
 use sqlx::PgPool;
 use user::db::purge;
 
 use crate::start;
-
-/// Fails every statement that removes more rows of a table than one batch has.
-const GUARD: &str = "CREATE FUNCTION refuse_many() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        IF (SELECT count(*) FROM gone) > 5000 THEN
-            RAISE EXCEPTION 'one statement removes % rows of %', (SELECT count(*) FROM gone), TG_TABLE_NAME;
-        END IF;
-        RETURN NULL;
-    END $$;
-    DO $$ DECLARE name text; BEGIN
-        FOREACH name IN ARRAY ARRAY['sessions', 'refresh_tokens', 'email_tokens', 'known_devices', 'attempts',
-                                    'password_tries'] LOOP
-            EXECUTE format('CREATE TRIGGER refuse_many AFTER DELETE ON %I REFERENCING OLD TABLE AS gone
-                            FOR EACH STATEMENT EXECUTE FUNCTION refuse_many()', name);
-        END LOOP;
-    END $$";
 
 /// Twelve thousand rows that have ended in every table, half of the tokens in one session, and one that has not.
 const FILL: &str = "INSERT INTO accounts (id, email, name, roles)
@@ -59,9 +43,16 @@ const FILL: &str = "INSERT INTO accounts (id, email, name, roles)
 
 async fn filled() -> Running {
     let service = start().await;
-    for sql in [FILL, GUARD] {
-        sqlx::raw_sql(sql).execute(service.pool()).await.unwrap();
-    }
+    let tables = [
+        "sessions",
+        "refresh_tokens",
+        "email_tokens",
+        "known_devices",
+        "attempts",
+        "password_tries",
+    ];
+    refuse_large_statements(service.pool(), &tables).await;
+    sqlx::raw_sql(FILL).execute(service.pool()).await.unwrap();
     service
 }
 
