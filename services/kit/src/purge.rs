@@ -6,7 +6,9 @@
 use std::future::Future;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, PgPool, Postgres};
 
 use crate::telemetry::chain;
 
@@ -37,6 +39,22 @@ where
         if removed < BATCH {
             return Ok(all);
         }
+    }
+}
+
+/// Same of rows without a time to go by. `batch` is a statement that removes at most [`BATCH`] of them. One that removes
+/// fewer may have waited for another transaction that removed the rest of its rows: the last one removes none.
+pub async fn until_none<'q>(
+    connection: &mut PgConnection,
+    mut batch: impl FnMut() -> Query<'q, Postgres, PgArguments>,
+) -> Result<i64, sqlx::Error> {
+    let mut all = 0;
+    loop {
+        let removed = batch().execute(&mut *connection).await?.rows_affected();
+        if removed == 0 {
+            return Ok(all);
+        }
+        all += removed.cast_signed();
     }
 }
 

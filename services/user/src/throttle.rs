@@ -11,7 +11,6 @@ use chrono::{TimeDelta, Utc};
 use contracts::UserId;
 use http::{HeaderValue, header};
 use kit::problem::{Problem, RATE_LIMITED, Result};
-use kit::purge::BATCH;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
@@ -153,8 +152,7 @@ pub async fn forget_everywhere(pool: &PgPool, email: &Email) -> Result<(), sqlx:
     let account = subject("account", email.as_str());
     let mut connection = pool.acquire().await?;
     // A botnet has counts in many networks.
-    let batch = BATCH.unsigned_abs();
-    while attempts::forget_of_account(&mut connection, &account, BATCH).await? >= batch {}
+    attempts::forget_of_account(&mut connection, &account).await?;
     attempts::forget(&mut connection, &account).await
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use contracts::OrderId;
-use kit::purge::BATCH;
+use kit::purge::{BATCH, until_none};
 use sqlx::{PgConnection, PgPool};
 
 /// An order of an unverified account comes from this network.
@@ -44,23 +44,14 @@ pub async fn unconfirmed_of(
 
 /// Forgets the networks of orders that are paid or have ended, in batches. Returns how many.
 pub async fn forget_networks(pool: &PgPool) -> Result<i64, sqlx::Error> {
-    let mut all = 0;
-    loop {
-        let forgotten = sqlx::query_scalar!(
-            r#"WITH gone AS (
-                 DELETE FROM order_networks WHERE order_id = ANY(ARRAY(
-                     SELECT order_id FROM order_networks n WHERE NOT EXISTS (
-                         SELECT FROM orders WHERE id = n.order_id AND state IN ('pending', 'reserved'))
-                     LIMIT $1 FOR UPDATE OF n SKIP LOCKED))
-                 RETURNING order_id)
-             SELECT count(*) AS "forgotten!" FROM gone"#,
+    let networks = || {
+        sqlx::query!(
+            "DELETE FROM order_networks WHERE order_id = ANY(ARRAY(
+                 SELECT order_id FROM order_networks n WHERE NOT EXISTS (
+                     SELECT FROM orders WHERE id = n.order_id AND state IN ('pending', 'reserved'))
+                 LIMIT $1 FOR UPDATE OF n SKIP LOCKED))",
             BATCH,
         )
-        .fetch_one(pool)
-        .await?;
-        all += forgotten;
-        if forgotten < BATCH {
-            return Ok(all);
-        }
-    }
+    };
+    until_none(&mut *pool.acquire().await?, networks).await
 }

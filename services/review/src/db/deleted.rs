@@ -1,7 +1,7 @@
 //! Products that are gone.
 
 use contracts::ProductId;
-use kit::purge::BATCH;
+use kit::purge::{BATCH, until_none};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -53,17 +53,14 @@ async fn remove_reports(
     connection: &mut PgConnection,
     reviews: &[Uuid],
 ) -> Result<(), sqlx::Error> {
-    loop {
-        let removed = sqlx::query!(
+    let reports = || {
+        sqlx::query!(
             "DELETE FROM reports WHERE id = ANY(ARRAY(
                  SELECT id FROM reports WHERE review_id = ANY($1) LIMIT $2))",
             reviews,
             BATCH,
         )
-        .execute(&mut *connection)
-        .await?;
-        if removed.rows_affected() == 0 {
-            return Ok(());
-        }
-    }
+    };
+    until_none(connection, reports).await?;
+    Ok(())
 }

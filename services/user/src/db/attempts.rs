@@ -3,6 +3,7 @@
 //! back, and delays must not last until it gets there again.
 
 use chrono::{DateTime, Utc};
+use kit::purge::{BATCH, until_none};
 use sqlx::PgConnection;
 
 use super::Result;
@@ -117,17 +118,18 @@ pub async fn forget(tx: &mut PgConnection, subject: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Forgets attempts for an account, a batch of them. How many.
-pub async fn forget_of_account(tx: &mut PgConnection, account: &[u8], batch: i64) -> Result<u64> {
-    let forgotten = sqlx::query!(
-        "DELETE FROM attempts WHERE ctid = ANY(ARRAY(
-             SELECT ctid FROM attempts WHERE account = $1 LIMIT $2))",
-        account,
-        batch,
-    )
-    .execute(tx)
-    .await?;
-    Ok(forgotten.rows_affected())
+/// Forgets attempts for an account, in batches.
+pub async fn forget_of_account(connection: &mut PgConnection, account: &[u8]) -> Result<()> {
+    let attempts = || {
+        sqlx::query!(
+            "DELETE FROM attempts WHERE ctid = ANY(ARRAY(
+                 SELECT ctid FROM attempts WHERE account = $1 LIMIT $2))",
+            account,
+            BATCH,
+        )
+    };
+    until_none(connection, attempts).await?;
+    Ok(())
 }
 
 /// Takes one attempt back.

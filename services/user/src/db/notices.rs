@@ -1,7 +1,7 @@
 //! What is there again, and who has to be told, in Postgres.
 
 use contracts::{EventId, ProductId, Sku, UserId};
-use kit::purge::BATCH;
+use kit::purge::{BATCH, until_none};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -86,17 +86,14 @@ pub async fn forget(tx: &mut PgConnection, product: ProductId) -> Result<()> {
     sqlx::query!("DELETE FROM notices WHERE product_id = $1", product.uuid())
         .execute(&mut *tx)
         .await?;
-    loop {
-        let removed = sqlx::query!(
+    let favourites = || {
+        sqlx::query!(
             "DELETE FROM favourites WHERE ctid = ANY(ARRAY(
                  SELECT ctid FROM favourites WHERE product_id = $1 LIMIT $2))",
             product.uuid(),
             BATCH,
         )
-        .execute(&mut *tx)
-        .await?;
-        if removed.rows_affected() < BATCH.unsigned_abs() {
-            return Ok(());
-        }
-    }
+    };
+    until_none(tx, favourites).await?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use contracts::events::{FavouriteAvailable, ProductDeleted, StockAvailable};
 use contracts::{EventId, ProductId, Sku, StockId, UserId};
-use kit::testing::{Running, eventually, refuse_large_statements};
+use kit::testing::{Running, eventually, refuse_large_statements, waiting};
 use sqlx::PgPool;
 use user::User;
 use uuid::Uuid;
@@ -159,7 +159,13 @@ async fn a_favourite_of_many_is_removed_in_batches() {
     keepers(service.pool(), gone, 12_000).await;
     keepers(service.pool(), stays, 3).await;
     refuse_large_statements(service.pool(), &["favourites"]).await;
+    // A shopper removes one of the first batch meanwhile: that batch is not the last one though it is not full.
+    let mut shopper = service.pool().begin().await.unwrap();
+    let own = "DELETE FROM favourites WHERE ctid = (SELECT ctid FROM favourites WHERE product_id = $1 LIMIT 1)";
+    sqlx::query(own).bind(gone.uuid()).execute(&mut *shopper).await.unwrap();
     service.publish(&ProductDeleted { product_id: gone, skus: vec![sku()] }).await;
+    waiting(service.pool(), 1).await;
+    shopper.commit().await.unwrap();
     settled(&service, 1).await;
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM favourites")
         .fetch_one(service.pool())
