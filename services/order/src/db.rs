@@ -83,6 +83,9 @@ macro_rules! select_orders {
     };
 }
 
+// Above those that use its macro.
+#[macro_use]
+mod units;
 mod guards;
 mod networks;
 mod rebuild;

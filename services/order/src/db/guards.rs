@@ -77,10 +77,8 @@ pub async fn open_orders(
     connection: &mut PgConnection,
     user: UserId,
 ) -> Result<Vec<(OrderId, i64)>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"SELECT id, (SELECT coalesce(sum((line ->> 'quantity')::bigint), 0)::bigint
-                       FROM jsonb_array_elements(lines) line) AS "units!"
-           FROM orders WHERE user_id = $1 AND state IN ('pending', 'reserved') ORDER BY id"#,
+    let rows = select_units!(
+        "WHERE o.user_id = $1 AND o.state IN ('pending', 'reserved') ORDER BY o.id",
         user.uuid(),
     )
     .fetch_all(connection)

@@ -30,16 +30,15 @@ pub async fn unconfirmed_of(
     network: IpAddr,
     waited: Duration,
 ) -> Result<Vec<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT (SELECT coalesce(sum((line ->> 'quantity')::bigint), 0)::bigint
-                   FROM jsonb_array_elements(lines) line) AS "units!"
-           FROM order_networks n JOIN second_steps s USING (order_id) JOIN orders o ON o.id = n.order_id
-           WHERE n.network = $1 AND o.state = 'reserved' AND s.since <= now() - make_interval(secs => $2)"#,
+    let rows = select_units!(
+        "JOIN order_networks n ON n.order_id = o.id JOIN second_steps s ON s.order_id = o.id
+         WHERE n.network = $1 AND o.state = 'reserved' AND s.since <= now() - make_interval(secs => $2)",
         network.to_string(),
         waited.as_secs_f64(),
     )
     .fetch_all(connection)
-    .await
+    .await?;
+    Ok(rows.into_iter().map(|row| row.units).collect())
 }
 
 /// Forgets the networks of orders that are paid or have ended, in batches. Returns how many.

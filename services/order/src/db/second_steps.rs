@@ -53,17 +53,16 @@ pub async fn unconfirmed_by(
     user: UserId,
     within: Duration,
 ) -> Result<Vec<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT (SELECT coalesce(sum((line ->> 'quantity')::bigint), 0)::bigint
-                   FROM jsonb_array_elements(lines) line) AS "units!"
-           FROM orders o JOIN second_steps s ON s.order_id = o.id
-           WHERE o.user_id = $1 AND s.ended_at > now() - make_interval(secs => $2)
-             AND s.ended_at < now() + make_interval(secs => $2)"#,
+    let rows = select_units!(
+        "JOIN second_steps s ON s.order_id = o.id
+         WHERE o.user_id = $1 AND s.ended_at > now() - make_interval(secs => $2)
+           AND s.ended_at < now() + make_interval(secs => $2)",
         user.uuid(),
         within.as_secs_f64(),
     )
     .fetch_all(connection)
-    .await
+    .await?;
+    Ok(rows.into_iter().map(|row| row.units).collect())
 }
 
 /// Forgets orders that ended before this time, or in the future: the clock was set back. Returns how many.
