@@ -30,6 +30,17 @@ impl Both {
         Self { world, payment: Running::start::<Payment>(&[]).await, prefix }
     }
 
+    /// With an order that is paid, and a provider that has gone away since.
+    async fn with_paid_order() -> (Self, OrderId) {
+        let mut both = Self::start().await;
+        both.connect().await;
+        let id = both.world.place().await;
+        both.world.service.publish(&stock_reserved(id)).await;
+        both.world.reaches(id, "paid").await;
+        both.provider_goes_away().await;
+        (both, id)
+    }
+
     /// From now on both use the topics of the order service.
     async fn connect(&mut self) {
         self.payment.restart::<Payment>(&[(env::KAFKA_TOPIC_PREFIX, &self.prefix)]).await;
@@ -170,12 +181,7 @@ async fn money_goes_back_once(both: &Both, id: OrderId) {
 
 #[tokio::test]
 async fn money_of_a_paid_order_that_is_cancelled_goes_back_once() {
-    let mut both = Both::start().await;
-    both.connect().await;
-    let id = both.world.place().await;
-    both.world.service.publish(&stock_reserved(id)).await;
-    both.world.reaches(id, "paid").await;
-    both.provider_goes_away().await;
+    let (both, id) = Both::with_paid_order().await;
     let cancel = both.world.post(&format!("/api/v1/orders/{id}/cancel")).await;
     assert_eq!(json_of(cancel, 200).await["status"], "cancelling");
     both.world.tell_thrice(&released(id)).await;
@@ -208,12 +214,7 @@ async fn money_that_an_ended_order_was_charged_goes_back_once() {
 /// The provider does not answer for as long as that takes.
 #[tokio::test]
 async fn goods_do_not_leave_while_staff_gives_all_of_the_money_back() {
-    let mut both = Both::start().await;
-    both.connect().await;
-    let id = both.world.place().await;
-    both.world.service.publish(&stock_reserved(id)).await;
-    both.world.reaches(id, "paid").await;
-    both.provider_goes_away().await;
+    let (both, id) = Both::with_paid_order().await;
     let path = format!("/api/v1/payments/{id}/refunds");
     let refund = both.payment.request_as(UserId::new(), &[Role::Admin], "POST", &path);
     let refund = refund.header("idempotency-key", EventId::new().to_string());

@@ -2,7 +2,7 @@
 
 use contracts::events::{
     CancelReason, OrderCancelled, OrderPaid, OrderRefundRequested, OrderRejected, OrderReserved,
-    PaymentRefunded,
+    PaymentCaptured, PaymentRefunded,
 };
 use contracts::{Currency, EventId, Money, OrderId, PaymentId, UserId};
 use futures_util::future::join_all;
@@ -77,6 +77,19 @@ async fn a_declined_payment_cancels() {
     assert_eq!(world.told(id).await, ["placed", "reserved", "cancelled"]);
 }
 
+/// All of the money is back, as releases say it that know of no parts.
+async fn publish_refund(world: &World, capture: &PaymentCaptured) {
+    let PaymentCaptured { order_id, payment_id, .. } = *capture;
+    world
+        .tell_thrice(&PaymentRefunded {
+            order_id,
+            payment_id,
+            amount: total(),
+            refunded_total: None,
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn money_for_an_ended_order_goes_back() {
     let world = World::start().await;
@@ -92,10 +105,7 @@ async fn money_for_an_ended_order_goes_back() {
     let told = world.service.published::<OrderRefundRequested>(id.uuid()).await;
     assert_eq!((told.user_id, told.amount), (world.user, total()));
 
-    let (order_id, payment_id, amount) = (id, capture.payment_id, total());
-    world
-        .tell_thrice(&PaymentRefunded { order_id, payment_id, amount, refunded_total: None })
-        .await;
+    publish_refund(&world, &capture).await;
     assert_eq!(world.reaches(id, "cancelled").await["payment"], "refunded");
     let wanted = ["placed", "reserved", "cancelled", "refund_requested", "refunded"];
     assert_eq!(world.history(id).await, wanted);
@@ -117,10 +127,7 @@ async fn a_paid_order_whose_stock_is_gone_is_rejected_and_its_money_goes_back() 
     let told = world.service.published::<OrderRefundRequested>(id.uuid()).await;
     assert_eq!((told.user_id, told.amount), (world.user, total()));
 
-    let (order_id, payment_id, amount) = (id, capture.payment_id, total());
-    world
-        .tell_thrice(&PaymentRefunded { order_id, payment_id, amount, refunded_total: None })
-        .await;
+    publish_refund(&world, &capture).await;
     assert_eq!(world.reaches(id, "rejected").await["payment"], "refunded");
     assert_eq!(world.history(id).await, ["placed", "reserved", "paid", "rejected", "refunded"]);
     let told = ["placed", "reserved", "paid", "rejected", "refund_requested"];
@@ -171,8 +178,7 @@ async fn contradictions_are_refused_and_leave_no_trace() {
     let cheap = Money::new(1, Currency::EUR);
 
     refused(&world, captured(pending)).await;
-    refused(&world, contracts::events::PaymentCaptured { amount: cheap, ..captured(reserved) })
-        .await;
+    refused(&world, PaymentCaptured { amount: cheap, ..captured(reserved) }).await;
     refused(&world, captured(paid)).await;
     refused(&world, failed(paid)).await;
     refused(&world, stock_reserved(OrderId::new())).await;
