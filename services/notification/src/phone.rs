@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
-use self::destination::{Countries, Destination};
+use self::destination::Destination;
 use crate::db::phones::{self, Asking, Counts};
 use crate::http::State;
 use crate::letter::Letter;
@@ -123,10 +123,11 @@ pub(crate) async fn set_phone(
     fields.finish()?;
     let to = read.ok_or_else(|| Problem::internal("fields were checked"))?;
     let network = network.filter(|network| is_public(*network)).map(|network| network.to_string());
-    let asked = Asking { user: caller.user_id, to: &to, network: network.as_deref() };
+    let (user, network) = (caller.user_id, network.as_deref());
+    let asked = Asking { user, to: &to, network, anywhere: countries.are_all() };
     let mut tx = state.pool.begin().await?;
     let counts = phones::lately(&mut tx, asked).await?;
-    if let Some(limit) = counts.reached(countries) {
+    if let Some(limit) = counts.reached() {
         REFUSED.with_label_values(&[limit]).inc();
         return Err(Problem::new(RATE_LIMITED, "too many codes were sent, ask again later"));
     }
@@ -189,14 +190,13 @@ pub(crate) async fn forget_phone(
 
 impl Counts {
     /// The limit that one more would exceed. Countries that the operator has named have none of their own, nor has their shop.
-    fn reached(&self, countries: &Countries) -> Option<&'static str> {
-        let anywhere = countries.are_all();
+    fn reached(&self) -> Option<&'static str> {
         let limits = [
             ("account", self.user_in_hour >= PER_USER || self.user >= PER_USER_AND_DAY),
             ("number", self.number >= PER_NUMBER),
             ("network", self.network >= PER_NETWORK),
-            ("country", anywhere && self.country >= PER_COUNTRY),
-            ("shop", anywhere && self.shop >= PER_SHOP),
+            ("country", self.country >= PER_COUNTRY),
+            ("shop", self.shop >= PER_SHOP),
         ];
         limits.into_iter().find_map(|(limit, reached)| reached.then_some(limit))
     }

@@ -50,6 +50,8 @@ pub struct Asking<'a> {
     pub to: &'a Destination,
     /// The client's network, if it is known.
     pub network: Option<&'a str>,
+    /// Whether the shop has named no countries.
+    pub anywhere: bool,
 }
 
 /// How many codes were sent within a day.
@@ -61,9 +63,9 @@ pub struct Counts {
     pub user: i64,
     /// To this number, by any user.
     pub number: i64,
-    /// To numbers of this country.
+    /// To numbers of this country; not counted (0) where the shop has named countries.
     pub country: i64,
-    /// To any number.
+    /// To any number; not counted (0) where the shop has named countries.
     pub shop: i64,
     /// Asked for from this network.
     pub network: i64,
@@ -71,7 +73,7 @@ pub struct Counts {
 
 /// How many codes were sent lately. Others who ask for the same person or number wait until the transaction ends.
 pub async fn lately(tx: &mut PgConnection, asking: Asking<'_>) -> Result<Counts> {
-    let Asking { user, to, network } = asking;
+    let Asking { user, to, network, anywhere } = asking;
     for key in [user.to_string(), to.number.clone()] {
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", key)
             .execute(&mut *tx)
@@ -87,15 +89,16 @@ pub async fn lately(tx: &mut PgConnection, asking: Asking<'_>) -> Result<Counts>
                (SELECT count(*) FROM phone_codes
                 WHERE number = $2 AND sent_at > now() - interval '1 day') AS "number!",
                (SELECT count(*) FROM phone_codes
-                WHERE country = $3 AND sent_at > now() - interval '1 day') AS "country!",
+                WHERE $5 AND country = $3 AND sent_at > now() - interval '1 day') AS "country!",
                (SELECT count(*) FROM phone_codes
-                WHERE sent_at > now() - interval '1 day') AS "shop!",
+                WHERE $5 AND sent_at > now() - interval '1 day') AS "shop!",
                (SELECT count(*) FROM phone_codes
                 WHERE network = $4 AND sent_at > now() - interval '1 day') AS "network!""#,
         user.uuid(),
         to.number,
         to.country,
         network,
+        anywhere,
     )
     .fetch_one(tx)
     .await
@@ -105,7 +108,7 @@ pub async fn lately(tx: &mut PgConnection, asking: Asking<'_>) -> Result<Counts>
 /// another one is not sent any more.
 pub async fn ask(
     tx: &mut PgConnection,
-    Asking { user, to, network }: Asking<'_>,
+    Asking { user, to, network, .. }: Asking<'_>,
     (code, code_hash, lifetime): (&Letter, &[u8], Duration),
 ) -> Result<()> {
     sqlx::query!(
