@@ -1,6 +1,7 @@
 //! Who calls: access tokens (JWT, RFC 7519) signed with Ed25519 (RFC 8037), verified by every
 //! service itself from the shop's public keys.
 
+mod key_file;
 mod keys;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Env, FromEnv};
 use crate::problem::{FORBIDDEN, Problem, UNAUTHENTICATED};
+pub use key_file::KeyFile;
 pub use keys::KeyError;
 use keys::KeySet;
 

@@ -2,16 +2,16 @@
 //! them and for letters, which only this service can look up.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use contracts::UserId;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{self, DecodePrivateKey as _, EncodePrivateKey as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use kit::auth::{ACCESS, Claims, Role};
+use kit::auth::{ACCESS, Claims, KeyFile, Role};
 use kit::secret::Secret;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -32,16 +32,12 @@ pub struct Standing {
     pub email_verified: bool,
 }
 
-/// How long the private key is used without reading it again. A rotation restarts the pods; one that cannot be replaced
-/// must not sign with a key that is no longer published.
-const KEY_MAX_AGE: TimeDelta = TimeDelta::minutes(1);
-
 /// Signs access tokens.
 pub struct Issuer {
     iss: String,
     aud: String,
-    file: PathBuf,
-    key: Mutex<(Arc<PrivateKey>, DateTime<Utc>)>,
+    /// A rotation restarts the pods; one that cannot be replaced must not sign with a key that is no longer published.
+    key: KeyFile<PrivateKey, SigningKeyError>,
 }
 
 struct PrivateKey {
@@ -63,22 +59,19 @@ pub enum SigningKeyError {
 impl Issuer {
     /// Reads the private key; `issuer` and `audience` are what verifiers expect.
     pub fn new(file: &Path, issuer: &str, audience: &str) -> Result<Self, SigningKeyError> {
-        let key = PrivateKey::read(file)?;
-        Ok(Self {
-            iss: issuer.to_owned(),
-            aud: audience.to_owned(),
-            file: file.to_owned(),
-            key: Mutex::new((Arc::new(key), Utc::now())),
-        })
+        let key = KeyFile::new(file.to_owned(), PrivateKey::read, Instant::now())?;
+        Ok(Self { iss: issuer.to_owned(), aud: audience.to_owned(), key })
     }
 
-    /// An access token for this account in this session, valid from now on.
+    /// An access token for this account in this session, valid from now on. `instant` is now, by which the key
+    /// is read again.
     pub fn access_token(
         &self,
         (user, session): (UserId, Uuid),
         standing: &Standing,
-        now: DateTime<Utc>,
+        instant: Instant,
     ) -> Result<String, jsonwebtoken::errors::Error> {
+        let now = Utc::now();
         let claims = Claims {
             iss: self.iss.clone(),
             aud: self.aud.clone(),
@@ -92,21 +85,8 @@ impl Issuer {
             email_verified: Some(standing.email_verified),
             sid: Some(session),
         };
-        let key = self.key(now);
+        let key = self.key.get(instant);
         jsonwebtoken::encode(&key.header, &claims, &key.key)
-    }
-
-    fn key(&self, now: DateTime<Utc>) -> Arc<PrivateKey> {
-        let mut guard = self.key.lock().unwrap_or_else(PoisonError::into_inner);
-        let (key, read_at) = &mut *guard;
-        if (now - *read_at).abs() >= KEY_MAX_AGE {
-            *read_at = now;
-            match PrivateKey::read(&self.file) {
-                Ok(fresh) => *key = Arc::new(fresh),
-                Err(error) => tracing::warn!(%error, "keeping the old signing key"),
-            }
-        }
-        Arc::clone(key)
     }
 }
 

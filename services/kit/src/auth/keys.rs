@@ -1,18 +1,16 @@
-//! The shop's public keys, as a file that the operator changes while the service runs.
+//! The shop's public keys.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::JwkSet;
 
+use super::key_file::{KeyFile, MAX_AGE};
+
 /// How long a key id that is not in the set is not looked for again: forged tokens, each with an id of its own, must
 /// not become as many file reads.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How long the set is used without reading it again: a key that was removed must not be good for as long as the
-/// process lives.
-const MAX_AGE: Duration = Duration::from_mins(1);
 
 /// Why the key set cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,35 +25,23 @@ pub enum KeyError {
 
 /// The key set as it was last read.
 #[derive(Debug)]
-pub(super) struct KeySet {
-    file: PathBuf,
-    read: Mutex<(Arc<JwkSet>, Instant)>,
-}
+pub(super) struct KeySet(KeyFile<JwkSet, KeyError>);
 
 impl KeySet {
     pub(super) fn new(file: PathBuf, now: Instant) -> Result<Self, KeyError> {
-        let keys = read(&file)?;
-        Ok(Self { file, read: Mutex::new((Arc::new(keys), now)) })
+        Ok(Self(KeyFile::new(file, read, now)?))
     }
 
     /// The key set, read again when it lacks this key or is old. At most one read in [`RELOAD_INTERVAL`].
     pub(super) fn with(&self, kid: &str, now: Instant) -> Arc<JwkSet> {
-        let mut guard = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let (keys, read_at) = &mut *guard;
-        let usable = if keys.find(kid).is_some() { MAX_AGE } else { RELOAD_INTERVAL };
-        if now.saturating_duration_since(*read_at) >= usable {
-            *read_at = now;
-            match read(&self.file) {
-                Ok(fresh) => *keys = Arc::new(fresh),
-                Err(error) => tracing::warn!(%error, "keeping the old key set"),
-            }
-        }
-        Arc::clone(keys)
+        let max_age =
+            |keys: &JwkSet| if keys.find(kid).is_some() { MAX_AGE } else { RELOAD_INTERVAL };
+        self.0.get_within(now, max_age)
     }
 }
 
-fn read(file: &PathBuf) -> Result<JwkSet, KeyError> {
-    let text = std::fs::read(file).map_err(|error| KeyError::Read(file.clone(), error))?;
+fn read(file: &Path) -> Result<JwkSet, KeyError> {
+    let text = std::fs::read(file).map_err(|error| KeyError::Read(file.to_owned(), error))?;
     Ok(serde_json::from_slice(&text)?)
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use axum::extract::State as Shared;
 use axum::response::IntoResponse;
@@ -138,7 +139,7 @@ fn tokens(
     refresh_token: &OpaqueToken,
 ) -> Result<impl IntoResponse + use<>> {
     let access_token =
-        state.issuer.access_token(holder, standing, Utc::now()).map_err(Problem::internal)?;
+        state.issuer.access_token(holder, standing, Instant::now()).map_err(Problem::internal)?;
     let tokens = Tokens {
         access_token,
         token_type: "Bearer",
