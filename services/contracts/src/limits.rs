@@ -1,5 +1,7 @@
 //! Bounds that services must agree on: what fits a cart fits an order.
 
+/// Longest e-mail address (RFC 5321, 4.5.3.1.3, without the angle brackets).
+pub const MAX_EMAIL: usize = 254;
 /// Most lines of a cart or an order.
 pub const MAX_LINES: usize = 100;
 /// Largest quantity of one line; the smallest is 1.

@@ -6,6 +6,11 @@ use std::str::FromStr;
 use lettre::Address;
 use lettre::message::Mailbox;
 
+use crate::limits::MAX_EMAIL;
+
+/// Longest sender with a name: a line of a header (RFC 5322, 2.1.1).
+const MAX_MAILBOX: usize = 998;
+
 /// An address without a name. Its domain is as DNS has it (IDNA, RFC 5891): many servers take no other (RFC 6531,
 /// SMTPUTF8).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +25,10 @@ impl FromStr for MailAddress {
     type Err = MailAddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Before the conversion of the domain, which takes time quadratic in the length of its labels.
+        if text.chars().nth(MAX_EMAIL).is_some() {
+            return Err(MailAddressError);
+        }
         text.parse::<Address>().map_err(|_| MailAddressError).and_then(Self::try_from)
     }
 }
@@ -54,7 +63,7 @@ impl FromStr for MailFrom {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // RFC 5322 has control characters in quotes, headers cannot have them.
-        if text.contains(char::is_control) {
+        if text.contains(char::is_control) || text.chars().nth(MAX_MAILBOX).is_some() {
             return Err(MailFromError);
         }
         let mailbox: Mailbox = text.parse().map_err(|_| MailFromError)?;
@@ -97,6 +106,18 @@ mod tests {
         let MailAddress(staff) = "staff@müller.example".parse().unwrap();
         assert_eq!(staff.to_string(), "staff@xn--mller-kva.example");
         assert_eq!(name("Müller <shop@müller.example>").as_deref(), Some("Müller"));
+    }
+
+    /// The conversion of a domain is quadratic in its labels.
+    #[test]
+    fn a_text_too_long_for_an_address_is_refused_at_once() {
+        let label: String = ('\u{4E00}'..).take(1_000).collect();
+        let text = format!("staff@{}", vec![label; 349].join("."));
+        let begun = std::time::Instant::now();
+        assert_eq!(text.parse::<MailAddress>(), Err(MailAddressError));
+        assert_eq!(text.parse::<MailFrom>(), Err(MailFromError));
+        // Converting it takes several times as long.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
     }
 
     #[test]

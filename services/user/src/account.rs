@@ -8,14 +8,13 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use contracts::UserId;
+use contracts::limits::MAX_EMAIL;
 use kit::auth::Role;
 use kit::secret::Secret;
 use serde::{Deserialize, Serialize};
 
 pub use self::name::{Name, NotAName};
 
-/// Longest e-mail address (RFC 5321, 4.5.3.1.3, without the angle brackets).
-const EMAIL_MAX: usize = 254;
 /// Longest part before the `@` (RFC 5321, 4.5.3.1.1).
 const LOCAL_PART_MAX: usize = 64;
 /// Longest label of a domain name (RFC 1035, 2.3.4).
@@ -72,6 +71,10 @@ impl FromStr for Email {
     type Err = NotAnEmail;
 
     fn from_str(text: &str) -> Result<Self, NotAnEmail> {
+        // First: the conversion of a domain takes time quadratic in the length of its labels.
+        if text.trim().chars().nth(MAX_EMAIL).is_some() {
+            return Err(NotAnEmail);
+        }
         let text = text.trim().to_ascii_lowercase();
         let (local, domain) = text.split_once('@').ok_or(NotAnEmail)?;
         // A domain with other letters is stored as mail servers look it up (RFC 5891).
@@ -79,7 +82,7 @@ impl FromStr for Email {
         let text = format!("{local}@{domain}");
         let local_ok = local.len() <= LOCAL_PART_MAX && local.split('.').all(is_atom);
         let domain_ok = domain.split('.').all(is_label);
-        if text.len() <= EMAIL_MAX && local_ok && domain_ok {
+        if text.len() <= MAX_EMAIL && local_ok && domain_ok {
             Ok(Self(text))
         } else {
             Err(NotAnEmail)
@@ -203,6 +206,20 @@ mod tests {
         for text in ["a@b.co", "a+b@c-d.example", "o'neil@example.com", "root@localhost"] {
             assert!(text.parse::<Email>().is_ok(), "{text:?}");
         }
+    }
+
+    /// The conversion of a domain is quadratic in its labels, and anybody sends an address.
+    #[test]
+    fn a_text_too_long_for_an_address_is_refused_at_once() {
+        let label: String = ('\u{4E00}'..).take(1_000).collect();
+        let domain = vec![label; 349].join(".");
+        let begun = std::time::Instant::now();
+        assert_eq!(format!("a@{domain}").parse::<Email>(), Err(NotAnEmail));
+        // Converting it takes several times as long.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+        // Letters that are longer in UTF-8 than as DNS has them.
+        let long = format!("{}@{}", "a".repeat(64), vec!["\u{4E00}".repeat(50); 3].join("."));
+        assert!(long.len() > MAX_EMAIL && long.parse::<Email>().is_ok());
     }
 
     #[test]
