@@ -7,7 +7,8 @@ use contracts::events::EmailVerified;
 use kit::outbox::Outbox;
 use sqlx::PgConnection;
 
-use crate::db::{self, addresses, devices, email_tokens, sessions};
+use crate::db::{self, addresses, devices, sessions};
+use crate::letters;
 use crate::token::{ACCESS_LIFETIME, OpaqueToken};
 
 /// Between the end of a session and the signature of its last token; clocks of pods differ by less.
@@ -27,7 +28,7 @@ async fn end_all_but(
 ) -> Result<()> {
     sessions::end_all_but(tx, user, device).await?;
     devices::end_all_but(tx, user, device).await?;
-    email_tokens::end_all(tx, user).await
+    letters::end_all(tx, user).await
 }
 
 /// Who has shown that they read the mails of an account.

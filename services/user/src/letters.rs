@@ -77,9 +77,13 @@ async fn pace(
     attempts::pace(tx, (&purpose.counted_by(user), None), &pace).await
 }
 
-/// The reader of the e-mails has used the link of one, which ends all others: the next for a password is sent at once.
-pub async fn forget_resets(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
-    attempts::forget(tx, &Purpose::ResetPassword.counted_by(user)).await
+/// Ends all links in e-mails to an account, and the pauses until the next: without a link the owner must not wait for one.
+pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    email_tokens::end_all(tx, user).await?;
+    for purpose in [Purpose::VerifyEmail, Purpose::ResetPassword] {
+        attempts::forget(tx, &purpose.counted_by(user)).await?;
+    }
+    Ok(())
 }
 
 /// Has a letter written to an account, which is locked. If too many were written lately, the seconds until the next may be.

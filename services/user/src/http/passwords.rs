@@ -18,7 +18,7 @@ use super::{EMAIL_TOKEN, State, lock};
 use crate::account::{Email, Password, is_password_length};
 use crate::credentials;
 use crate::db::{self, email_tokens};
-use crate::letters::{self, Purpose};
+use crate::letters::Purpose;
 use crate::throttle::{self, Attempt};
 use crate::token::OpaqueToken;
 
@@ -180,7 +180,6 @@ pub(super) async fn reset(
     let version = replace(&mut tx, &state, user, &hash).await?;
     // The way back for owners whose password others have tried: their device has attempts of its own from now on.
     let known = device.remember(&mut tx, user).await?;
-    letters::forget_resets(&mut tx, user).await?;
     let owner = db::credentials(&mut tx, user).await?;
     state.commit(tx, user, version).await?;
     if let Some(Ok(email)) = owner.map(|(email, _)| email.parse::<Email>()) {

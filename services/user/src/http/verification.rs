@@ -50,7 +50,6 @@ pub(super) async fn verify(
     }
     let reader = device.reader(&mut tx, user, caller).await?;
     let version = credentials::verify(&mut tx, &state.outbox, user, reader).await?;
-    letters::forget_resets(&mut tx, user).await?;
     state.commit(tx, user, version).await?;
     Ok(StatusCode::NO_CONTENT)
 }
