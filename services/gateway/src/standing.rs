@@ -1,5 +1,5 @@
 //! Whether a token still holds. It says what its account could do when it was signed: an account that was blocked or demoted
-//! since must not go on for the five minutes that it lives.
+//! since must not go on for the five minutes that it lives, nor staff whose session has ended.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -41,7 +41,8 @@ impl Standings {
     }
 
     /// Refuses every request of a blocked account, and one that changes something if its token names a role that the account
-    /// has no more. For the latter nothing is cached, and without `user` nothing is changed: staff has power over others.
+    /// has no more, or a session that has ended. For the latter nothing is cached, and without `user` nothing is changed: staff
+    /// has power over others.
     pub async fn check(&self, method: &Method, caller: &Caller) -> Result<()> {
         if self.blocked.read().unwrap_or_else(PoisonError::into_inner).contains(&caller.user_id) {
             return Err(refused());
@@ -52,7 +53,8 @@ impl Standings {
         }
         let asked = call(TIMEOUT, || {
             let mut client = self.users.clone();
-            let request = GetStandingRequest { id: caller.user_id.to_string() };
+            let session = caller.session.map(|session| session.to_string());
+            let request = GetStandingRequest { id: caller.user_id.to_string(), session };
             async move { client.get_standing(request).await }
         });
         match asked.await {
@@ -99,7 +101,7 @@ impl Standings {
 }
 
 fn judge(standing: &Standing, caller: &Caller) -> Result<()> {
-    if standing.blocked {
+    if standing.blocked || standing.session_ended {
         return Err(refused());
     }
     let lost = |(role, name): (Role, &str)| {

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use crate::account::role_name;
 use crate::cache::Cache;
-use crate::db;
+use crate::db::{self, sessions};
 use crate::token::ACCESS_LIFETIME;
 
 /// Twice as long as a token lives: clocks differ, and a block takes effect a moment after its time.
@@ -41,11 +41,23 @@ impl Users for Server {
         &self,
         request: Request<GetStandingRequest>,
     ) -> Result<Response<Standing>, Status> {
-        let id = account_id(&request.into_inner().id)?;
-        let read = async { db::account(&mut *self.pool.acquire().await?, id).await };
-        let account = read.await.map_err(|error| unreadable(&error))?.ok_or_else(unknown)?;
+        let GetStandingRequest { id, session } = request.into_inner();
+        let id = account_id(&id)?;
+        let read = async {
+            let mut connection = self.pool.acquire().await?;
+            let session_ended = match session.as_deref().map(str::parse) {
+                Some(Ok(session)) => !sessions::lives(&mut connection, session).await?,
+                // What is no id names no session.
+                Some(Err(_)) => true,
+                None => false,
+            };
+            Ok((db::account(&mut connection, id).await?, session_ended))
+        };
+        let (account, session_ended) =
+            read.await.map_err(|error: sqlx::Error| unreadable(&error))?;
+        let account = account.ok_or_else(unknown)?;
         let roles = account.roles.iter().map(|role| role_name(*role).to_owned()).collect();
-        Ok(Response::new(Standing { roles, blocked: account.blocked }))
+        Ok(Response::new(Standing { roles, blocked: account.blocked, session_ended }))
     }
 
     async fn list_blocked(

@@ -19,6 +19,9 @@ pub struct GetStandingRequest {
     /// UUID
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
+    /// The session of the access token (claim sid), UUID. Absent: not known.
+    #[prost(string, optional, tag = "2")]
+    pub session: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Standing {
@@ -28,6 +31,9 @@ pub struct Standing {
     /// an administrator keeps the account out
     #[prost(bool, tag = "2")]
     pub blocked: bool,
+    /// the session that was asked about has ended
+    #[prost(bool, tag = "3")]
+    pub session_ended: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListBlockedRequest {}

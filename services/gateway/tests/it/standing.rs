@@ -1,6 +1,6 @@
 //! Roles that were taken away, and accounts that were blocked, since their tokens were signed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use contracts::UserId;
@@ -8,10 +8,11 @@ use contracts::proto::user::users_server::{Users, UsersServer};
 use contracts::proto::user::{
     GetStandingRequest, GetUserRequest, ListBlockedRequest, ListBlockedResponse, Standing, User,
 };
-use kit::auth::Role;
-use kit::testing::{Running, eventually};
+use kit::auth::{Claims, Role};
+use kit::testing::{Running, Signer, eventually};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
 
 use crate::support::{echo, gateway, problem, serve_grpc};
 
@@ -22,6 +23,7 @@ struct Accounts(Arc<Mutex<Known>>);
 #[derive(Default)]
 struct Known {
     standings: HashMap<String, Standing>,
+    ended: HashSet<String>,
     /// How often it was asked about one account, and for the blocked ones.
     asked: usize,
     listed: usize,
@@ -37,7 +39,9 @@ impl Known {
 impl Accounts {
     fn set(&self, id: UserId, roles: &[&str], blocked: bool) {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-        self.known().standings.insert(id.to_string(), Standing { roles, blocked });
+        self.known()
+            .standings
+            .insert(id.to_string(), Standing { roles, blocked, ..Standing::default() });
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -58,7 +62,10 @@ impl Users for Accounts {
         let mut known = self.known();
         known.asked += 1;
         known.present()?;
-        let standing = known.standings.get(&request.into_inner().id).cloned();
+        let GetStandingRequest { id, session } = request.into_inner();
+        let session_ended = session.is_some_and(|session| known.ended.contains(&session));
+        let standing = known.standings.get(&id).cloned();
+        let standing = standing.map(|standing| Standing { session_ended, ..standing });
         standing.map(Response::new).ok_or_else(|| Status::not_found("there is no such account"))
     }
 
@@ -125,6 +132,37 @@ async fn blocked_and_unknown_staff_are_not_let_in() {
             assert_eq!(refused.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
             assert_eq!(problem(refused).await, (401, "unauthenticated".to_owned()), "{method}");
         }
+    }
+}
+
+#[tokio::test]
+async fn staff_whose_session_has_ended_changes_nothing_more() {
+    let (gateway, accounts) = shop().await;
+    let (staff, session) = (UserId::new(), Uuid::now_v7());
+    accounts.set(staff, &["seller", "admin"], false);
+    let send = async |role, sid, method: &str| {
+        let token = gateway.signer.sign(&Claims { sid, ..Signer::claims(staff, &[role]) });
+        let request = gateway.request(method, "/api/v1/categories/mugs").bearer_auth(token);
+        request.send().await.unwrap()
+    };
+    for role in [Role::Seller, Role::Admin] {
+        for method in UNSAFE {
+            accounts.known().ended.clear();
+            assert_eq!(send(role, Some(session), method).await.status(), 200, "{method}");
+            accounts.known().ended.insert(session.to_string());
+            let refused = send(role, Some(session), method).await;
+            assert_eq!(refused.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
+            assert_eq!(problem(refused).await, (401, "unauthenticated".to_owned()), "{method}");
+            let other = send(role, Some(Uuid::now_v7()), method).await;
+            assert_eq!(other.status(), 200, "{method}: another session");
+            let older = send(role, None, method).await;
+            assert_eq!(older.status(), 200, "{method}: a token of the release before");
+        }
+        assert_eq!(
+            send(role, Some(session), "GET").await.status(),
+            200,
+            "reading goes by the token"
+        );
     }
 }
 

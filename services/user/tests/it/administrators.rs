@@ -108,7 +108,8 @@ async fn standing_is_what_the_database_says_now() {
     let user = account(&service, &[Role::Customer, Role::Seller]).await;
     let peer: Peer = format!("http://{}", service.bound.grpc).parse().unwrap();
     let mut client = UsersClient::new(peer.client());
-    let mut standing = async |id: String| client.get_standing(GetStandingRequest { id }).await;
+    let mut standing =
+        async |id: String| client.get_standing(GetStandingRequest { id, session: None }).await;
     let found = standing(user.to_string()).await.unwrap().into_inner();
     assert_eq!(
         (found.roles, found.blocked),

@@ -1,15 +1,18 @@
 //! Access tokens of sessions that have ended: they change nothing of the account, though they live for minutes.
 
 use contracts::events::EmailVerificationRequested;
+use contracts::proto::user::GetStandingRequest;
+use contracts::proto::user::users_client::UsersClient;
 use contracts::{ProductId, UserId};
 use kit::auth::Role;
+use kit::grpc::Peer;
 use kit::testing::{Running, waiting};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::letters::{ADA, OTHER, owner, reset, reset_letter, verify};
 use crate::strangers::login_in_browser;
-use crate::{PASSWORD, administrator, login, me, register, start};
+use crate::{PASSWORD, administrator, login, me, post, register, start};
 
 async fn send(service: &Running, token: &str, method: Method, path: &str, body: &Value) -> u16 {
     let request = service.request(method.as_str(), path).bearer_auth(token);
@@ -107,6 +110,30 @@ async fn a_token_of_an_ended_session_changes_nothing() {
         assert_eq!(status, 200, "{end:?}: {tokens}");
         assert_eq!(add_address(&service, &access(&tokens)).await, 201, "{end:?}: a new session");
     }
+}
+
+/// For the gateway, which asks for staff.
+#[tokio::test(flavor = "multi_thread")]
+async fn standing_says_that_a_session_has_ended() {
+    let service = start().await;
+    let user = owner(&service).await;
+    let (_, tokens) = login(&service, ADA, PASSWORD).await;
+    let session: uuid::Uuid =
+        sqlx::query_scalar("SELECT id FROM sessions").fetch_one(service.pool()).await.unwrap();
+    let peer: Peer = format!("http://{}", service.bound.grpc).parse().unwrap();
+    let mut client = UsersClient::new(peer.client());
+    let mut ended = async |session: Option<&str>| {
+        let session = session.map(str::to_owned);
+        let request = GetStandingRequest { id: user.to_string(), session };
+        client.get_standing(request).await.unwrap().into_inner().session_ended
+    };
+    let session = session.to_string();
+    assert!(!ended(Some(&session)).await);
+    let logout = json!({ "refresh_token": tokens["refresh_token"] });
+    assert_eq!(post(&service, "/api/v1/auth/logout", &logout).await.status(), 204);
+    assert!(ended(Some(&session)).await);
+    assert!(ended(Some("nonsense")).await);
+    assert!(!ended(None).await, "a gateway of the release before does not say which");
 }
 
 #[tokio::test(flavor = "multi_thread")]
