@@ -3,6 +3,7 @@
 
 mod large;
 mod prepare;
+mod segments;
 #[cfg(test)]
 mod tests;
 

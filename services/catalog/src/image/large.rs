@@ -6,6 +6,7 @@ use image::{DynamicImage, GrayImage, ImageError, ImageFormat, RgbImage};
 use jpeg_decoder::{CodingProcess, Decoder, PixelFormat};
 
 use super::Refusal;
+use super::segments::segments;
 
 /// Most bytes that a progressive JPEG may need while it is decoded, beside what comes out. All of its coefficients, of two
 /// bytes each, are kept until the last scan, and those of the largest component once more when they are transformed.
@@ -68,22 +69,10 @@ fn coefficient_bytes(file: &[u8]) -> u64 {
     frame_header(file).and_then(samples).map_or(u64::MAX, |(all, largest)| 2 * (all + largest))
 }
 
-/// The parameters of the frame: what follows the length of its marker segment.
+/// The parameters of the frame.
 fn frame_header(file: &[u8]) -> Option<&[u8]> {
-    let mut rest = file.get(2..)?;
-    loop {
-        let [0xff, marker, after @ ..] = rest else { return None };
-        if *marker == 0xff {
-            rest = &rest[1..];
-            continue;
-        }
-        let length = usize::from(u16::from_be_bytes([*after.first()?, *after.get(1)?]));
-        let (segment, next) = after.split_at_checked(length)?;
-        if matches!(marker, 0xc0..=0xc2) {
-            return segment.get(2..);
-        }
-        rest = next;
-    }
+    let frame = segments(file).find(|(marker, _)| matches!(marker, 0xc0..=0xc2));
+    frame.map(|(_, parameters)| parameters)
 }
 
 /// Samples of all components, in whole blocks, and those of the largest one.

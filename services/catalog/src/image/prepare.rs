@@ -13,6 +13,7 @@ use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageFo
 use image::{ImageError, ImageReader, Limits};
 use kit::problem::{Kind, Problem};
 
+use super::segments::scans;
 use super::{Format, large, scaled};
 
 /// Widths that images are shrunk to, in pixels: lists, phones, large screens. None is ever enlarged.
@@ -27,6 +28,10 @@ const MAX_SIDE: u32 = 12_000;
 const MAX_DECODED: u64 = 96 << 20;
 /// Most bytes that a decoder may ask for in all.
 const MAX_ALLOCATED: u64 = 128 << 20;
+/// Most scans of a JPEG: each may take the time of the whole picture, and a file of 1 MiB can have thousands. It is what
+/// zune-jpeg takes of progressive files (`DecoderOptions::jpeg_get_max_scans`); jpeg-decoder has no limit. Cameras and
+/// programs write up to a dozen.
+const MAX_SCANS: usize = 100;
 /// Quality of JPEGs, from 1 to 100.
 const QUALITY: u8 = 85;
 /// Largest colour profile that is kept, in bytes; that of a common camera or screen has up to 4 KiB.
@@ -79,6 +84,11 @@ pub enum Refusal {
         "a progressive JPEG of so many pixels takes too much memory: send a smaller one, or a baseline JPEG"
     )]
     Progressive,
+    /// It takes the decoder longer than any picture of its size.
+    #[error(
+        "a JPEG of more than {MAX_SCANS} scans takes too long: save it again with a common program"
+    )]
+    Scans,
     /// It moves.
     #[error("an animation is no image of a product: send a still one")]
     Animated,
@@ -106,8 +116,10 @@ pub fn prepare(file: &[u8]) -> Result<Picture, Refusal> {
     if !is_large && decoder.total_bytes() > MAX_DECODED {
         return Err(Refusal::TooLarge { width, height });
     }
-    if format == ImageFormat::WebP {
-        check_webp(file)?;
+    match format {
+        ImageFormat::WebP => check_webp(file)?,
+        ImageFormat::Jpeg if scans(file) > MAX_SCANS => return Err(Refusal::Scans),
+        _ => {}
     }
     let orientation = decoder.orientation().map_err(Refusal::Broken)?;
     let profile = decoder.icc_profile().unwrap_or_default().filter(|profile| is_kept(profile));

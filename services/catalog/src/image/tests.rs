@@ -262,3 +262,37 @@ fn a_photograph_of_a_phone_is_shrunk_while_it_is_decoded() {
     let refusal = of_size(0xc0, 7936, 7680).unwrap_err();
     assert!(matches!(refusal, Refusal::TooLarge { width: 7936, height: 7680 }), "{refusal:?}");
 }
+
+/// A grey progressive JPEG that can be decoded: one scan of all brightness, then scans that refine nothing.
+fn progressive(width: u16, height: u16, refinements: usize) -> Vec<u8> {
+    // One code, of one bit: a difference of nothing, or that all further blocks are as they were.
+    let table =
+        |class: u8, symbol: u8| [&[0xff, 0xc4, 0, 20, class, 1][..], &[0; 15], &[symbol]].concat();
+    let blocks = usize::from(width).div_ceil(8) * usize::from(height).div_ceil(8);
+    let mut file = [&[0xff, 0xd8, 0xff, 0xdb, 0, 67, 0][..], &[1; 64]].concat();
+    file.extend([0xff, 0xc2, 0, 11, 8]);
+    file.extend([height.to_be_bytes(), width.to_be_bytes()].concat());
+    file.extend([1, 1, 0x11, 0]);
+    file.extend([table(0x00, 0), table(0x10, 0)].concat());
+    file.extend([0xff, 0xda, 0, 8, 1, 1, 0, 0, 0, 0]);
+    file.resize(file.len() + blocks.div_ceil(8), 0);
+    file.extend([0xff, 0xda, 0, 8, 1, 1, 0, 1, 63, 1]);
+    file.resize(file.len() + blocks.div_ceil(8), 0);
+    for _ in 0..refinements {
+        file.extend([0xff, 0xda, 0, 8, 1, 1, 0, 1, 63, 0x10]);
+        file.resize(file.len() + blocks.div_ceil(8), 0);
+    }
+    file.extend([0xff, 0xd9]);
+    file
+}
+
+#[test]
+fn a_jpeg_of_many_scans_is_refused_before_it_is_decoded() {
+    // One size for each decoder: the small one is decoded whole.
+    for (width, height) in [(4400, 3800), (64, 64)] {
+        let picture = prepare(&progressive(width, height, 3)).unwrap();
+        assert!(!picture.sizes.is_empty(), "{width} × {height}");
+        let refusal = prepare(&progressive(width, height, 99)).unwrap_err();
+        assert!(matches!(refusal, Refusal::Scans), "{width} × {height}: {refusal:?}");
+    }
+}
