@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use contracts::env;
 use prometheus::GaugeVec;
+use sqlx::Connection as _;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use std::str::FromStr;
 use std::sync::LazyLock;
 
@@ -90,8 +91,21 @@ impl Settings {
 
 /// Brings the database to the newest schema.
 pub async fn migrate_up(pool: &PgPool, own: &Migrator) -> Result<(), MigrateError> {
-    tolerant(&SHARED).run(pool).await?;
-    tolerant(own).run(pool).await
+    let mut connection = for_migrations(pool).await?;
+    tolerant(&SHARED).run(&mut connection).await?;
+    tolerant(own).run(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
+/// A connection whose statements may take as long as the rows in the database need: no request waits for them. It still
+/// waits for no lock longer than any other does, because whatever comes after it waits behind it; the Job tries again. If the
+/// program goes away, so does its statement. No pool gets it back.
+async fn for_migrations(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::raw_sql("SET statement_timeout = 0; SET client_connection_check_interval = '10s'")
+        .execute(&mut connection)
+        .await?;
+    Ok(connection)
 }
 
 /// An older program meets a newer schema when an image is rolled back. Migrations expand before they
@@ -108,7 +122,9 @@ pub async fn migrate_down(pool: &PgPool, own: &Migrator, steps: usize) -> Result
     let applied = applied(pool, own).await?;
     let keep = applied.len().saturating_sub(steps);
     let target = keep.checked_sub(1).and_then(|last| applied.get(last)).copied().unwrap_or(0);
-    own.undo(pool, target).await
+    let mut connection = for_migrations(pool).await?;
+    own.undo(&mut connection, target).await?;
+    Ok(connection.close().await?)
 }
 
 /// One line per migration of the service: version, name, applied or pending.

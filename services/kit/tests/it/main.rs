@@ -5,6 +5,7 @@ mod cache;
 mod failing;
 mod forgetful;
 mod listeners;
+mod migrations;
 mod purge;
 mod together;
 mod unstorable;

@@ -13,7 +13,7 @@ use sqlx::{PgPool, SqlSafeStr};
 use utoipa::openapi::OpenApi;
 
 /// A service with the tables that every one has.
-struct Tables;
+pub(crate) struct Tables;
 
 impl FromEnv for Tables {
     fn from_env(_: &mut Env) -> Option<Self> {
@@ -49,7 +49,7 @@ async fn count(pool: &PgPool, table: &'static str) -> i64 {
 }
 
 /// A pool whose statements may take so long.
-async fn impatient(pool: &PgPool, timeout: Duration) -> PgPool {
+pub(crate) async fn impatient(pool: &PgPool, timeout: Duration) -> PgPool {
     let timeout = format!("{}ms", timeout.as_millis());
     let options = pool.connect_options().as_ref().clone();
     let options = options.options([("statement_timeout", timeout)]);
