@@ -8,14 +8,14 @@ mod units;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use contracts::{Money, UserId};
 use kit::secret::Secret;
 use reqwest::{Client, Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use self::answers::{Answer, Found, Intent, MethodObject, Named, RefundObject, Refunds};
+use self::answers::{Answer, Found, Intent, MethodObject, Named, RefundObject, Refunds, with_key};
 use self::books::{IntentRow, LIMIT, List, RefundRow, Row};
 use self::units::units;
 use super::{
@@ -28,6 +28,8 @@ const VERSION: &str = "2024-06-20";
 /// How long a connection may take, and a call as a whole; the worker waits a little longer.
 const CONNECT: Duration = Duration::from_secs(3);
 const CALL: Duration = Duration::from_secs(9);
+/// By how much the clock here may be ahead of Stripe's.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
 
 /// How Stripe is reached.
 #[derive(Clone, Debug)]
@@ -103,6 +105,23 @@ impl StripeProvider {
         }
     }
 
+    /// The intent with this key among all that were made since the payment was, which its key says.
+    async fn listed(&self, key: Uuid) -> Result<Option<Intent>, Unknown> {
+        let made = key.get_timestamp().and_then(|made| i64::try_from(made.to_unix().0).ok());
+        let made = made.and_then(|made| DateTime::from_timestamp(made, 0));
+        let made = made.ok_or_else(|| Unknown::because("the key does not say when it was made"))?;
+        let mut after = None;
+        loop {
+            let since = made - CLOCKS_DIFFER;
+            let page = self.list::<Intent>("payment_intents", since, after.as_deref(), &[]).await?;
+            let found = with_key(page.items, key);
+            if found.is_some() || page.next.is_none() {
+                return Ok(found);
+            }
+            after = page.next;
+        }
+    }
+
     async fn intent(&self, reference: &str) -> Result<Charge, Unknown> {
         match self.get::<Intent>(&format!("payment_intents/{reference}")).await? {
             Answer::Good(intent) => intent.outcome(),
@@ -142,19 +161,20 @@ impl PaymentProvider for StripeProvider {
         }
     }
 
-    /// Without a reference the charge is sought by what was written on it. The index may be behind
-    /// by a minute; then the same idempotency key brings the same answer.
+    /// Without a reference the charge is sought by what was written on it, and where searches are refused in the list of
+    /// all. The index may be behind by a minute; then the same idempotency key brings the same answer.
     async fn find(&self, key: Uuid, reference: Option<&str>) -> Result<Option<Charge>, Unknown> {
         if let Some(reference) = reference {
             return self.intent(reference).await.map(Some);
         }
         let query = [("query", format!("metadata['payment_id']:'{key}'"))];
         let search = self.request(Method::GET, "payment_intents/search").query(&query);
-        match Answer::<Found>::of(search).await? {
-            Answer::Good(found) => found.of(key).map(Intent::outcome).transpose(),
+        let intent = match Answer::<Found>::of(search).await? {
+            Answer::Good(found) => with_key(found.data, key),
             // Accounts of some countries cannot search.
-            Answer::Refused(_) => Ok(None),
-        }
+            Answer::Refused(_) => self.listed(key).await?,
+        };
+        intent.map(Intent::outcome).transpose()
     }
 
     /// "Under a minute" is what is promised, and "propagation may be delayed during outages".

@@ -1,8 +1,14 @@
 //! The provider `stripe`, against Stripe's own stand-in for its API, which checks every request
 //! by the description of the real one. It keeps nothing: each charge succeeds.
 
+use std::collections::HashMap;
+
+use axum::extract::Query;
+use axum::routing::get;
+use axum::{Json, Router};
 use contracts::events::{PaymentCaptured, PaymentFailed, PaymentRefunded};
 use contracts::{OrderId, UserId};
+use http::StatusCode;
 use kit::auth::Role;
 use kit::secret::Secret;
 use kit::testing::{Running, engine, eventually};
@@ -11,15 +17,20 @@ use payment::payment::Token;
 use payment::provider::{
     Charge, Kept, PaymentProvider, Refund, StripeProvider, StripeSettings, Wanted,
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::world::{charged, eur, refund, reserved, send, status, until};
 
 fn provider(key: &str) -> StripeProvider {
+    provider_at(engine("TEST_STRIPE_URL"), key)
+}
+
+fn provider_at(url: String, key: &str) -> StripeProvider {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let key = Secret::new(key);
-    let (url, return_url) = (engine("TEST_STRIPE_URL"), "https://shop.test/".to_owned());
+    let return_url = "https://shop.test/".to_owned();
     StripeProvider::new(StripeSettings { key, url, return_url }).unwrap()
 }
 
@@ -176,4 +187,49 @@ async fn lists_are_asked_for_as_the_real_api_wants_it() {
         let page = stripe.refunds_since(since, after).await.unwrap();
         assert_eq!((page.items.len(), page.next), (0, None));
     }
+}
+
+/// An account that cannot search, with these charges, the latest first; one on each page. Without charges it refuses to
+/// list them.
+async fn without_search(charges: Vec<Value>) -> String {
+    let refused =
+        || (StatusCode::BAD_REQUEST, Json(json!({"error": {"type": "invalid_request_error"}})));
+    let list = async move |Query(query): Query<HashMap<String, String>>| {
+        let before =
+            |charge: &Value| query.get("starting_after").is_some_and(|id| charge["id"] == **id);
+        let at = charges.iter().position(before).map_or(0, |last| last + 1);
+        // What the shop does not ask for it does not get.
+        let since: i64 = query["created[gte]"].parse().unwrap();
+        match charges.get(at) {
+            Some(charge) if charge["created"].as_i64().unwrap() >= since => {
+                let page = json!({"data": [charge], "has_more": at + 1 < charges.len()});
+                (StatusCode::OK, Json(page))
+            }
+            _ => refused(),
+        }
+    };
+    let api = Router::new()
+        .route("/v1/payment_intents/search", get(async move || refused()))
+        .route("/v1/payment_intents", get(list));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(axum::serve(listener, api).into_future());
+    url
+}
+
+#[tokio::test]
+async fn without_a_search_a_charge_is_looked_for_among_all() {
+    let (key, now) = (Uuid::now_v7(), chrono::Utc::now().timestamp());
+    let charge = |id: &str, key: Uuid| json!({"id": id, "status": "succeeded", "created": now, "metadata": {"payment_id": key}});
+    let others = charge("pi_1", Uuid::now_v7());
+    let foreign = json!({"id": "pi_2", "status": "processing", "created": now});
+    let ours = charge("pi_3", key);
+    let url = without_search(vec![others, foreign, ours]).await;
+    let stripe = provider_at(url, "sk_test_123");
+    let captured = Charge::Captured { reference: "pi_3".into() };
+    assert_eq!(stripe.find(key, None).await.unwrap(), Some(captured));
+    assert_eq!(stripe.find(Uuid::now_v7(), None).await.unwrap(), None, "all were looked through");
+    // Whoever may look nowhere does not know.
+    let stripe = provider_at(without_search(Vec::new()).await, "sk_test_123");
+    stripe.find(key, None).await.unwrap_err();
 }

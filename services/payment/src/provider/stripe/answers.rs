@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::books::Row;
 use crate::provider::{Charge, Refund, Unknown};
 
 /// An answer that is final.
@@ -133,18 +134,29 @@ impl Intent {
     }
 }
 
+impl Row for Intent {
+    type Entry = Self;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn entry(self) -> Result<Option<Self>, Unknown> {
+        Ok(Some(self))
+    }
+}
+
+/// The intent with this key on it, whatever else was found.
+pub(super) fn with_key(found: Vec<Intent>, key: Uuid) -> Option<Intent> {
+    let key = key.to_string();
+    found.into_iter().find(|intent| intent.metadata.get("payment_id") == Some(&key))
+}
+
 /// What a search has found.
 #[derive(Debug, Deserialize)]
 pub(super) struct Found {
-    data: Vec<Intent>,
-}
-
-impl Found {
-    /// The intent with this key on it, whatever else was found.
-    pub(super) fn of(self, key: Uuid) -> Option<Intent> {
-        let key = key.to_string();
-        self.data.into_iter().find(|intent| intent.metadata.get("payment_id") == Some(&key))
-    }
+    /// The intents.
+    pub(super) data: Vec<Intent>,
 }
 
 /// A refund.
@@ -280,7 +292,8 @@ mod tests {
         let found = json!({"data": [
             {"id": "pi_1", "status": "succeeded"},
             {"id": "pi_2", "status": "succeeded", "metadata": {"payment_id": key.to_string()}}]});
-        let find = |key| serde_json::from_value::<Found>(found.clone()).unwrap().of(key);
+        let find =
+            |key| with_key(serde_json::from_value::<Found>(found.clone()).unwrap().data, key);
         assert_eq!(find(key).unwrap().id, "pi_2");
         assert!(find(Uuid::now_v7()).is_none());
     }
