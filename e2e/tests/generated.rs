@@ -1,5 +1,5 @@
 //! Who may do what: every operation has an answer for each actor, the answers fit the API's document, and
-//! `docs/security.md` shows them. `make generate` (this test with `UPDATE=1`) writes them there anew.
+//! `docs/security.md` shows them. `make generate` (this test with `UPDATE=1`) writes them there.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 

@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::names;
 use crate::validate::ValidatedShop;
 
-/// How often pods are looked at while some are not ready: no watch tells of a container that waits to be restarted.
+/// How often pods are looked at while some are not ready: a container that waits to be restarted causes no watch event.
 pub const POLL: Duration = Duration::from_secs(10);
 /// Restarts after which a container that is not ready counts as crashing, also in the moments when it runs.
 const RESTARTS: i32 = 3;

@@ -37,7 +37,7 @@ pub struct Engines<'a> {
     pub applier: &'a Applier<'a>,
     /// Secrets that the operator keeps.
     pub credentials: &'a Credentials,
-    /// Secrets that somebody else keeps.
+    /// Secrets that the operator does not keep.
     pub secrets: &'a BTreeMap<String, Content>,
     /// The bundled engines, as they stand.
     pub bundled: &'a [(&'a Object, Live)],
@@ -111,7 +111,7 @@ impl Engines<'_> {
         client(plan, login.as_ref())
     }
 
-    /// User name and password from a Secret, whoever keeps it.
+    /// User name and password from a Secret, the operator's or not.
     fn login(&self, secret: &CredentialsSecretRef) -> Option<Login> {
         let get = |key: &str| {
             let foreign = self.secrets.get(&secret.name).and_then(|content| content.get(key));

@@ -1,4 +1,4 @@
-//! Whether a shop can tell its guests apart.
+//! Whether a shop can distinguish its guests.
 
 use super::facts::{Facts, Part};
 use super::reason::Reason;

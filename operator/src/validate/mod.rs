@@ -118,7 +118,7 @@ pub fn validate(
     })
 }
 
-/// Longest value of an annotation that is told from others.
+/// Longest value of an annotation that is compared in full.
 const REQUEST_LIMIT: usize = 63;
 
 /// What an annotation asks for, each new value once.

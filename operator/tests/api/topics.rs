@@ -49,7 +49,7 @@ async fn state(world: &World) -> Option<(String, usize)> {
     Some((config.get("cleanup.policy")?.value.clone()?, partitions))
 }
 
-/// Brokers answer at once and tell each other later.
+/// Brokers answer at once and replicate metadata later.
 async fn until(world: &World, holds: impl Fn(&str, usize) -> bool) {
     let reached = async {
         while !state(world).await.is_some_and(|(policy, partitions)| holds(&policy, partitions)) {

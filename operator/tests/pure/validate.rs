@@ -161,8 +161,9 @@ fn a_currency_is_one_that_every_service_knows() {
         for (owner, template) in templates(&objects(&shop)) {
             let container = &template["spec"]["containers"][0];
             let variables = container["env"].as_array().into_iter().flatten();
-            let told = variables.filter(|variable| variable["name"] == contracts::env::CURRENCY);
-            for variable in told {
+            let currencies =
+                variables.filter(|variable| variable["name"] == contracts::env::CURRENCY);
+            for variable in currencies {
                 let read = variable["value"].as_str().unwrap().parse();
                 assert_eq!(read.as_ref(), Ok(currency), "{owner}");
             }

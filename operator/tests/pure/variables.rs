@@ -1,4 +1,4 @@
-//! What services are told by their environment.
+//! The environment of services.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ fn only_the_gateway_knows_its_proxies_and_only_if_there_are_some() {
 
 #[test]
 fn the_gateway_knows_that_guests_share_addresses_where_no_proxy_is_trusted() {
-    let told = |gateway: Value| {
+    let shared = |gateway: Value| {
         let shop = validated(json!({ "host": "a.example", "gateway": gateway }));
         let of = |service: &str| {
             let deployment = get(&shop, "Deployment", &format!("demo-{service}"));
@@ -45,10 +45,10 @@ fn the_gateway_knows_that_guests_share_addresses_where_no_proxy_is_trusted() {
         of("gateway")
     };
     let route = || json!({ "parentRefs": [{ "name": "public" }] });
-    assert_eq!(told(json!({ "ingress": {} })).as_deref(), Some("true"));
-    assert_eq!(told(json!({ "httpRoute": route() })).as_deref(), Some("true"));
-    assert_eq!(told(json!({ "ingress": {}, "trustedProxies": ["10.244.0.0/16"] })), None);
-    assert_eq!(told(json!({})), None);
+    assert_eq!(shared(json!({ "ingress": {} })).as_deref(), Some("true"));
+    assert_eq!(shared(json!({ "httpRoute": route() })).as_deref(), Some("true"));
+    assert_eq!(shared(json!({ "ingress": {}, "trustedProxies": ["10.244.0.0/16"] })), None);
+    assert_eq!(shared(json!({})), None);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn the_test_provider_is_off_beside_stripe_unless_it_is_allowed() {
         ])),
         ..Secret::default()
     };
-    // Whether payment has the test provider, and what order is told of the providers.
+    // Whether payment has the test provider, and the list of providers that order gets.
     let environment = |mut payments: Value, with_stripe: bool| {
         if with_stripe {
             payments["stripe"] = json!({ "secretRef": { "name": "pay" } });
@@ -107,21 +107,24 @@ fn the_test_provider_is_off_beside_stripe_unless_it_is_allowed() {
             value(deployment.pointer("/spec/template").unwrap(), name)
         };
         assert_eq!(of("cart", env::PAYMENT_PROVIDERS), None);
-        let test = of("payment", env::PAYMENT_TEST_PROVIDER).expect("payment is always told");
+        let test = of("payment", env::PAYMENT_TEST_PROVIDER).expect("payment always has it");
         (test, of("order", env::PAYMENT_PROVIDERS))
     };
     // As the API server stores a Shop that says nothing of it.
     let stored = || json!({ "testProvider": true, "allowTestProviderBesideStripe": false });
     let allowed =
         |test: bool| json!({ "testProvider": test, "allowTestProviderBesideStripe": true });
-    let told =
+    let expected =
         |test: &str, providers: Option<&str>| (test.to_owned(), providers.map(str::to_owned));
-    assert_eq!(environment(stored(), false), told("true", None));
-    assert_eq!(environment(stored(), true), told("false", Some("stripe")));
-    assert_eq!(environment(json!({ "testProvider": false }), true), told("false", Some("stripe")));
-    assert_eq!(environment(allowed(true), true), told("true", Some("test,stripe")));
-    assert_eq!(environment(allowed(false), true), told("false", Some("stripe")));
-    assert_eq!(environment(allowed(true), false), told("true", None));
+    assert_eq!(environment(stored(), false), expected("true", None));
+    assert_eq!(environment(stored(), true), expected("false", Some("stripe")));
+    assert_eq!(
+        environment(json!({ "testProvider": false }), true),
+        expected("false", Some("stripe"))
+    );
+    assert_eq!(environment(allowed(true), true), expected("true", Some("test,stripe")));
+    assert_eq!(environment(allowed(false), true), expected("false", Some("stripe")));
+    assert_eq!(environment(allowed(true), false), expected("true", None));
 }
 
 #[test]

@@ -93,7 +93,7 @@ async fn open(database: &Database) -> Result<PgConnection, Error> {
         let options = PgConnectOptions::from_str(database.url.expose())?;
         let options = options.application_name("backup");
         let mut connection = PgConnection::connect_with(&options).await?;
-        // A server may be told to end transactions that do nothing: these do, until the last dump has ended.
+        // A server may be configured to end transactions that do nothing: these do, until the last dump has ended.
         let patient = "SET idle_in_transaction_session_timeout = 0";
         sqlx::raw_sql(patient).execute(&mut connection).await?;
         sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut connection).await?;

@@ -1,5 +1,5 @@
 //! Carts in Redis: one hash each, a field per [`Thing`]. Every change is one script, so that changes at the
-//! same time add up, and begins the cart's 30 days anew.
+//! same time add up, and restarts the cart's 30 days.
 //!
 //! A cart has a version, which every change of its lines raises. It is a key of its own: releases that know of
 //! none read every field of the hash as a line.
@@ -94,7 +94,7 @@ impl Store {
     /// taken out.
     pub async fn contents(&self, cart: &CartId) -> Result<Contents> {
         loop {
-            // Of one moment: a version that is newer than the lines would stand for lines that nobody has seen.
+            // Of one moment: a version that is newer than the lines would stand for lines that were never shown.
             let (fields, version): (HashMap<String, String>, Option<i64>) = redis::pipe()
                 .atomic()
                 .hgetall(self.key(cart))
@@ -107,7 +107,7 @@ impl Store {
             if gone.is_empty() {
                 return Ok(Contents { lines, version: version.unwrap_or_default() });
             }
-            // Nobody can put them in again: the next look finds none.
+            // They cannot be put in again: the next look finds none.
             self.drop_lines(cart, Life::Keep, &gone).await?;
         }
     }

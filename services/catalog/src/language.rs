@@ -16,7 +16,7 @@ const POLL: Duration = Duration::from_secs(10);
 /// Products indexed in one transaction: their sellers wait for it.
 const BATCH: i64 = 50;
 
-/// Sets the language once, then indexes until told to stop. Of two versions that are rolled out, the one that started last
+/// Sets the language once, then indexes until stopped. Of two versions that are rolled out, the one that started last
 /// has its language; any number of replicas may index at once.
 pub(crate) async fn run(pool: PgPool, language: SearchLanguage, stop: CancellationToken) {
     let (wake, is_set) = (Wake::default(), AtomicBool::new(false));

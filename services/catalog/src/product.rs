@@ -259,8 +259,8 @@ pub struct Position {
 }
 
 impl Position {
-    /// Whether [`Found::position`] could have said this: a cursor brings it back, and whoever holds it can write into
-    /// it what Postgres does not take.
+    /// Whether [`Found::position`] could have said this: it comes back in a cursor, into which the caller can write
+    /// what Postgres does not take.
     pub fn is_ours(&self) -> bool {
         let storable =
             !self.name.contains('\0') && self.rating.is_finite() && self.rank.is_finite();

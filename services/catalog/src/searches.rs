@@ -41,7 +41,7 @@ impl Searches {
         Ok(Self { pool, clients: Arc::default() })
     }
 
-    /// A connection for one search. Clients behind a proxy that the gateway does not know are not told apart.
+    /// A connection for one search. Clients behind a proxy that the gateway does not know are not distinguished.
     pub(crate) async fn begin(&self, client: Option<IpAddr>) -> Result<Search> {
         let turn = match client.filter(|client| is_public(*client)) {
             Some(client) => Some(self.turn(client).await?),

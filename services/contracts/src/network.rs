@@ -76,8 +76,8 @@ impl TrustedProxies {
 /// Header by which proxies tell whom they speak for.
 pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Whether an address may be one client's. A private one is rather that of a node or of a proxy which the gateway was not
-/// told to trust (`spec.gateway.trustedProxies`), and everybody is behind it. So is one of the space that carriers share
+/// Whether an address may be one client's. A private one is rather that of a node or of a proxy which the gateway is not
+/// configured to trust (`spec.gateway.trustedProxies`), and everybody is behind it. So is one of the space that carriers share
 /// (RFC 6598), which cluster networks use as well.
 pub fn is_public(address: IpAddr) -> bool {
     match address {

@@ -15,7 +15,7 @@ pub const FORWARDED_HOST: &str = "x-forwarded-host";
 pub struct Client {
     /// Address of the client itself, not of a proxy that we trust.
     pub address: IpAddr,
-    /// Whether clients are known to share their addresses, those of proxies that we are not told to trust.
+    /// Whether clients are known to share their addresses, those of proxies that we are not configured to trust.
     pub shared: bool,
     /// Scheme that the client used.
     pub https: bool,
@@ -41,7 +41,7 @@ impl Client {
         client_network(self.address)
     }
 
-    /// Whether the network tells the client from others.
+    /// Whether the network identifies the client.
     pub fn is_alone(&self) -> bool {
         !self.shared && is_public(self.address)
     }

@@ -1,5 +1,5 @@
-//! The API's documentation: what each service says of itself, and all of it together. It is rendered once for all who
-//! ask: whoever does not read an answer holds no memory of its own.
+//! The API's documentation: what each service says of itself, and all of it together. It is rendered once for all
+//! callers: a caller that does not read an answer holds no memory of its own.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -120,7 +120,7 @@ impl Limits {
         Limit { name: "client", per_minute: self.0.get() }
     }
 
-    /// Of a client that nothing but its address tells from others, if it does.
+    /// Of a client that is identified by its address alone, if by anything.
     fn guest(self, alone: bool) -> Limit {
         let name = if alone { "client" } else { "guests" };
         Limit { name, per_minute: by_address(self.0.get(), alone) }

@@ -1,4 +1,4 @@
-//! Pages that letters lead to: they give the token of a letter back, or ask for one. Plain, and complete without anything from
+//! Pages that e-mails link to: they present the token of an e-mail, or ask for one. Plain, and complete without anything from
 //! elsewhere; a shop with a storefront of its own has better ones.
 
 use axum::Router;

@@ -193,7 +193,7 @@ async fn list(
     Query(query): Query<StockQuery>,
 ) -> Result<axum::Json<Page<Stock>>> {
     let StockQuery { low, cursor, limit, page } = query;
-    // A SKU, and not any text: whoever holds a cursor can write into it.
+    // A SKU, and not any text: the caller can write into a cursor.
     let Window { after, offset, limit } = PageQuery { cursor, limit, page }.window::<Sku>()?;
     let window = Window { after: after.map(String::from), offset, limit };
     let mut connection = api.pool.acquire().await?;

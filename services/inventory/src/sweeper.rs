@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 static LOW: LazyLock<Gauge> =
     metric!(gauge, "stock_low_skus", "SKUs with no more available units than their threshold.");
 
-/// Sweeps until told to stop. Reservations last for `ttl`.
+/// Sweeps until stopped. Reservations last for `ttl`.
 pub async fn run(pool: PgPool, outbox: Outbox, ttl: Duration, stop: CancellationToken) {
     let round = || round(pool.clone(), outbox.clone(), ttl);
     Wake::default().run("sweeper", INTERVAL, &stop, round).await;

@@ -35,7 +35,7 @@ pub struct Path<T>(pub T);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IfMatch(pub i64);
 
-/// What the client is counted by, as the gateway says; none for whoever comes past it, and where clients share addresses.
+/// What the client is counted by, as the gateway says; none for a caller that comes past it, and where clients share addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientNetwork(pub Option<IpAddr>);
 

@@ -84,7 +84,7 @@ impl Settings {
     fn options(&self, service: &str) -> Result<PgConnectOptions, sqlx::Error> {
         Ok(PgConnectOptions::from_str(self.url.expose())?
             .application_name(service)
-            // A statement that outlives every request deadline helps nobody.
+            // A statement that outlives every request deadline is of no use.
             .options([("statement_timeout", "30s"), ("lock_timeout", "5s")]))
     }
 }

@@ -128,7 +128,7 @@ impl<P: Process> Subscription<P> {
         Ok(Self { config, consumer, lane, topics })
     }
 
-    /// Consumes until told to stop; then finishes what is in hand and commits. Ends before that when the worker of
+    /// Consumes until stopped; then finishes what is in hand and commits. Ends before that when the worker of
     /// a partition dies.
     pub async fn run(mut self) -> Result<(), SubscriptionError> {
         while let End::Forgotten = self.consume().await? {

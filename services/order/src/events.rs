@@ -142,7 +142,7 @@ impl Handle<PaymentActionRequired> for Saga {
         delivery: &Delivery<PaymentActionRequired>,
     ) -> Result<(), HandlerError> {
         let order = locked(tx, delivery.event.order_id).await?;
-        // Until then the units are held from others for somebody who may never confirm.
+        // Until then the units are held from others for a shopper who may never confirm.
         if order.state == State::Reserved {
             db::begin_second_step(tx, order.id).await?;
         }

@@ -22,7 +22,7 @@ pub const ORDER_OPEN: Kind = Kind::new(409, "order-open", "The cart has been ord
 pub const TOO_MANY_OPEN: Kind =
     Kind::new(409, "too-many-open-orders", "Too many orders wait for their payment");
 
-/// The caller's network holds as much as it may by orders of unverified accounts that nobody confirms.
+/// The caller's network holds as much as it may by unconfirmed orders of unverified accounts.
 pub const TOO_MANY_UNCONFIRMED: Kind = Kind::new(
     409,
     "too-many-unconfirmed-orders",

@@ -239,7 +239,7 @@ impl Order {
         }
     }
 
-    /// Whether money or goods have yet to come back that nobody but other services can bring.
+    /// Whether money or goods have yet to come back that only other services can bring.
     pub fn is_owed(&self) -> bool {
         self.payment == Payment::RefundRequested || self.awaits_goods()
     }

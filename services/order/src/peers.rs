@@ -92,7 +92,7 @@ impl Carts {
         Ok(Self { client, url: base.join("/api/v1/cart")?.as_str().parse()? })
     }
 
-    /// What is in the cart of whoever sends a request with these headers, and the cart's version.
+    /// What is in the cart of the caller with these headers, and the cart's version.
     pub async fn contents(&self, headers: &HeaderMap) -> Result<(Vec<Item>, Option<i64>)> {
         let send = async {
             // The cart service verifies the caller itself.

@@ -40,7 +40,7 @@ impl FromStr for Providers {
 
 impl Providers {
     /// What an order is paid with that names this token. Without a token only a shop for tests knows what to do:
-    /// anywhere else goods would leave that nobody has paid for.
+    /// anywhere else unpaid goods would leave.
     pub fn token(&self, given: Option<PaymentToken>) -> Result<PaymentToken> {
         let Some(token) = given else {
             let alone = self.has(TEST) && self.0.len() == 1;

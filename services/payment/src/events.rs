@@ -171,7 +171,7 @@ impl Handle<OrderRejected> for Orders {
 }
 
 impl Handle<EmailVerified> for Orders {
-    /// Providers are not called: that they still know what is removed here charges nobody.
+    /// Providers are not called: that they still know what is removed here causes no charge.
     async fn handle(
         &self,
         tx: &mut PgConnection,

@@ -34,7 +34,7 @@ pub const CREDENTIALS: Kind =
     Kind::new(401, "invalid-credentials", "E-mail address and password do not fit");
 /// An administrator has blocked the account.
 pub const BLOCKED: Kind = Kind::new(403, "account-blocked", "The account is blocked");
-/// The token of a letter is unknown, spent, expired, or has ended with the password.
+/// The token of an e-mail is unknown, spent, expired, or has ended with the password.
 pub const EMAIL_TOKEN: Kind =
     Kind::new(400, "invalid-email-token", "The token of the letter is not valid");
 /// The refresh token is unknown, spent, expired or revoked.

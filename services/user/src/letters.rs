@@ -86,7 +86,7 @@ pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Er
     Ok(())
 }
 
-/// Has a letter written to an account, which is locked. If too many were written lately, the seconds until the next may be.
+/// Sends an e-mail to an account, which is locked. If too many were sent recently, the seconds until the next may be.
 pub async fn write(
     tx: &mut PgConnection,
     outbox: &Outbox,

@@ -75,7 +75,7 @@ pub async fn deletion_answered(
 }
 
 /// Products about whose deletion inventory has said nothing in time, kept from changing until the
-/// transaction ends. Those that somebody else has locked are left to them. A deadline that is further away than twice
+/// transaction ends. Skips those that another transaction has locked. A deadline that is further away than twice
 /// the time that inventory has was set before the clock was set back.
 pub async fn lock_overdue(
     connection: &mut PgConnection,

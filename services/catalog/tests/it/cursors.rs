@@ -1,4 +1,4 @@
-//! Cursors and queries that nobody was given: refused, and never an error of ours.
+//! Cursors and queries that were never issued: refused, and never an error of ours.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

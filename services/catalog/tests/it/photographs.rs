@@ -115,7 +115,7 @@ async fn a_file_of_25_mebibytes_becomes_an_image() {
 /// Files that come slowly take the memory of as many as there may be; the others wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_files_are_read_than_memory_has_room_for() {
-    /// More than sockets hold of what nobody reads.
+    /// More than sockets buffer of what is not read.
     const READ: usize = 20 << 20;
     let (shop, seller) = (gallery().await, UserId::new());
     let product = add(&shop, seller, json!({})).await;

@@ -168,7 +168,7 @@ async fn share_a_wide_limit(gateway: &Running, forwarded: impl Fn(u8) -> String)
     let logins = tally((0..60).map(request("POST", "/api/v1/auth/login"))).await;
     assert!(logins[&200] >= 20, "a single client may send 1: {logins:?}");
     assert!(logins[&429] > 0, "there is still a limit: {logins:?}");
-    // Whom a token tells apart is counted alone.
+    // A caller with a token is counted alone.
     let user = UserId::new();
     let own = |_| gateway.request_as(user, &[Role::Customer], "GET", "/api/v1/cart");
     assert_eq!(tally((0..5).map(own)).await, BTreeMap::from([(200, 2), (429, 3)]));

@@ -137,7 +137,7 @@ async fn nobody_can_say_that_they_are_somebody_else() {
     assert_eq!(echo.header("traceparent"), None);
 }
 
-/// Services limit by what they are told: with the address of a load balancer they would count the whole shop as one.
+/// Services limit by the address that is passed on: with the address of a load balancer they would count the whole shop as one.
 #[tokio::test]
 async fn addresses_that_clients_share_are_not_passed_on() {
     let cart = echo("cart").await;

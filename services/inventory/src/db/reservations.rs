@@ -68,7 +68,7 @@ pub async fn lock_all(
 }
 
 /// Locks a pending reservation that ran out of time longer ago than `grace`, or has more than twice the time that
-/// reservations have: the database's clock was set back. None that somebody else is busy with.
+/// reservations have: the database's clock was set back. Skips those that another transaction has locked.
 pub async fn lock_overdue(
     connection: &mut PgConnection,
     grace: Duration,

@@ -44,8 +44,8 @@ impl Handle<ProductUpdated> for Products {
 }
 
 impl Products {
-    /// Keeps which SKUs are the product's and who sells it, and tells of which there are units: nobody was told while they were
-    /// nobody's. A SKU that another product has makes the event a dead letter, which people look at: of two who
+    /// Keeps which SKUs are the product's and who sells it, and publishes of which there are units: that was not done while
+    /// they were no product's. A SKU that another product has makes the event a dead letter, which people look at: of two who
     /// say that units are theirs one is wrong.
     async fn keep(
         &self,

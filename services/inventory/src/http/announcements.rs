@@ -131,7 +131,7 @@ pub(super) async fn announced(
 ) -> Result<axum::Json<Page<Announcement>>> {
     let AnnouncedQuery { state, sku, cursor, limit, page } = query;
     let window = PageQuery { cursor, limit, page }.window::<(NaiveDate, Uuid)>()?;
-    // Postgres knows fewer years than a date that somebody wrote into a cursor.
+    // Postgres knows fewer years than a date that a caller wrote into a cursor.
     if window.after.is_some_and(|(day, _)| !(1..=9999).contains(&day.year())) {
         return Err(Problem::new(MALFORMED, "the cursor is not one of ours"));
     }

@@ -71,7 +71,7 @@ async fn what_is_there_again_is_told_once() {
     assert_eq!(restocked(pool).await, [true, true, false, true, true], "held units are not gone");
 }
 
-/// Search shows the units as sold out and as available again; whoever waits for the product hears nothing.
+/// Search shows the units as sold out and as available again; users who wait for the product are not notified.
 #[tokio::test]
 async fn a_hold_that_is_given_up_is_no_restock() {
     let shop = Shop::open().await;

@@ -36,7 +36,7 @@ const LISTS: [&str; 2] = ["/api/v1/stock", "/api/v1/stock/announcements"];
 /// What is for administrators.
 const ADMIN: [&str; 1] = ["GET /api/v1/stock/{sku}/movements"];
 
-/// Two sellers with a product each, `A` and `B`, and a SKU of nobody, `LOOSE`; five units of each.
+/// Two sellers with a product each, `A` and `B`, and a SKU of no seller, `LOOSE`; five units of each.
 async fn two_sellers() -> (Shop, UserId, UserId) {
     let shop = Shop::open().await;
     let (ada, ben) = (UserId::new(), UserId::new());

@@ -103,7 +103,7 @@ impl<P: Process> Lane<P> {
         }
     }
 
-    /// The last message that is done with now, and those that are not; none when told to stop.
+    /// The last message that is done with now, and those that are not; none when stopped.
     async fn advance<'m>(
         &self,
         messages: &'m [OwnedMessage],
@@ -150,13 +150,13 @@ impl<P: Process> Lane<P> {
         places.get(done).copied().unwrap_or(run)
     }
 
-    /// Whether the record is done with, one way or the other; false when told to stop.
+    /// Whether the record is done with, one way or the other; false when stopped.
     async fn handle(&self, message: &OwnedMessage) -> bool {
         let record = match Record::from_message(message) {
             Ok(record) => record,
             Err(error) => {
                 count("unreadable", "dead");
-                return self.bury(message, &error.to_string(), Instant::now()).await;
+                return self.dead_letter(message, &error.to_string(), Instant::now()).await;
             }
         };
         if !self.process.wants(&record.r#type) {
@@ -182,7 +182,7 @@ impl<P: Process> Lane<P> {
                 Span::current().record("otel.status_code", "error");
                 let reason = error.source().map(chain).unwrap_or_default();
                 tracing::error!(error = reason, "the event is now a dead letter");
-                break self.bury(message, &reason, since).await;
+                break self.dead_letter(message, &reason, since).await;
             }
             count("retried");
             tracing::warn!(error = chain(&error), "the event is tried again");
@@ -198,8 +198,8 @@ impl<P: Process> Lane<P> {
         outcome
     }
 
-    /// Sends a record that has failed since then to the dead letter topic; false when told to stop.
-    async fn bury(&self, message: &OwnedMessage, reason: &str, since: Instant) -> bool {
+    /// Sends a record that has failed since then to the dead letter topic; false when stopped.
+    async fn dead_letter(&self, message: &OwnedMessage, reason: &str, since: Instant) -> bool {
         let topic = format!("{}.dlq", message.topic());
         let sent = loop {
             let why = (self.consumer.as_str(), reason);

@@ -210,7 +210,7 @@ async fn blocked_seconds(running: &Running) -> f64 {
     ours.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).fold(0.0, f64::max)
 }
 
-/// Waits until a partition is reported as blocked whose first record becomes a dead letter, which nobody takes.
+/// Waits until a partition is reported as blocked whose first record becomes a dead letter, which no broker takes.
 async fn measured_as_blocked(unreadable: bool) {
     let running = Running::start::<Fragile>(&[]).await;
     // Accepts connections and answers none.

@@ -14,7 +14,7 @@ use tonic::service::Routes;
 use utoipa::openapi::OpenApi;
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A service with all three ports, which anyone may connect to, or the gateway alone.
 struct Ports<const PUBLIC: bool>;
@@ -62,7 +62,7 @@ async fn connect(host: u8, port: SocketAddr) -> TcpStream {
 async fn rest(connection: &mut TcpStream) -> String {
     let mut text = Vec::new();
     // A reset ends it as well.
-    let _ = timeout(PATIENCE, connection.read_to_end(&mut text)).await.expect("it is closed");
+    let _ = timeout(TIMEOUT, connection.read_to_end(&mut text)).await.expect("it is closed");
     String::from_utf8_lossy(&text).into_owned()
 }
 
@@ -114,7 +114,7 @@ async fn a_service_behind_the_gateway_gives_it_all_connections() {
     for _ in 0..6 {
         let mut connection = connect(2, http).await;
         connection.write_all(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-        let answered = timeout(PATIENCE, connection.read(&mut [0; 1024])).await.unwrap();
+        let answered = timeout(TIMEOUT, connection.read(&mut [0; 1024])).await.unwrap();
         assert!(answered.unwrap() > 0, "connection {}", all.len());
         all.push(connection);
     }

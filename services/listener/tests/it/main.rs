@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_mins(10);
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const SLOW: &[u8] = b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -104,7 +104,7 @@ impl Server {
 async fn rest(connection: &mut TcpStream) -> String {
     let mut text = Vec::new();
     // A reset ends it as well.
-    let _ = timeout(PATIENCE, connection.read_to_end(&mut text)).await.expect("it is closed");
+    let _ = timeout(TIMEOUT, connection.read_to_end(&mut text)).await.expect("it is closed");
     String::from_utf8_lossy(&text).into_owned()
 }
 
@@ -119,7 +119,7 @@ async fn ask(connection: &mut TcpStream, request: &[u8], wanted: &str) -> bool {
         }
         Some(())
     };
-    timeout(PATIENCE, answered).await.expect("an answer or an end").is_some()
+    timeout(TIMEOUT, answered).await.expect("an answer or an end").is_some()
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn a_header_that_does_not_end_is_not_waited_for() {
             sleep(SHORT / 10).await;
         }
     });
-    let end = timeout(PATIENCE, reading.read(&mut [0; 1])).await.expect("it is closed");
+    let end = timeout(TIMEOUT, reading.read(&mut [0; 1])).await.expect("it is closed");
     assert!(matches!(end, Ok(0) | Err(_)));
     dripping.abort();
 
@@ -189,7 +189,7 @@ async fn one_peer_gets_half_of_the_connections() {
     assert!(!ask(&mut last, GET, "hello").await, "all are taken");
     // Places come back.
     drop(greedy);
-    timeout(PATIENCE, async {
+    timeout(TIMEOUT, async {
         while !ask(&mut server.connect_from(2).await, GET, "hello").await {
             sleep(SHORT / 10).await;
         }
@@ -236,7 +236,7 @@ async fn what_is_under_way_outlives_the_timeouts() {
     // It has the only place until it ends.
     assert!(!ask(&mut server.connect().await, GET, "hello").await);
     drop(connection);
-    timeout(PATIENCE, async {
+    timeout(TIMEOUT, async {
         while !ask(&mut server.connect().await, GET, "hello").await {
             sleep(SHORT / 10).await;
         }
@@ -251,7 +251,7 @@ async fn a_peer_that_does_not_read_is_not_waited_for() {
     let mut connection = server.connect().await;
     connection.write_all(b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     // The answer has no end, so only the server can have given the place free.
-    timeout(PATIENCE, async {
+    timeout(TIMEOUT, async {
         while !ask(&mut server.connect().await, GET, "hello").await {
             sleep(SHORT / 10).await;
         }
@@ -272,7 +272,7 @@ async fn it_ends_when_what_is_under_way_is_answered() {
     assert_eq!(rest(&mut silent).await, "");
     assert_eq!(rest(&mut idle).await, "");
     assert!(rest(&mut busy).await.starts_with("HTTP/1.1 200 OK"));
-    timeout(PATIENCE, server.serving).await.expect("it ends").unwrap();
+    timeout(TIMEOUT, server.serving).await.expect("it ends").unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
 }
 

@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use listener::Limits;
 use tokio::time::{sleep, timeout};
 
-use crate::{GET, PATIENCE, SHORT, Server, ask, limits, server};
+use crate::{GET, SHORT, Server, TIMEOUT, ask, limits, server};
 
 /// A connection of HTTP/2 from 127.0.0.`host`.
 async fn http2(server: &Server, host: u8) -> SendRequest<Empty<Bytes>> {
@@ -25,7 +25,7 @@ async fn asked(sender: &mut SendRequest<Empty<Bytes>>, server: &Server) -> bool 
         sender.ready().await.ok()?;
         sender.send_request(request).await.ok()
     };
-    timeout(PATIENCE, answered).await.expect("an answer or an end").is_some()
+    timeout(TIMEOUT, answered).await.expect("an answer or an end").is_some()
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn a_connection_of_http_2_counts_as_many_as_it_may_have_requests() {
     assert!(!asked(&mut fourth, &server).await, "15 places are left to this peer");
     // Places come back.
     drop((first, second, connection));
-    timeout(PATIENCE, async {
+    timeout(TIMEOUT, async {
         loop {
             // A connection that is refused may end before its handshake.
             let stream = TokioIo::new(server.connect_from(2).await);

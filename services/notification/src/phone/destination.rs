@@ -10,8 +10,8 @@ const TWO_DIGITS: [&str; 44] = [
     "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65",
     "66", "81", "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
 ];
-/// Codes of no country: free phones, shared costs, satellites, networks, premium rates, telegrams. What a message there
-/// costs nobody knows before.
+/// Codes of no country: free phones, shared costs, satellites, networks, premium rates, telegrams. The price of a
+/// message there is not known before.
 const NO_COUNTRY: [&str; 9] = ["800", "808", "870", "878", "881", "882", "883", "888", "979"];
 
 /// The countries that the shop sends short messages to, by what numbers begin with; empty: all.

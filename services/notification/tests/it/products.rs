@@ -126,7 +126,7 @@ async fn the_seller_hears_that_little_is_left() {
         available: 3,
         threshold: 5,
     };
-    // The variant is gone: this is nobody's.
+    // The variant is gone: this SKU is no product's.
     heard(&service, service.publish(&low(&mug.variants[0].sku)).await).await;
     service.publish(&low(&mug.sku)).await;
     let letter = mail(&seller.email, "3 left of Cup").await;

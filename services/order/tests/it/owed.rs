@@ -75,7 +75,7 @@ async fn a_refund_of_an_ended_order_is_requested_until_it_has_come() {
     assert_eq!(world.told(id).await.len(), 5, "nothing is owed any more");
 }
 
-/// The service's own reconciler takes part; hence the times are told by the table.
+/// The service's own reconciler takes part; hence the times are read from the table.
 #[tokio::test]
 async fn each_request_for_an_owed_refund_waits_twice_as_long_as_the_one_before() {
     let world = World::start().await;

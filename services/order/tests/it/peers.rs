@@ -103,13 +103,13 @@ impl Trolleys {
         url
     }
 
-    /// Fills the cart of whoever has this token, as releases did that knew of no versions.
+    /// Fills the cart of the user with this token, as releases did that knew of no versions.
     pub(crate) fn fill(&self, token: &str, items: &Value) {
         // More fields than an order needs: a cart may grow.
         self.put(token, json!({ "items": items, "total": null }));
     }
 
-    /// Fills the cart of whoever has this token, which has this version then.
+    /// Same, and the cart has this version then.
     pub(crate) fn fill_version(&self, token: &str, items: &Value, version: i64) {
         self.put(token, json!({ "items": items, "total": null, "version": version }));
     }

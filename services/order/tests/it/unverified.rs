@@ -62,7 +62,7 @@ impl Shopper {
         order_id
     }
 
-    /// It expires, as nobody confirms it.
+    /// It expires unconfirmed.
     async fn expires(&self, order: OrderId) {
         let since =
             "UPDATE second_steps SET since = now() - interval '30 minutes' WHERE order_id = $1";

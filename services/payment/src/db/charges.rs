@@ -100,7 +100,7 @@ pub enum Stage {
     },
 }
 
-/// Takes a payment that is due, of none of the busy providers; for as long as the lease lasts, nobody else does. One that
+/// Takes a payment that is due, of none of the busy providers; for as long as the lease lasts, no other worker does. One that
 /// is due later than any pause is due: the database's clock was set back.
 pub async fn lease_charge(
     connection: &mut PgConnection,

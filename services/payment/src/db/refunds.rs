@@ -72,7 +72,7 @@ pub async fn request_refund(
 /// Stores a refund that an order asks for: all of `amount` that is left and is not owed already. The
 /// order may not know of what staff has given back. When nothing is left and nothing is under way or
 /// owed, the refund is of nothing, so that the order hears how much went back in all; what is under way
-/// will tell it. False when the payment is not captured, or was less, or in another currency, or is none
+/// will publish that. False when the payment is not captured, or was less, or in another currency, or is none
 /// at all.
 pub async fn insert_refund(
     connection: &mut PgConnection,
@@ -131,7 +131,7 @@ pub struct DueRefund {
     pub traceparent: Option<String>,
 }
 
-/// Takes a refund that is due, of none of the busy providers; for as long as the lease lasts, nobody else does. One that
+/// Takes a refund that is due, of none of the busy providers; for as long as the lease lasts, no other worker does. One that
 /// is due later than any pause is due: the database's clock was set back.
 pub async fn lease_refund(
     connection: &mut PgConnection,

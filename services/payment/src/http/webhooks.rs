@@ -98,7 +98,7 @@ pub(super) async fn receive(
     }
     let mut tx = api.pool.begin().await?;
     if db::webhooks::note(&mut tx, provider, &event.id, &event.r#type).await? {
-        let due = heed(&api, &mut tx, provider, &event).await?;
+        let due = apply(&api, &mut tx, provider, &event).await?;
         tx.commit().await?;
         if due {
             api.wake.wake();
@@ -108,7 +108,7 @@ pub(super) async fn receive(
 }
 
 /// Does what the event asks for. Says whether the worker has something to do.
-async fn heed(api: &Api, tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bool> {
+async fn apply(api: &Api, tx: &mut PgConnection, provider: &str, event: &Event) -> Result<bool> {
     let reference = event.text("/object/id").unwrap_or_default();
     if event.r#type.starts_with("payment_intent.") {
         let key = event.text("/object/metadata/payment_id");

@@ -30,7 +30,7 @@ impl Lanes {
         full.map(|(name, _)| (*name).to_owned()).collect()
     }
 
-    /// Takes a place. None is needed for a provider that the shop does not have: nobody is called. Leaving a full
+    /// Takes a place. None is needed for a provider that the shop does not have: there is no call. Leaving a full
     /// lane wakes the worker: something of this provider's may be due.
     pub(super) fn enter(&self, provider: &str, wake: &Wake) -> Option<Place> {
         let lane = Arc::clone(self.0.get(provider)?);

@@ -1,4 +1,4 @@
-//! A provider that does not answer holds up nobody else.
+//! A provider that does not answer holds up no other.
 
 use contracts::events::PaymentCaptured;
 use kit::testing::{Running, eventually};
@@ -12,7 +12,7 @@ const MANY: usize = 40;
 
 #[tokio::test]
 async fn a_provider_that_does_not_answer_holds_up_no_other() {
-    // Connections are made by the kernel, and nobody ever reads from them.
+    // Connections are made by the kernel, and never read from.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let running = Running::start::<Payment>(&[

@@ -202,7 +202,7 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Refuses whoever sells the product: what it is worth is for others to say.
+/// Refuses the seller of the product: its rating is for others.
 async fn refuse_seller(api: &Api, user: UserId, product: ProductId) -> Result<()> {
     if sells(api, user, product).await? {
         return Err(Problem::new(FORBIDDEN, "you sell this product: others review it"));

@@ -54,7 +54,7 @@ async fn sellers_do_not_review_their_own_products() {
     let (seller, product) = (UserId::new(), ProductId::new());
     let shop = start_with(&Orders::delivered().await, &Catalog::of(product, seller).await).await;
     let body = json!({"rating": 5, "text": "I would buy it again."});
-    // Whoever is a seller no more, or an administrator too, still sells it.
+    // A seller who has lost the role, or is an administrator too, still sells it.
     for roles in [&[Role::Seller][..], &[Role::Customer], &[Role::Admin]] {
         let request = shop.request_as(seller, roles, "POST", &of_product(product)).json(&body);
         let (status, problem) = answer(request).await;

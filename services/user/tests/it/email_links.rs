@@ -42,7 +42,7 @@ async fn a_reset_link_stays_valid_however_many_a_stranger_asks_for() {
     assert_eq!(count(&service, TOKENS).await, 0);
 }
 
-/// Somebody asks every minute for a day.
+/// A link is requested every minute for a day.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_has_few_emails_with_links_and_always_a_valid_one() {
     const DAY: usize = 24 * 60;
