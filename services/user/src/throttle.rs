@@ -126,8 +126,20 @@ pub async fn count_registration(pool: &PgPool, network: Option<IpAddr>) -> Resul
 
 /// Counts a change of a password by its account, or refuses it. Each sends an e-mail, and the address may be another person's.
 pub async fn count_password_change(tx: &mut PgConnection, user: UserId) -> Result<()> {
-    let account = subject("password_change", &user.to_string());
-    pace(tx, (&account, None), FREE_PASSWORD_CHANGES).await
+    pace(tx, (&password_change(user), None), FREE_PASSWORD_CHANGES).await
+}
+
+/// Refuses a change of a password that comes too early, before anything is hashed for it.
+pub async fn check_password_change(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    let pace = delayed_after(FREE_PASSWORD_CHANGES);
+    match attempts::wait(tx, &password_change(user), &pace).await? {
+        None => Ok(()),
+        Some(seconds) => Err(refused(seconds)),
+    }
+}
+
+fn password_change(user: UserId) -> Subject {
+    subject("password_change", &user.to_string())
 }
 
 /// Whether the owner of an address may be notified of an attempted registration: mailboxes are not flooded.
@@ -161,16 +173,19 @@ async fn pace(
     (subject, account): (&Subject, Option<&Subject>),
     free: i32,
 ) -> Result<()> {
-    let pace = attempts::Pace {
+    let account = account.map(<[u8; 32]>::as_slice);
+    match attempts::pace(tx, (subject, account), &delayed_after(free)).await? {
+        None => Ok(()),
+        Some(seconds) => Err(refused(seconds)),
+    }
+}
+
+const fn delayed_after(free: i32) -> attempts::Pace {
+    attempts::Pace {
         free,
         delay_seconds: INITIAL_DELAY.as_secs_f64(),
         max_delay_seconds: MAX_DELAY.as_secs_f64(),
         memory_seconds: MEMORY.as_secs_f64(),
-    };
-    let account = account.map(<[u8; 32]>::as_slice);
-    match attempts::pace(tx, (subject, account), &pace).await? {
-        None => Ok(()),
-        Some(seconds) => Err(refused(seconds)),
     }
 }
 

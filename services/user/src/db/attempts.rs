@@ -53,18 +53,28 @@ pub async fn pace(
     if counted.rows_affected() > 0 {
         return Ok(None);
     }
-    let wait = sqlx::query_scalar!(
+    // Zero: it may come by now.
+    Ok(Some(wait(tx, subject, pace).await?.unwrap_or_default()))
+}
+
+/// The seconds until the next attempt may come, if it would come too early now. Counts nothing.
+pub async fn wait(tx: &mut PgConnection, subject: &[u8], pace: &Pace) -> Result<Option<f64>> {
+    let seconds = sqlx::query_scalar!(
         r#"SELECT extract(epoch FROM last_at - clock_timestamp())::float8
-                  + least($3 * power(2, greatest(least(count - $2, 30), 0)), $4) AS "wait!"
-           FROM attempts WHERE subject = $1"#,
+                  + least($3 * power(2, least(count - $2, 30)), $4) AS "seconds!"
+           FROM attempts
+           WHERE subject = $1 AND count >= $2
+             AND last_at BETWEEN clock_timestamp() - make_interval(secs => $5)
+                             AND clock_timestamp() + interval '1 min'"#,
         subject,
         pace.free,
         pace.delay_seconds,
         pace.max_delay_seconds,
+        pace.memory_seconds,
     )
     .fetch_optional(tx)
     .await?;
-    Ok(Some(wait.unwrap_or_default()))
+    Ok(seconds.filter(|seconds| *seconds > 0.0))
 }
 
 /// Attempts in a window, which begins with the first of them.

@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 
 use super::devices::Device;
-use super::{EMAIL_TOKEN, State, lock};
+use super::{EMAIL_TOKEN, State, lock, require_session};
 use crate::account::{Email, Password, is_password_length};
 use crate::credentials;
 use crate::db::{self, email_tokens};
@@ -62,7 +62,13 @@ pub(super) async fn change(
     };
 
     // Given back before the hashing: connections are few.
-    let found = db::credentials(&mut *state.pool.acquire().await?, caller.user_id).await?;
+    let found = {
+        let mut connection = state.pool.acquire().await?;
+        // Hashing is dear, so what the transaction would refuse is refused before.
+        require_session(&mut connection, &caller).await?;
+        throttle::check_password_change(&mut connection, caller.user_id).await?;
+        db::credentials(&mut connection, caller.user_id).await?
+    };
     let (email, hash) = found.ok_or_else(|| Problem::not_found("account"))?;
     let email: Email = email.parse().map_err(Problem::internal)?;
     let attempt = Attempt::new(&state.pool, &email, network, device.token.as_ref()).await?;

@@ -91,9 +91,12 @@ async fn a_token_of_an_ended_session_changes_nothing() {
 
         let (address, product) = (uuid::Uuid::now_v7(), ProductId::new());
         let passwords = json!({ "current_password": password, "new_password": "yet another one" });
+        let guess = json!({ "current_password": "not the one", "new_password": "yet another one" });
         for (method, path, body) in [
             (Method::PATCH, "/api/v1/me".to_owned(), json!({ "name": "Eve" })),
             (Method::PUT, "/api/v1/me/password".to_owned(), passwords),
+            // Refused before it is looked at.
+            (Method::PUT, "/api/v1/me/password".to_owned(), guess),
             (Method::POST, "/api/v1/me/verification".to_owned(), json!({})),
             (Method::POST, "/api/v1/me/addresses".to_owned(), place()),
             (Method::PUT, format!("/api/v1/me/addresses/{address}"), place()),

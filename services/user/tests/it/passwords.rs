@@ -120,6 +120,8 @@ async fn a_password_changes_a_few_times_before_it_has_to_wait() {
     let last = password(FREE_PASSWORD_CHANGES - 1);
     let (status, problem) = change(&service, user, &last, PASSWORD).await;
     assert_eq!((status, &problem["type"]), (429, &json!("/problems/rate-limited")), "{problem}");
+    // Hashing is dear: nothing is hashed, and nobody learns which password is right.
+    assert_eq!(change(&service, user, "not the password", PASSWORD).await.0, 429);
     assert_eq!(login(&service, ADA, &last).await.0, 200, "it has not changed");
     last_change_at(-30.0).await;
     assert_eq!(change(&service, user, &last, PASSWORD).await.0, 204);
