@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::devices::Device;
-use super::{BLOCKED, CREDENTIALS, REFRESH, State};
+use super::{BLOCKED, CREDENTIALS, REFRESH, State, lock};
 use crate::account::{Email, is_password_length};
 use crate::db;
 use crate::db::sessions::{self, Admission};
@@ -202,14 +202,20 @@ pub(super) async fn logout(
 /// account.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout-everywhere", tag = "auth", security(("bearer" = [])),
-    responses((status = 204), (status = 401, description = "unauthenticated", body = Body))
+    responses(
+        (status = 204),
+        (status = 401, description = "unauthenticated", body = Body),
+        (status = 404, description = "not-found", body = Body),
+    )
 )]
 pub(super) async fn logout_everywhere(
     Shared(state): Shared<State>,
     caller: Caller,
 ) -> Result<StatusCode> {
-    let mut connection = state.pool.acquire().await?;
-    sessions::end_all_but(&mut connection, caller.user_id, None).await?;
+    let mut tx = state.pool.begin().await?;
+    lock(&mut tx, &caller).await?;
+    sessions::end_all_but(&mut tx, caller.user_id, None).await?;
+    tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

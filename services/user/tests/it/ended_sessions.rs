@@ -98,6 +98,7 @@ async fn a_token_of_an_ended_session_changes_nothing() {
             // Refused before it is looked at.
             (Method::PUT, "/api/v1/me/password".to_owned(), guess),
             (Method::POST, "/api/v1/me/verification".to_owned(), json!({})),
+            (Method::POST, "/api/v1/auth/logout-everywhere".to_owned(), json!({})),
             (Method::POST, "/api/v1/me/addresses".to_owned(), place()),
             (Method::PUT, format!("/api/v1/me/addresses/{address}"), place()),
             (Method::DELETE, format!("/api/v1/me/addresses/{address}"), json!({})),
