@@ -40,12 +40,14 @@ pub async fn put_contact(tx: &mut PgConnection, user: &UserRegistered) -> Result
     Ok(())
 }
 
-/// Records that the owner of the address reads its mails.
-pub async fn set_verified(tx: &mut PgConnection, user: UserId) -> Result<()> {
+/// Records that the owner of the address reads its mails. The name is removed if another person may have chosen it.
+pub async fn set_verified(tx: &mut PgConnection, user: UserId, owner_known: bool) -> Result<()> {
     sqlx::query!(
-        "UPDATE contacts SET verified_at = now(), updated_at = now()
-         WHERE user_id = $1 AND verified_at IS NULL",
+        "UPDATE contacts SET verified_at = coalesce(verified_at, now()), updated_at = now(),
+             name = CASE WHEN $2 THEN name ELSE '' END
+         WHERE user_id = $1 AND (verified_at IS NULL OR NOT $2)",
         user.uuid(),
+        owner_known,
     )
     .execute(tx)
     .await?;
@@ -92,7 +94,7 @@ pub struct Due {
     pub letter: serde_json::Value,
     /// Where to.
     pub email: String,
-    /// To whom; empty: their address is not verified, and a stranger may have chosen the name.
+    /// To whom; empty: a stranger may have chosen the name.
     pub name: String,
 }
 

@@ -49,6 +49,22 @@ async fn a_name_goes_to_verified_addresses_only() {
     assert_eq!(mail["to"][0]["name"], user.name.as_str());
 }
 
+/// The owner has verified the address of an account that a stranger may have registered, and named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_a_stranger_chose_never_greets_the_owner() {
+    let service = start().await;
+    let user = registered("You won 1000 EUR call +44 20 7946 0000");
+    let user_id = user.user_id;
+    service.publish(&user).await;
+    service.publish(&EmailVerified { owner_known: false, ..verified(user_id) }).await;
+    // A known reader, later: the name is still not theirs.
+    service.publish(&verified(user_id)).await;
+    service.publish(&PasswordChanged { user_id }).await;
+    let mail = mail(&user.email, "was changed").await;
+    assert!(mail["text"].as_str().unwrap().starts_with("Hello,"), "{mail}");
+    assert!(!mail.to_string().contains("You won"), "{mail}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn names_bring_no_markup_into_mails() {
     let service = start().await;
