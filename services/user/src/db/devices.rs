@@ -8,7 +8,7 @@ use super::Result;
 use crate::account::Email;
 use crate::token::OpaqueToken;
 
-/// Most devices of one account; the oldest are forgotten.
+/// Most devices of one account; those that were not used for longest are forgotten.
 const MAX_DEVICES: i64 = 20;
 
 /// Whether this is a device of the account with this address.
@@ -53,7 +53,7 @@ pub async fn insert(
 ) -> Result<()> {
     sqlx::query!(
         "DELETE FROM known_devices WHERE hash IN (
-             SELECT hash FROM known_devices WHERE user_id = $1 ORDER BY created_at DESC OFFSET $2)",
+             SELECT hash FROM known_devices WHERE user_id = $1 ORDER BY expires_at DESC OFFSET $2)",
         user.uuid(),
         MAX_DEVICES - 1,
     )

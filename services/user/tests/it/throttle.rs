@@ -176,6 +176,24 @@ async fn a_known_device_has_attempts_of_its_own() {
     assert_eq!(stored.len(), 2, "a device that is known is not added again");
 }
 
+/// Most devices of an account are 20.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_device_unused_for_longest_is_forgotten_first() {
+    let service = start().await;
+    register(&service, ADA).await;
+    let mut devices = Vec::new();
+    for _ in 0..20 {
+        devices.push(cookie(&attempt(&service, HOME, (ADA, PASSWORD), None).await));
+    }
+    let used = attempt(&service, HOME, (ADA, PASSWORD), Some(&devices[0])).await;
+    assert_eq!(cookie(&used), devices[0], "it is known");
+    attempt(&service, HOME, (ADA, PASSWORD), None).await;
+    for (device, is_known) in [(&devices[0], true), (&devices[2], true), (&devices[1], false)] {
+        let answer = attempt(&service, HOME, (ADA, PASSWORD), Some(device)).await;
+        assert_eq!(cookie(&answer) == *device, is_known);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_password_makes_devices_strangers_and_this_one_known() {
     let service = start().await;
