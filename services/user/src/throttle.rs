@@ -13,6 +13,7 @@ use http::{HeaderValue, header};
 use kit::problem::{Problem, RATE_LIMITED, Result};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use crate::account::Email;
 use crate::db::{attempts, devices};
@@ -30,6 +31,12 @@ pub const MAX_REGISTRATIONS: i32 = 5;
 
 /// Changes of the password of one account before they are delayed.
 pub const FREE_PASSWORD_CHANGES: i32 = 5;
+
+/// Refreshes of one session before they are delayed. An honest client needs twelve an hour, and some more for each of its tabs.
+const FREE_REFRESHES: i32 = 60;
+/// Delay of the others; it does not grow. Much shorter than an access token lives: a client that needs one never waits, however
+/// long its session.
+const REFRESH_DELAY: Duration = Duration::from_mins(1);
 
 const WINDOW: Duration = Duration::from_mins(15);
 const REGISTRATION_WINDOW: Duration = Duration::from_hours(1);
@@ -140,6 +147,22 @@ pub async fn check_password_change(tx: &mut PgConnection, user: UserId) -> Resul
 
 fn password_change(user: UserId) -> Subject {
     subject("password_change", &user.to_string())
+}
+
+/// Counts a refresh of a session, or refuses it. Each stores a token for as long as the session may live.
+pub async fn count_refresh(tx: &mut PgConnection, session: Uuid) -> Result<()> {
+    let pace = attempts::Pace {
+        delay_seconds: REFRESH_DELAY.as_secs_f64(),
+        max_delay_seconds: REFRESH_DELAY.as_secs_f64(),
+        ..delayed_after(FREE_REFRESHES)
+    };
+    match attempts::pace(tx, (&subject("refresh", &session.to_string()), None), &pace).await? {
+        None => Ok(()),
+        Some(seconds) => {
+            let problem = Problem::new(RATE_LIMITED, "use the access token until it expires");
+            Err(problem.header(header::RETRY_AFTER, retry_after(seconds)))
+        }
+    }
 }
 
 /// Whether the owner of an address may be notified of an attempted registration: mailboxes are not flooded.

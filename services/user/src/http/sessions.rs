@@ -23,7 +23,7 @@ use super::{BLOCKED, CREDENTIALS, REFRESH, State, lock};
 use crate::account::{Email, is_password_length};
 use crate::db;
 use crate::db::sessions::{self, Admission};
-use crate::throttle::Attempt;
+use crate::throttle::{self, Attempt};
 use crate::token::{ACCESS_LIFETIME, OpaqueToken, REFRESH_LIFETIME, Standing};
 
 static LOGINS: LazyLock<IntCounterVec> = kit::metric!(
@@ -160,11 +160,14 @@ pub(super) struct Session {
 
 /// Exchanges a refresh token for new tokens. A token that comes a second time ends its session:
 /// somebody else has used it.
+///
+/// After 60 in a row a session is refreshed once a minute. A token that is refused with 429 stays valid.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "auth", request_body = Session,
     responses(
         (status = 200, body = Tokens),
         (status = 401, description = "invalid-refresh-token", body = Body),
+        (status = 429, description = "rate-limited", body = Body),
     )
 )]
 pub(super) async fn refresh(
@@ -172,15 +175,18 @@ pub(super) async fn refresh(
     Json(body): Json<Session>,
 ) -> Result<impl IntoResponse> {
     let (old, new) = (OpaqueToken::presented(body.refresh_token), OpaqueToken::generate());
-    let mut connection = state.pool.acquire().await?;
-    let rotated =
-        sessions::rotate(&mut connection, &old, &new, Utc::now() + REFRESH_LIFETIME).await?;
+    let mut tx = state.pool.begin().await?;
+    let rotated = sessions::rotate(&mut tx, &old, &new, Utc::now() + REFRESH_LIFETIME).await?;
     let Some((holder, standing)) = rotated else {
-        if let Some(user) = sessions::revoke_reused(&mut connection, &old).await? {
+        if let Some(user) = sessions::revoke_reused(&mut tx, &old).await? {
             tracing::warn!(%user, "a spent refresh token came again; its session is revoked");
         }
+        tx.commit().await?;
         return Err(Problem::new(REFRESH, "log in again"));
     };
+    // A refusal rolls back: the token is not spent.
+    throttle::count_refresh(&mut tx, holder.1).await?;
+    tx.commit().await?;
     tokens(&state, holder, &standing, &new)
 }
 

@@ -165,6 +165,42 @@ async fn of_two_that_refresh_at_once_one_wins() {
     assert_eq!(statuses, [200, 401, 401]);
 }
 
+/// Each stores a token for as long as the session may live.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_refreshed_so_often_and_then_once_a_minute() {
+    let service = start().await;
+    register(&service, "ada@example.com").await;
+    let (_, mut tokens) = login(&service, "ada@example.com", PASSWORD).await;
+    let (_, elsewhere) = login(&service, "ada@example.com", PASSWORD).await;
+    let last_refresh_at = async |seconds: f64| {
+        let at = "UPDATE attempts SET last_at = now() + make_interval(secs => $1)";
+        sqlx::query(at).bind(seconds).execute(service.pool()).await.unwrap();
+    };
+    for n in 0..60 {
+        let (status, next) = refresh(&service, &tokens["refresh_token"]).await;
+        assert_eq!(status, 200, "{n}: {next}");
+        tokens = next;
+    }
+    // However long this takes on a busy machine.
+    last_refresh_at(30.0).await;
+    for _ in 0..2 {
+        let body = json!({ "refresh_token": tokens["refresh_token"] });
+        let refused = post(&service, "/api/v1/auth/refresh", &body).await;
+        let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((1..=90).contains(&wait), "{wait}");
+        let (status, problem) = answer(refused).await;
+        assert_eq!((status, &problem["type"]), (429, &json!("/problems/rate-limited")));
+    }
+    assert_eq!(refresh(&service, &elsewhere["refresh_token"]).await.0, 200, "another session");
+    // The token was not spent. Clients that need one every few minutes never wait, however long they go on.
+    for _ in 0..5 {
+        last_refresh_at(-61.0).await;
+        let (status, next) = refresh(&service, &tokens["refresh_token"]).await;
+        assert_eq!(status, 200, "{next}");
+        tokens = next;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_live_refresh_token_is_refused() {
     let service = start().await;
