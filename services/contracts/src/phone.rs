@@ -9,8 +9,14 @@ const NATIONAL: std::ops::RangeInclusive<usize> = 5..=15;
 const EXTENSION: std::ops::RangeInclusive<usize> = 1..=10;
 /// Most characters.
 pub const MAX_LENGTH: usize = 40;
-/// What people put between digits.
-const SEPARATORS: [char; 7] = [' ', '-', '.', '/', '(', ')', '\u{a0}'];
+/// What people put between digits, with the hyphens, dashes and minus that programs make of `-`.
+const SEPARATORS: [char; 14] = [
+    ' ', '-', '.', '/', '(', ')', '\u{a0}', '\u{2010}', '\u{2011}', '\u{2012}', '\u{2013}',
+    '\u{2014}', '\u{2015}', '\u{2212}',
+];
+/// Direction marks, embeddings and isolates, which address books put around numbers that are copied.
+const DIRECTIONS: [std::ops::RangeInclusive<char>; 3] =
+    ['\u{200E}'..='\u{200F}', '\u{202A}'..='\u{202C}', '\u{2066}'..='\u{2069}'];
 /// What an extension begins with, in small letters: RFC 3966, and what is printed on cards. Longer ones first.
 const EXTENSIONS: [&str; 7] = [";ext=", "extension", "ext.", "ext", "x", "#", ";"];
 
@@ -37,7 +43,8 @@ impl FromStr for Phone {
         if text.chars().count() > MAX_LENGTH {
             return Err(PhoneError);
         }
-        let text = text.trim().to_lowercase();
+        let is_direction = |c: char| DIRECTIONS.iter().any(|range| range.contains(&c));
+        let text = text.replace(is_direction, "").trim().to_lowercase();
         let mark = EXTENSIONS.iter().find_map(|mark| text.split_once(mark));
         let (number, extension) =
             mark.map_or((&*text, None), |(number, extension)| (number, Some(extension)));
@@ -83,6 +90,15 @@ mod tests {
             ("030 123456 Extension: 12", "030123456", false, Some("12")),
             ("030 123456 #1", "030123456", false, Some("1")),
             ("+290 22222", "29022222", true, None),
+            ("\u{202A}+49 30 123456\u{202C}", "4930123456", true, None),
+            ("\u{2066}+49\u{A0}30\u{2069} 123456 ext.\u{200E} 7", "4930123456", true, Some("7")),
+            ("\u{200F}030\u{2011}123456\u{200E}", "030123456", false, None),
+            (
+                "+49\u{2010}30\u{2012}12\u{2013}34\u{2014}5\u{2015}6\u{2212}7",
+                "49301234567",
+                true,
+                None,
+            ),
         ] {
             let extension = extension.map(str::to_owned);
             let expected = Phone { digits: digits.to_owned(), international, extension };
@@ -109,6 +125,8 @@ mod tests {
             "030 123456 x 12345678901",
             "ext. 12",
             "030\n123456",
+            "030\u{202E}123456",
+            "030\u{200B}123456",
         ] {
             assert_eq!(text.parse::<Phone>(), Err(PhoneError), "{text:?}");
         }

@@ -15,6 +15,7 @@ use icu_properties::props::{
 
 const ZWNJ: char = '\u{200C}';
 const ZWJ: char = '\u{200D}';
+const ZWSP: char = '\u{200B}';
 const MONGOLIAN_VOWEL_SEPARATOR: char = '\u{180E}';
 /// What makes a key of a digit, `#` or `*` (UTS #51, emoji keycap sequences).
 const KEYCAP: char = '\u{20E3}';
@@ -74,6 +75,10 @@ fn is_accepted(c: char, before: Option<char>, base: Option<char>, next: Option<c
             before.is_some_and(is_joined)
                 || base.is_some_and(is_emoji) && next.is_some_and(is_emoji)
         }
+        ZWSP => {
+            before.is_some_and(is_unspaced)
+                && next.is_some_and(|next| is_unspaced(next) && is_letter(next))
+        }
         '\u{FE0E}' | '\u{FE0F}' => before.is_some_and(|before| {
             is_emoji(before) || matches!(before, '0'..='9' | '#' | '*') && next == Some(KEYCAP)
         }),
@@ -130,9 +135,20 @@ fn has_variants(c: char) -> bool {
     Ideographic::for_char(c) || is_symbol && !c.is_ascii() || SCRIPTS.contains(&Script::for_char(c))
 }
 
+fn is_letter(c: char) -> bool {
+    GeneralCategoryGroup::Letter.contains(GeneralCategory::for_char(c))
+}
+
 fn is_mongolian(c: char) -> bool {
-    Script::for_char(c) == Script::Mongolian
-        && GeneralCategoryGroup::Letter.contains(GeneralCategory::for_char(c))
+    Script::for_char(c) == Script::Mongolian && is_letter(c)
+}
+
+/// Whether this is a letter, or a mark on one, of a script without spaces between words, which U+200B separates for the breaking of
+/// lines (Unicode, chapter 16).
+fn is_unspaced(c: char) -> bool {
+    const SCRIPTS: [Script; 4] = [Script::Thai, Script::Lao, Script::Myanmar, Script::Khmer];
+    let is_mark = GeneralCategoryGroup::Mark.contains(GeneralCategory::for_char(c));
+    SCRIPTS.contains(&Script::for_char(c)) && (is_letter(c) || is_mark)
 }
 
 /// Whether this is a letter or mark of a script that is written with joiners: those of Arabic's and of India's kin,
@@ -175,6 +191,10 @@ mod tests {
             "ശ്രീ അവൻ\u{200D}",
             "ශ්\u{200D}රී ලංකා",
             "ក្រុម",
+            "សួស្តី\u{200B}ពិភពលោក",
+            "สวัสดี\u{200B}ชาว\u{200B}โลก",
+            "ສະບາຍດີ\u{200B}ຊາວ\u{200B}ໂລກ",
+            "မြန်မာ\u{200B}စာ",
             "ᠮᠣᠩᠭᠣᠯ\u{180B}",
             "ᠪᠠᠶᠢᠨ\u{180E}ᠠ ᠤᠤ",
             "ᠨ\u{180B}\u{180E}ᠠ",
@@ -294,6 +314,14 @@ mod tests {
             "᠀\u{180B}",
             "ᠨ\u{180E}",
             "ᠨ\u{180E}a",
+            "ไทย\u{200B}",
+            "\u{200B}ไทย",
+            "ไทย\u{200B}\u{200B}ไทย",
+            "ไทย\u{200B}Mug",
+            "Mug\u{200B}ไทย",
+            "ไทย \u{200B}ไทย",
+            "M\u{200B}ug",
+            "小\u{200B}説",
         ] {
             assert!(lines(text).is_err(), "{text:?}");
         }

@@ -44,12 +44,17 @@ impl FromStr for Name {
         let text = text.trim();
         let length_ok = (1..=NAME_MAX).contains(&text.chars().count());
         let is_line = contracts::text::line(text).is_ok();
-        if length_ok && is_line && !text.split_whitespace().any(is_link) {
+        if length_ok && is_line && !text.split(is_space).any(is_link) {
             Ok(Self(text.to_owned()))
         } else {
             Err(NotAName)
         }
     }
+}
+
+/// Whether words end here: U+200B is an invisible space.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || c == '\u{200B}'
 }
 
 /// Whether mail programs may make a link of a word: names stand in mails to others, and must not lead anywhere.
@@ -109,6 +114,7 @@ mod tests {
             "t.co/x",
             "evil\u{3002}example",
             "prämie.рф",
+            "ซื้อ\u{200B}เลย.com",
         ] {
             assert_eq!(text.parse::<Name>(), Err(NotAName), "{text:?}");
         }
