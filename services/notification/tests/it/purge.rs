@@ -8,14 +8,14 @@ use sqlx::PgPool;
 
 use crate::start;
 
-/// Twelve thousand rows that have served their time in every table, and one that has not. What is queued is due later,
-/// so that no mail is sent.
+/// Twelve thousand rows that have served their time in every table, and one that has not. What is queued is due a little
+/// later: further ahead than any pause, it would be due at once.
 const FILL: &str = "INSERT INTO contacts (user_id, email, name)
     VALUES ('00000000-0000-0000-0000-000000000001', 'ada@example.com', 'Ada');
     INSERT INTO messages (id, event_id, channel, recipient, letter, state, created_at, settled_at, due_at)
     SELECT gen_random_uuid(), gen_random_uuid(), 'email', gen_random_uuid(),
         '{\"kind\": \"verify_email\", \"token\": \"secret\"}', state,
-        now() - interval '31 days', CASE state WHEN 'sent' THEN now() - interval '31 days' END, 'infinity'
+        now() - interval '31 days', CASE state WHEN 'sent' THEN now() - interval '31 days' END, now() + interval '1 hour'
     FROM generate_series(1, 12000), (VALUES ('sent'), ('queued')) states (state);
     INSERT INTO live_events (event_id, user_id, type, order_id, status, time)
     SELECT gen_random_uuid(), gen_random_uuid(), 'order.paid', gen_random_uuid(), 'paid', now() - interval '31 days'
@@ -27,9 +27,9 @@ const FILL: &str = "INSERT INTO contacts (user_id, email, name)
 
     INSERT INTO messages (id, event_id, channel, recipient, letter, created_at, due_at)
     VALUES (gen_random_uuid(), gen_random_uuid(), 'email', '00000000-0000-0000-0000-000000000001',
-            '{\"kind\": \"welcome\"}', now() - interval '31 days', 'infinity'),
+            '{\"kind\": \"welcome\"}', now() - interval '31 days', now() + interval '1 hour'),
            (gen_random_uuid(), gen_random_uuid(), 'email', gen_random_uuid(),
-            '{\"kind\": \"welcome\"}', now() - interval '6 days', 'infinity');
+            '{\"kind\": \"welcome\"}', now() - interval '6 days', now() + interval '1 hour');
     INSERT INTO live_events (event_id, user_id, type, order_id, status, time)
     VALUES (gen_random_uuid(), gen_random_uuid(), 'order.paid', gen_random_uuid(), 'paid', now());
     INSERT INTO notices (recipient, kind, subject) VALUES (gen_random_uuid(), 'low', gen_random_uuid());
