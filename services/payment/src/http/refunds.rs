@@ -109,12 +109,13 @@ pub(super) async fn request(
         RefundStatus::Done
     } else {
         db::request_refund(&mut tx, payment.id, amount.amount, asked).await?;
-        let total = payment.refunded + owed + amount.amount;
-        let requested_total = Money::new(total, amount.currency);
-        let event = PaymentRefundRequested { order_id, payment_id, amount, requested_total };
-        api.outbox.append(&mut tx, &event).await?;
         RefundStatus::Pending
     };
+    // What is owed now: by other means it has become less.
+    let total = payment.refunded + amount.amount + db::owed(&mut tx, payment.id).await?;
+    let requested_total = Money::new(total, amount.currency);
+    let event = PaymentRefundRequested { order_id, payment_id, amount, requested_total };
+    api.outbox.append(&mut tx, &event).await?;
     let refund = Refund {
         id,
         status,

@@ -14,6 +14,7 @@ mod owed;
 mod providers;
 mod reconciliation;
 mod refunds;
+mod requested;
 mod second_step;
 mod stripe;
 mod traces;
