@@ -7,6 +7,7 @@ pub mod methods;
 mod owed;
 pub mod reconciliation;
 mod refunds;
+mod requested;
 pub mod webhooks;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub use refunds::{
     Asked, DueRefund, Refund, fail_refund, finish_refund, insert_refund, lease_refund, owe_again,
     postpone_refund, refunds, request_refund,
 };
+pub use requested::unpublished_request;
 
 type Result<T> = sqlx::Result<T>;
 

@@ -27,7 +27,7 @@ pub async fn owed(connection: &mut PgConnection, payment: Uuid) -> Result<i64> {
 /// Makes one refund pending again that has failed and is due, with another key for the provider. It is for no more than
 /// is left of the payment: the rest went back in another way. One that is due later than after the longest pause is due:
 /// the database's clock was set back. One whose provider is not configured is due when it is, and keeps its key: no
-/// provider has answered. Says whether there was one.
+/// provider has answered. Its request is published again. Says whether there was one.
 pub async fn reopen_refund(pool: &PgPool, configured: &[String]) -> Result<bool> {
     let mut tx = pool.begin().await?;
     let due = sqlx::query!(
@@ -55,7 +55,7 @@ pub async fn reopen_refund(pool: &PgPool, configured: &[String]) -> Result<bool>
         sqlx::query!(
             "UPDATE refunds SET status = 'pending', failure_reason = NULL, amount = $2,
                  provider_key = CASE failure_reason WHEN $4 THEN provider_key ELSE $3 END,
-                 next_attempt_at = now(), updated_at = now()
+                 next_attempt_at = now(), updated_at = now(), request_published = false
              WHERE id = $1",
             due.id,
             due.amount,

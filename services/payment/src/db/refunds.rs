@@ -40,7 +40,7 @@ pub struct Asked<'a> {
     pub traceparent: Option<&'a str>,
 }
 
-/// Stores a refund of a payment that is locked and has so much left.
+/// Stores a refund of a payment that is locked and has so much left. If staff requests it, the caller publishes that.
 pub async fn request_refund(
     connection: &mut PgConnection,
     payment: Uuid,
@@ -55,8 +55,9 @@ pub async fn request_refund(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "INSERT INTO refunds (id, payment_id, amount, status, reason, requested_by, traceparent)
-         VALUES ($1, $2, $3, 'pending', $4, $5, $6)",
+        "INSERT INTO refunds (id, payment_id, amount, status, reason, requested_by, traceparent,
+             request_published)
+         VALUES ($1, $2, $3, 'pending', $4, $5, $6, true)",
         asked.id.uuid(),
         payment,
         amount,

@@ -40,8 +40,10 @@ static DISPUTES: LazyLock<GaugeVec> = metric!(
 );
 
 impl Worker {
-    /// Makes a refund pending again that has failed and is due, and measures what is owed. Says how many were found.
+    /// Publishes a refund that the order does not know of, makes one pending again that has failed and is due, and measures
+    /// what is owed. Says how many were found.
     pub async fn reopen(&self, wake: &Wake) -> Result<usize, sqlx::Error> {
+        let published = self.publish_request().await?;
         // What has gone back already after the backup is not asked for under another key.
         let restored = restorations::unreconciled(&mut *self.pool.acquire().await?).await?;
         let configured = self.configured();
@@ -50,7 +52,15 @@ impl Worker {
             wake.wake();
         }
         self.measure(&configured).await?;
-        Ok(usize::from(reopened))
+        Ok(usize::from(published) + usize::from(reopened))
+    }
+
+    async fn publish_request(&self) -> Result<bool, sqlx::Error> {
+        let mut tx = self.pool.begin().await?;
+        let Some(event) = db::unpublished_request(&mut tx).await? else { return Ok(false) };
+        self.outbox.append(&mut tx, &event).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     fn configured(&self) -> Vec<String> {

@@ -1,0 +1,2 @@
+DROP INDEX refunds_unpublished;
+ALTER TABLE refunds DROP COLUMN request_published;
