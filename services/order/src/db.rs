@@ -103,7 +103,7 @@ pub use rebuild::{Stored, batch, histories, lock_rebuild, lock_rows, remove};
 pub use requested_refunds::{forget_requested_refund, record_requested_refund, requested_refund};
 pub use search::search;
 pub use second_steps::{
-    begin_second_step, end_second_step, forget_second_steps, lock_unconfirmed, unconfirmed_by,
+    begin_second_step, end_waiting, forget_second_steps, left_unpaid_by, lock_unconfirmed,
 };
 pub use version::{settled, transaction};
 

@@ -33,9 +33,13 @@ pub const TOO_MANY_UNCONFIRMED: Kind = Kind::new(
 /// there confirm meanwhile.
 pub const UNCONFIRMED_AFTER: Duration = Duration::from_mins(1);
 
-/// How long an order of an unverified account still counts after it has ended while it waited for a second step: what it
-/// held for nothing could be held again at once otherwise, and without end.
-pub const UNCONFIRMED_COUNTS_FOR: Duration = Duration::from_hours(1);
+/// How long an order of an unverified account still counts after its shopper has let it end unpaid: what it held for
+/// nothing could be held again at once otherwise, and without end.
+pub const LEFT_UNPAID_COUNTS_FOR: Duration = Duration::from_hours(1);
+
+/// So many orders an unverified account may let end unpaid in that time. They hold their units for as long as their shopper
+/// likes to cancel them; but banks decline, and carts are ordered by mistake.
+pub const LEFT_UNPAID_ORDERS: usize = 20;
 
 /// What one account may hold of the stock without having paid for it.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +64,17 @@ impl Limits {
 pub struct Holdings {
     /// Its open orders, each with its units.
     pub open: Vec<(OrderId, i64)>,
-    /// Units of each order that still counts though it has ended; none: the account is not known to be unverified.
-    pub unconfirmed: Option<Vec<i64>>,
+    /// Those that still count though they have ended; none: the account is not known to be unverified.
+    pub left_unpaid: Option<LeftUnpaid>,
+}
+
+/// Orders that their shopper has let end unpaid.
+#[derive(Clone, Debug, Default)]
+pub struct LeftUnpaid {
+    /// Units of each that ended while it waited for a second step. They count like open ones.
+    pub unconfirmed: Vec<i64>,
+    /// How many there are in all.
+    pub orders: usize,
 }
 
 /// The last order of a cart.
@@ -118,9 +131,10 @@ pub fn expect_free(last: Option<Held>, version: i64) -> Result<()> {
 
 /// Whether an account that holds this may place another order of so many units.
 pub fn expect_room(holdings: &Holdings, units: i64, limits: Limits) -> Result<()> {
-    let (Holdings { open, unconfirmed }, verified) = (holdings, holdings.unconfirmed.is_none());
+    let (Holdings { open, left_unpaid }, verified) = (holdings, holdings.left_unpaid.is_none());
     let Limits { orders, units: most } = if verified { limits } else { limits.unverified() };
-    let ended = unconfirmed.as_deref().unwrap_or_default();
+    let left = left_unpaid.as_ref().map_or(0, |left| left.orders);
+    let ended = left_unpaid.as_ref().map_or(&[][..], |left| &left.unconfirmed);
     let all = open.iter().map(|(_, units)| units).chain(ended);
     let held = all.fold(units, |sum, units| sum.saturating_add(*units));
     let more = if verified { "" } else { "; verify its e-mail address and renew the access token" };
@@ -129,6 +143,8 @@ pub fn expect_room(holdings: &Holdings, units: i64, limits: Limits) -> Result<()
     } else if open.len() + ended.len() >= orders {
         let ended = ended.len();
         format!("{ended} orders of the account have ended unconfirmed within an hour{more}")
+    } else if left >= LEFT_UNPAID_ORDERS {
+        format!("{left} orders of the account have ended unpaid within an hour{more}")
     } else if held > most {
         format!("the account's orders would hold {held} units, of at most {most}{more}")
     } else {
@@ -181,7 +197,7 @@ mod tests {
         let limits = Limits { orders: 2, units: 10 };
         let room = |open: &[i64], units| {
             let open = open.iter().map(|units| (OrderId::new(), *units)).collect();
-            expect_room(&Holdings { open, unconfirmed: None }, units, limits).is_ok()
+            expect_room(&Holdings { open, left_unpaid: None }, units, limits).is_ok()
         };
         assert!(room(&[], 10) && room(&[4], 6) && room(&[10], 0));
         assert!(!room(&[], 11) && !room(&[4], 7) && !room(&[i64::MAX], i64::MAX));
@@ -196,12 +212,18 @@ mod tests {
         let limits = Limits { orders: 3, units: 10_000 };
         let room = |open: &[i64], ended: &[i64], units| {
             let open = open.iter().map(|units| (OrderId::new(), *units)).collect();
-            let holdings = Holdings { open, unconfirmed: Some(ended.to_vec()) };
+            let left = LeftUnpaid { unconfirmed: ended.to_vec(), orders: ended.len() };
+            let holdings = Holdings { open, left_unpaid: Some(left) };
             expect_room(&holdings, units, limits).is_ok()
         };
         assert!(room(&[], &[], 100) && room(&[50], &[49], 1) && room(&[1], &[1], 1));
         assert!(!room(&[], &[], 101) && !room(&[50], &[50], 1) && !room(&[], &[100], 1));
         assert!(!room(&[1], &[1, 1], 1) && !room(&[], &[1, 1, 1], 1), "no fourth one");
+        let after = |orders| {
+            let left_unpaid = Some(LeftUnpaid { unconfirmed: Vec::new(), orders });
+            expect_room(&Holdings { open: Vec::new(), left_unpaid }, 100, limits).is_ok()
+        };
+        assert!(after(LEFT_UNPAID_ORDERS - 1) && !after(LEFT_UNPAID_ORDERS));
     }
 
     #[test]

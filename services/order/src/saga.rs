@@ -99,7 +99,9 @@ impl Saga {
             db::leave_cart(tx, after.id).await?;
         }
         match order.map(|order| order.state) {
-            Some(State::Reserved) if moved => db::end_second_step(tx, &after).await?,
+            Some(State::Pending | State::Reserved) if moved && after.state != State::Reserved => {
+                db::end_waiting(tx, &after).await?;
+            }
             Some(State::Paid) if moved => db::forget_requested_refund(tx, after.id).await?,
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! Ends orders whose time is over, so that none holds stock for ever, asks again for what has to go back before an
 //! order is over, so that none waits for ever either, and forgets where orders came from that are open no longer, and
-//! which ones were not confirmed.
+//! which ones were left unpaid.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ pub async fn run(pool: PgPool, saga: Saga, times: Times, stop: CancellationToken
 
 /// Removes what is kept of orders for as long as they count.
 async fn forget(pool: &PgPool) -> Result<(), sqlx::Error> {
-    let after = guards::UNCONFIRMED_COUNTS_FOR;
+    let after = guards::LEFT_UNPAID_COUNTS_FOR;
     purge::all([
         ("order_networks", db::forget_networks(pool).await),
         ("second_steps", db::forget_second_steps(pool, after).await),

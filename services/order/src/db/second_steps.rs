@@ -1,4 +1,4 @@
-//! Orders that wait for their shopper to confirm the payment.
+//! Orders that wait for their shopper to confirm the payment, and those that their shopper has let end unpaid.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::Row;
 use crate::event::{Fulfilment, Payment, Reason, State};
+use crate::guards::LeftUnpaid;
 use crate::order::Order;
 
 /// The order waits from now on, unless it has before.
@@ -26,14 +27,13 @@ pub async fn begin_second_step(
     Ok(())
 }
 
-/// The order waits no longer. If its shopper has let it end unpaid, that is remembered.
-pub async fn end_second_step(
-    connection: &mut PgConnection,
-    order: &Order,
-) -> Result<(), sqlx::Error> {
+/// The order waits neither for its goods nor for its payment any more. If its shopper has let it end unpaid, that is
+/// remembered, whether it waited for a second step or not: its units were held for nothing.
+pub async fn end_waiting(connection: &mut PgConnection, order: &Order) -> Result<(), sqlx::Error> {
     if order.was_left_unpaid() {
         sqlx::query!(
-            "UPDATE second_steps SET ended_at = now() WHERE order_id = $1",
+            "INSERT INTO second_steps (order_id, ended_at, waited) VALUES ($1, now(), false)
+             ON CONFLICT (order_id) DO UPDATE SET ended_at = now()",
             order.id.uuid()
         )
         .execute(connection)
@@ -46,23 +46,35 @@ pub async fn end_second_step(
     Ok(())
 }
 
-/// Units of each order of this account that its shopper has let end unpaid within this time, while it waited for a
-/// second step. What ended later than now did so before the clock was set back.
-pub async fn unconfirmed_by(
+/// The orders of this account that its shopper has let end unpaid within this time. What ended later than now did so
+/// before the clock was set back.
+pub async fn left_unpaid_by(
     connection: &mut PgConnection,
     user: UserId,
     within: Duration,
-) -> Result<Vec<i64>, sqlx::Error> {
-    let rows = select_units!(
+) -> Result<LeftUnpaid, sqlx::Error> {
+    let (user, within) = (user.uuid(), within.as_secs_f64());
+    let orders = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!"
+           FROM orders o JOIN second_steps s ON s.order_id = o.id
+           WHERE o.user_id = $1 AND s.ended_at > now() - make_interval(secs => $2)
+             AND s.ended_at < now() + make_interval(secs => $2)"#,
+        user,
+        within,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let unconfirmed = select_units!(
         "JOIN second_steps s ON s.order_id = o.id
          WHERE o.user_id = $1 AND s.ended_at > now() - make_interval(secs => $2)
-           AND s.ended_at < now() + make_interval(secs => $2)",
-        user.uuid(),
-        within.as_secs_f64(),
+           AND s.ended_at < now() + make_interval(secs => $2) AND s.waited",
+        user,
+        within,
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| row.units).collect())
+    let unconfirmed = unconfirmed.into_iter().map(|row| row.units).collect();
+    Ok(LeftUnpaid { unconfirmed, orders: usize::try_from(orders).unwrap_or(usize::MAX) })
 }
 
 /// Forgets orders that ended before this time, or in the future: the clock was set back. Returns how many.

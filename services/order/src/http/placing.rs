@@ -49,7 +49,8 @@ impl Turns {
 /// `cart_version` and `expected_total` are what the shopper has seen; with something else nothing is ordered. A cart
 /// is ordered once: again when its lines have changed, or when the order has ended unpaid. An account has few orders
 /// at a time that are neither paid nor ended. One without a verified e-mail address holds fewer units, its orders that
-/// ended while their payment waited for a second step count for an hour, and of such accounts one network has few
+/// ended while their payment waited for a second step count for an hour, it lets at most 20 orders an hour end unpaid,
+/// and of such accounts one network has few
 /// orders whose payment has waited for more than a minute for a second step.
 #[utoipa::path(
     post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
@@ -128,13 +129,12 @@ pub(super) async fn place(
 /// What the caller's account holds.
 async fn holdings(tx: &mut PgConnection, caller: &Caller) -> Result<Holdings> {
     let open = db::open_orders(tx, caller.user_id).await?;
-    let unconfirmed = if caller.is_unverified() {
-        let counts_for = guards::UNCONFIRMED_COUNTS_FOR;
-        Some(db::unconfirmed_by(tx, caller.user_id, counts_for).await?)
+    let left_unpaid = if caller.is_unverified() {
+        Some(db::left_unpaid_by(tx, caller.user_id, guards::LEFT_UNPAID_COUNTS_FOR).await?)
     } else {
         None
     };
-    Ok(Holdings { open, unconfirmed })
+    Ok(Holdings { open, left_unpaid })
 }
 
 /// The network that a caller's orders count against: none for accounts that are verified, or not known to be otherwise.

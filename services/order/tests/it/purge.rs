@@ -2,7 +2,7 @@
 
 use kit::testing::{eventually, refuse_large_statements};
 use order::db;
-use order::guards::UNCONFIRMED_COUNTS_FOR;
+use order::guards::LEFT_UNPAID_COUNTS_FOR;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ async fn second_steps_are_forgotten_in_batches_when_they_count_no_longer() {
     let world = World::start().await;
     let pool = world.service.pool();
     fill(pool).await;
-    db::forget_second_steps(pool, UNCONFIRMED_COUNTS_FOR).await.unwrap();
+    db::forget_second_steps(pool, LEFT_UNPAID_COUNTS_FOR).await.unwrap();
     eventually("what counts, and what waits, is left", async || {
         let left = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM second_steps");
         (left.fetch_one(pool).await.unwrap() == 2).then_some(())

@@ -5,6 +5,7 @@ use contracts::limits::{OPEN_ORDERS, OPEN_UNITS, UNVERIFIED_OPEN_UNITS};
 use contracts::{Currency, Money, OrderId, PaymentId, UserId};
 use kit::auth::Claims;
 use kit::testing::Signer;
+use order::guards::LEFT_UNPAID_ORDERS;
 use reqwest::Response;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -111,6 +112,28 @@ async fn unconfirmed_orders_of_an_unverified_account_are_few_in_an_hour() {
     shopper.world.reaches(declined, "cancelled").await;
     let problem = shopper.refused(1).await;
     assert_eq!(problem["order_ids"], json!([]), "nothing is open");
+    shopper.pass(61).await;
+    shopper.placed(1).await;
+}
+
+/// Each order holds its units for a moment alone; another one follows at once.
+#[tokio::test]
+async fn an_unverified_account_does_not_hold_units_by_cancelling_again_and_again() {
+    let shopper = Shopper::start().await;
+    for round in 0..LEFT_UNPAID_ORDERS {
+        let order = shopper.placed(UNVERIFIED_OPEN_UNITS).await;
+        // The order may not know yet that the units are held for it.
+        if round % 2 == 0 {
+            shopper.world.service.publish(&stock_reserved(order)).await;
+            shopper.world.reaches(order, "reserved").await;
+        }
+        json_of(shopper.world.post(&format!("/api/v1/orders/{order}/cancel")).await, 200).await;
+    }
+    let problem = shopper.refused(1).await;
+    assert_eq!(problem["order_ids"], json!([]), "nothing is open");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("unpaid") && detail.contains("verify its e-mail address"), "{detail}");
+    json_of(shopper.order(1, VERIFIED).await, 202).await;
     shopper.pass(61).await;
     shopper.placed(1).await;
 }
