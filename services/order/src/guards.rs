@@ -41,6 +41,10 @@ pub const LEFT_UNPAID_COUNTS_FOR: Duration = Duration::from_hours(1);
 /// likes to cancel them; but banks decline, and carts are ordered by mistake.
 pub const LEFT_UNPAID_ORDERS: usize = 20;
 
+/// How long a paid order holds its cart, which forgets what was bought within seconds. Versions of carts are times: one that
+/// a clock gave which was ahead is not reached by changes for as long.
+pub const PAID_HOLDS_FOR: Duration = Duration::from_hours(1);
+
 /// What one account may hold of the stock without having paid for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -86,6 +90,8 @@ pub struct Held {
     pub state: State,
     /// The cart's version when it was ordered.
     pub version: i64,
+    /// Whether it has changed within [`PAID_HOLDS_FOR`].
+    pub is_recent: bool,
 }
 
 /// Whether the cart is the one that the shopper has seen. A cart without a version was read by an older release of
@@ -112,13 +118,13 @@ pub fn expect_total(expected: Option<Money>, total: Money) -> Result<()> {
 }
 
 /// Whether a cart of this version may be ordered though this order was the last one of it. One that waits for stock
-/// or money holds the cart whatever its version; one that is paid holds it until its lines have changed, as the cart
-/// forgets what was bought only later; one that has ended holds nothing.
+/// or money holds the cart whatever its version; one that is paid holds it until its lines have changed, but not for
+/// long, as the cart forgets what was bought only later; any other holds nothing.
 pub fn expect_free(last: Option<Held>, version: i64) -> Result<()> {
     let holds = |last: &Held| match last.state {
         State::Pending | State::Reserved => true,
-        ended if ended.has_ended() => false,
-        _ => version <= last.version,
+        State::Paid => last.is_recent && version <= last.version,
+        _ => false,
     };
     match last.filter(holds) {
         None => Ok(()),
@@ -171,17 +177,18 @@ mod tests {
 
     #[test]
     fn an_open_order_holds_its_cart_and_a_paid_one_until_the_cart_changes() {
-        let free = |state, version| {
-            let held = Held { order: OrderId::new(), state, version: 7 };
+        let free_after = |state, version, is_recent| {
+            let held = Held { order: OrderId::new(), state, version: 7, is_recent };
             expect_free(Some(held), version).is_ok()
         };
+        let free = |state, version| free_after(state, version, true);
         for (state, frees) in [
             (State::Pending, [false, false]),
             (State::Reserved, [false, false]),
             (State::Paid, [false, true]),
-            (State::Shipped, [false, true]),
-            (State::Delivered, [false, true]),
-            (State::Cancelling, [false, true]),
+            (State::Shipped, [true, true]),
+            (State::Delivered, [true, true]),
+            (State::Cancelling, [true, true]),
             (State::Expired, [true, true]),
             (State::Rejected, [true, true]),
             (State::Cancelled, [true, true]),
@@ -190,6 +197,7 @@ mod tests {
             assert_eq!(free(state, 6), frees[0], "{state:?}");
         }
         assert!(expect_free(None, 0).is_ok());
+        assert!(free_after(State::Paid, 7, false) && !free_after(State::Reserved, 7, false));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use contracts::{OrderId, UserId};
 use sqlx::PgConnection;
 
 use crate::event::State;
-use crate::guards::Held;
+use crate::guards::{Held, PAID_HOLDS_FOR};
 
 /// Orders of one account are placed one after the other from here to the end of the transaction: each sees those
 /// before it. Returns the time of the database, whose clock also ends orders.
@@ -31,9 +31,12 @@ pub async fn holder_of_cart(
     cart: &str,
 ) -> Result<Option<Held>, sqlx::Error> {
     let held = sqlx::query!(
-        r#"SELECT order_id, state AS "state: State", cart_version
+        r#"SELECT order_id, state AS "state: State", cart_version,
+               (updated_at > now() - make_interval(secs => $2)
+                AND updated_at < now() + make_interval(secs => $2)) AS "is_recent!"
            FROM open_carts JOIN orders ON id = order_id WHERE cart_id = $1"#,
         cart,
+        PAID_HOLDS_FOR.as_secs_f64(),
     )
     .fetch_optional(connection)
     .await?;
@@ -41,6 +44,7 @@ pub async fn holder_of_cart(
         order: held.order_id.into(),
         state: held.state,
         version: held.cart_version,
+        is_recent: held.is_recent,
     }))
 }
 

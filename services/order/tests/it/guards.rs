@@ -144,6 +144,30 @@ async fn an_open_order_holds_its_cart_until_it_ends_and_a_paid_one_until_the_car
     shopper.placed().await;
 }
 
+/// Versions are times of the cart's clock, which may have been ahead.
+#[tokio::test]
+async fn a_paid_order_holds_its_cart_for_an_hour_and_a_shipped_one_no_more() {
+    let world = Arc::new(World::start().await);
+    let shopper = Shopper::new(&world);
+    let paid = async || {
+        let order = shopper.placed().await;
+        world.service.publish(&stock_reserved(order)).await;
+        world.service.publish(&captured_total(order, 1500)).await;
+        world.reaches(order, "paid").await;
+        order
+    };
+    shopper.cart(86_400_000);
+    let first = paid().await;
+    shopper.cart(5);
+    shopper.held_by(first).await;
+    let hour = "UPDATE orders SET updated_at = updated_at - interval '1 hour' WHERE id = $1";
+    sqlx::query(hour).bind(first.uuid()).execute(world.service.pool()).await.unwrap();
+    let second = paid().await;
+    shopper.held_by(second).await;
+    json_of(world.post_as_staff(&format!("/api/v1/orders/{second}/ship")).await, 200).await;
+    shopper.placed().await;
+}
+
 fn captured_total(order: OrderId, amount: i64) -> contracts::events::PaymentCaptured {
     let amount = contracts::Money::new(amount, contracts::Currency::EUR);
     contracts::events::PaymentCaptured { amount, ..captured(order) }
