@@ -102,6 +102,20 @@ pub fn client_network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The /48 of an IPv6 address, the most that one customer has (RFC 6177, 2): homes often have 256 networks, and rented servers
+/// all of it. None for IPv4.
+pub fn client_site(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => {
+            Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 80))))
+        }
+    }
+}
+
+/// How many times the limit of one network a [`client_site`] has: it may be a carrier's, for many customers.
+pub const NETWORKS_PER_SITE: i32 = 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +147,13 @@ mod tests {
         let list: TrustedProxies = "10.0.0.0/8, fd00::/8".parse().unwrap();
         assert!(list.contains("10.1.2.3".parse().unwrap()));
         assert!(!list.contains("8.8.8.8".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_site_is_a_48() {
+        let site = |address: &str| client_site(address.parse().unwrap());
+        assert_eq!(site("2001:db8:1:2:3::4"), Some("2001:db8:1::".parse().unwrap()));
+        assert_eq!(site("203.0.113.7"), None);
     }
 
     #[test]

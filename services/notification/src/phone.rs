@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State as Shared;
+use contracts::network::{NETWORKS_PER_SITE, client_site};
 use contracts::{UserId, is_public};
 use http::StatusCode;
 use kit::auth::Caller;
@@ -38,6 +39,7 @@ const PER_USER: i64 = 5;
 const PER_USER_AND_DAY: i64 = 10;
 const PER_NUMBER: i64 = 5;
 const PER_NETWORK: i64 = 50;
+const PER_SITE: i64 = PER_NETWORK * NETWORKS_PER_SITE as i64;
 const PER_COUNTRY: i64 = 300;
 /// Codes of a shop that has named no countries, in a day. There are over two hundred: at some 0.25 EUR for a message to the expensive ones,
 /// an attack costs the shop 250 EUR a day at most, not 15,000.
@@ -122,9 +124,12 @@ pub(crate) async fn set_phone(
     let read = fields.take("/number", Destination::read(&number, countries));
     fields.finish()?;
     let to = read.ok_or_else(|| Problem::internal("fields were checked"))?;
-    let network = network.filter(|network| is_public(*network)).map(|network| network.to_string());
-    let (user, network) = (caller.user_id, network.as_deref());
-    let asked = Asking { user, to: &to, network, anywhere: countries.are_all() };
+    let network = network.filter(|network| is_public(*network));
+    let site = network.and_then(client_site).map(|site| site.to_string());
+    let network = network.map(|network| network.to_string());
+    let (network, site) = (network.as_deref(), site.as_deref());
+    let anywhere = countries.are_all();
+    let asked = Asking { user: caller.user_id, to: &to, network, site, anywhere };
     let mut tx = state.pool.begin().await?;
     let counts = phones::lately(&mut tx, asked).await?;
     if let Some(limit) = counts.reached() {
@@ -194,7 +199,7 @@ impl Counts {
         let limits = [
             ("account", self.user_in_hour >= PER_USER || self.user >= PER_USER_AND_DAY),
             ("number", self.number >= PER_NUMBER),
-            ("network", self.network >= PER_NETWORK),
+            ("network", self.network >= PER_NETWORK || self.site >= PER_SITE),
             ("country", self.country >= PER_COUNTRY),
             ("shop", self.shop >= PER_SHOP),
         ];

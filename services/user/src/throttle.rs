@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use contracts::UserId;
+use contracts::network::{NETWORKS_PER_SITE, client_site};
+use contracts::{UserId, is_public};
 use http::{HeaderValue, header};
 use kit::problem::{Problem, RATE_LIMITED, Result};
 use sha2::{Digest, Sha256};
@@ -60,7 +61,7 @@ pub(crate) fn subject(kind: &str, value: &str) -> Subject {
 pub struct Attempt {
     device: Option<Subject>,
     pair: Subject,
-    network: Option<Subject>,
+    networks: Vec<(Subject, i32)>,
     account: Subject,
 }
 
@@ -87,7 +88,7 @@ impl Attempt {
         Self {
             device: None,
             pair: subject("pair", &format!("{email} {near}")),
-            network: public(network).map(|network| subject("network", &network)),
+            networks: networks("network", network),
             account: subject("account", email),
         }
     }
@@ -102,9 +103,7 @@ impl Attempt {
         let tried = attempts::counted(&mut connection, &self.account, window).await?;
         let free = if tried < MAX_PER_ACCOUNT { FREE_ATTEMPTS } else { 1 };
         pace(&mut connection, (&self.pair, Some(&self.account)), free).await?;
-        if let Some(network) = &self.network {
-            limit(&mut connection, network, WINDOW, MAX_PER_NETWORK).await?;
-        }
+        limit_networks(&mut connection, &self.networks, WINDOW, MAX_PER_NETWORK).await?;
         attempts::count(&mut connection, &self.account, window).await?;
         Ok(())
     }
@@ -117,7 +116,8 @@ impl Attempt {
             return Ok(());
         }
         attempts::forget(&mut connection, &self.pair).await?;
-        for counted in self.network.iter().chain([&self.account]) {
+        let networks = self.networks.iter().map(|(network, _)| network);
+        for counted in networks.chain([&self.account]) {
             attempts::take_back(&mut connection, counted).await?;
         }
         Ok(())
@@ -126,9 +126,12 @@ impl Attempt {
 
 /// Counts a registration from a network, or refuses it.
 pub async fn count_registration(pool: &PgPool, network: Option<IpAddr>) -> Result<()> {
-    let Some(network) = public(network) else { return Ok(()) };
-    let by = subject("registration", &network);
-    limit(&mut *pool.acquire().await?, &by, REGISTRATION_WINDOW, MAX_REGISTRATIONS).await
+    let networks = networks("registration", network);
+    if networks.is_empty() {
+        return Ok(());
+    }
+    let mut connection = pool.acquire().await?;
+    limit_networks(&mut connection, &networks, REGISTRATION_WINDOW, MAX_REGISTRATIONS).await
 }
 
 /// Counts a change of a password by its account, or refuses it. Each sends an e-mail, and the address may be another person's.
@@ -212,6 +215,19 @@ const fn delayed_after(free: i32) -> attempts::Pace {
     }
 }
 
+/// What one network is refused is not counted for the networks around it.
+async fn limit_networks(
+    tx: &mut PgConnection,
+    networks: &[(Subject, i32)],
+    window: Duration,
+    max: i32,
+) -> Result<()> {
+    for (network, times) in networks {
+        limit(tx, network, window, max * times).await?;
+    }
+    Ok(())
+}
+
 async fn limit(tx: &mut PgConnection, by: &Subject, window: Duration, max: i32) -> Result<()> {
     let counted = attempts::count(tx, by, window.as_secs_f64()).await?;
     if counted.count <= max {
@@ -229,9 +245,13 @@ fn near(network: IpAddr) -> IpAddr {
     }
 }
 
-/// The network that a client is counted by; none behind a proxy that the gateway does not trust.
-fn public(network: Option<IpAddr>) -> Option<String> {
-    network.filter(|network| contracts::is_public(*network)).map(|network| network.to_string())
+/// The networks that a client is counted by, the narrowest first, and how many times the limit each has; none behind a proxy that
+/// the gateway does not trust.
+fn networks(kind: &str, network: Option<IpAddr>) -> Vec<(Subject, i32)> {
+    let Some(network) = network.filter(|network| is_public(*network)) else { return Vec::new() };
+    let site =
+        client_site(network).map(|site| (subject(kind, &format!("{site}/48")), NETWORKS_PER_SITE));
+    [(subject(kind, &network.to_string()), 1)].into_iter().chain(site).collect()
 }
 
 fn refused(seconds: f64) -> Problem {
@@ -258,10 +278,10 @@ mod tests {
     #[test]
     fn clients_behind_one_proxy_are_not_counted_together() {
         for network in ["203.0.113.7", "2001:db8:1:2::"] {
-            assert!(from(network).network.is_some(), "{network}");
+            assert!(!from(network).networks.is_empty(), "{network}");
         }
         for network in ["10.244.1.5", "192.168.0.1", "127.0.0.1", "fd00::", "::1", "fe80::"] {
-            assert!(from(network).network.is_none(), "{network}");
+            assert!(from(network).networks.is_empty(), "{network}");
         }
     }
 
@@ -269,7 +289,7 @@ mod tests {
     fn neighbours_are_one_guesser() {
         assert_eq!(from("203.0.113.7").pair, from("203.0.113.200").pair);
         assert_ne!(from("203.0.113.7").pair, from("203.0.114.7").pair);
-        assert_ne!(from("203.0.113.7").network, from("203.0.113.200").network);
+        assert_ne!(from("203.0.113.7").networks, from("203.0.113.200").networks);
         assert_ne!(from("2001:db8:1:2::").pair, from("2001:db8:1:3::").pair);
     }
 }

@@ -50,6 +50,8 @@ pub struct Asking<'a> {
     pub to: &'a Destination,
     /// The client's network, if it is known.
     pub network: Option<&'a str>,
+    /// The IPv6 /48 around it.
+    pub site: Option<&'a str>,
     /// Whether the shop has named no countries.
     pub anywhere: bool,
 }
@@ -69,11 +71,13 @@ pub struct Counts {
     pub shop: i64,
     /// Asked for from this network.
     pub network: i64,
+    /// Asked for from the /48 around it.
+    pub site: i64,
 }
 
 /// How many codes were sent lately. Others who ask for the same person or number wait until the transaction ends.
 pub async fn lately(tx: &mut PgConnection, asking: Asking<'_>) -> Result<Counts> {
-    let Asking { user, to, network, anywhere } = asking;
+    let Asking { user, to, network, site, anywhere } = asking;
     for key in [user.to_string(), to.number.clone()] {
         sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 2))", key)
             .execute(&mut *tx)
@@ -93,12 +97,15 @@ pub async fn lately(tx: &mut PgConnection, asking: Asking<'_>) -> Result<Counts>
                (SELECT count(*) FROM phone_codes
                 WHERE $5 AND sent_at > now() - interval '1 day') AS "shop!",
                (SELECT count(*) FROM phone_codes
-                WHERE network = $4 AND sent_at > now() - interval '1 day') AS "network!""#,
+                WHERE network = $4 AND sent_at > now() - interval '1 day') AS "network!",
+               (SELECT count(*) FROM phone_codes
+                WHERE site = $6 AND sent_at > now() - interval '1 day') AS "site!""#,
         user.uuid(),
         to.number,
         to.country,
         network,
         anywhere,
+        site,
     )
     .fetch_one(tx)
     .await
@@ -108,7 +115,7 @@ pub async fn lately(tx: &mut PgConnection, asking: Asking<'_>) -> Result<Counts>
 /// another one is not sent any more.
 pub async fn ask(
     tx: &mut PgConnection,
-    Asking { user, to, network, .. }: Asking<'_>,
+    Asking { user, to, network, site, .. }: Asking<'_>,
     (code, code_hash, lifetime): (&Letter, &[u8], Duration),
 ) -> Result<()> {
     sqlx::query!(
@@ -132,11 +139,13 @@ pub async fn ask(
     .execute(&mut *tx)
     .await?;
     sqlx::query!(
-        "INSERT INTO phone_codes (user_id, number, country, network) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO phone_codes (user_id, number, country, network, site)
+         VALUES ($1, $2, $3, $4, $5)",
         user.uuid(),
         to.number,
         to.country,
         network,
+        site,
     )
     .execute(&mut *tx)
     .await?;

@@ -53,6 +53,25 @@ async fn codes_go_to_the_countries_of_the_shop_and_to_others_within_limits() {
     }
 }
 
+/// The networks of one rented server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_48_is_sent_so_many_codes_a_day() {
+    let service = shop_for(&Provider::default(), "+49").await;
+    let ask = async |from: &str, number: &str| {
+        let request = service.request_as(UserId::new(), &[], "PUT", PHONE);
+        let request = request.header("x-forwarded-for", from).json(&json!({ "number": number }));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask("2001:db8:1:1::1", "+4915112345600").await, 202);
+    let more = "INSERT INTO phone_codes (user_id, number, country, network, site)
+                SELECT gen_random_uuid(), '+4916' || 1000000 + n, '+49', 'another', site
+                FROM phone_codes, generate_series(1, 498) n";
+    sqlx::query(more).execute(service.pool()).await.unwrap();
+    assert_eq!(ask("2001:db8:1:2::1", "+4915112345601").await, 202);
+    assert_eq!(ask("2001:db8:1:3::1", "+4915112345602").await, 429);
+    assert_eq!(ask("2001:db8:2:3::1", "+4915112345602").await, 202);
+}
+
 /// Few codes to each of many countries are many.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_without_named_countries_sends_so_many_codes_a_day() {

@@ -1,10 +1,14 @@
 //! Guessing passwords is slow for strangers, and never keeps the owner out.
 
+use std::net::IpAddr;
+
 use contracts::UserId;
 use kit::testing::Running;
 use reqwest::Response;
 use serde_json::{Value, json};
-use user::throttle::{FREE_ATTEMPTS, MAX_PER_ACCOUNT, MAX_PER_NETWORK};
+use user::throttle::{
+    self, Attempt, FREE_ATTEMPTS, MAX_PER_ACCOUNT, MAX_PER_NETWORK, MAX_REGISTRATIONS,
+};
 
 use crate::{PASSWORD, answer, register, start};
 
@@ -231,6 +235,39 @@ async fn a_network_has_a_limit_over_all_accounts() {
     assert_eq!(elsewhere.status(), 200);
     let known = attempt(&service, &address(999), bob, Some(&cookie(&elsewhere))).await;
     assert_eq!(known.status(), 200, "a known device is not its neighbours");
+}
+
+/// A rented server has a /48, which is 65,536 networks; a home often 256 of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_48_has_a_limit_over_all_its_networks() {
+    let service = start().await;
+    let pool = service.pool();
+    let network = |site: u8, n: i32| {
+        let network: IpAddr = format!("2001:db8:{site}:{n:x}::").parse().unwrap();
+        Some(network)
+    };
+    for n in 0..10 {
+        for _ in 0..MAX_REGISTRATIONS {
+            throttle::count_registration(pool, network(1, n)).await.unwrap();
+        }
+    }
+    assert!(throttle::count_registration(pool, network(1, 10)).await.is_err());
+    throttle::count_registration(pool, network(2, 10)).await.unwrap();
+
+    // Before any password is looked at; each for another account.
+    let count = async |site: u8, n: i32| {
+        let email = format!("{}@example.com", UserId::new()).parse().unwrap();
+        Attempt::new(pool, &email, network(site, n), None).await.unwrap().count(pool).await
+    };
+    for n in 0..10 {
+        for _ in 0..MAX_PER_NETWORK {
+            count(3, n).await.unwrap();
+        }
+        // What one network is refused is not counted for the others.
+        assert!(count(3, n).await.is_err());
+    }
+    assert!(count(3, 10).await.is_err());
+    count(4, 10).await.unwrap();
 }
 
 /// A clock that was put back must not keep anybody out until it gets there again.
