@@ -7,7 +7,6 @@ use contracts::events::EmailVerified;
 use kit::outbox::Outbox;
 use sqlx::PgConnection;
 
-use crate::account::Name;
 use crate::db::{self, addresses, devices, sessions};
 use crate::letters;
 use crate::token::{ACCESS_LIFETIME, OpaqueToken};
@@ -79,8 +78,8 @@ pub async fn verify_by_reset(
     Ok(())
 }
 
-/// Ends other sessions. Unless the reader is known, also removes what is stored, the name included, here and by the services
-/// that handle the event. The account's version is the callers'.
+/// Ends other sessions. Unless the reader is known, also removes what is stored, here and by the services that handle
+/// the event.
 async fn hand_over(
     tx: &mut PgConnection,
     outbox: &Outbox,
@@ -91,7 +90,6 @@ async fn hand_over(
     end_all_but(tx, user, device).await?;
     if reader.is_unknown() {
         addresses::delete_all(tx, user).await?;
-        db::reset_name(tx, user, &Name::default()).await?;
     }
     // Read after the sessions have ended: no token is signed for them any more, but one may be on its way.
     let tokens_expire_by = Utc::now() + ACCESS_LIFETIME + SIGNING;

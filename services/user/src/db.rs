@@ -162,14 +162,6 @@ pub async fn rename(
     .map(|row| row.map(Account::from))
 }
 
-/// Replaces the name, in a transaction that raises the account's version as well.
-pub async fn reset_name(tx: &mut PgConnection, id: UserId, name: &Name) -> Result<()> {
-    sqlx::query!("UPDATE accounts SET name = $2 WHERE id = $1", id.uuid(), name.as_str())
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
 /// Changes the roles, if the account still has this version.
 pub async fn set_roles(
     tx: &mut PgConnection,

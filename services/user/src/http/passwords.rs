@@ -150,7 +150,7 @@ pub(super) struct Reset {
 /// Chooses another password by the token of a letter, which is good once, for an hour. Ends all sessions and
 /// all other links.
 ///
-/// The first time that the reader of the e-mails chooses the password, addresses, the name and payment methods are removed if neither the cookie
+/// The first time that the reader of the e-mails chooses the password, addresses and payment methods are removed if neither the cookie
 /// `shop_device` nor an access token says that the account is theirs: another person may have opened it.
 #[utoipa::path(
     post, path = "/api/v1/auth/reset-password", tag = "auth", request_body = Reset,

@@ -28,7 +28,7 @@ pub(super) struct Verification {
 /// Shows that the account's address is its owner's, by the token of a letter. It is good once, for three days.
 ///
 /// Ends all sessions
-/// but those of this browser (cookie `shop_device`), and all other links. Addresses and the name of the account are removed if neither the cookie nor an access
+/// but those of this browser (cookie `shop_device`), and all other links. Addresses of the account are removed if neither the cookie nor an access
 /// token says that it is the caller's: another person may have opened it.
 #[utoipa::path(
     post, path = "/api/v1/auth/verify-email", tag = "auth", request_body = Verification,
