@@ -2,15 +2,17 @@
 //! last, so nobody is shown an image that is not there. What it is about to store it notes before, so
 //! nothing is left behind when it breaks off; a worker deletes what is due.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use contracts::UserId;
 use contracts::limits::MAX_IMAGE_BYTES;
 use kit::problem::{Problem, Result};
 use kit::telemetry::chain;
 use kit::worker::Wake;
 use sqlx::PgPool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -39,6 +41,7 @@ pub(crate) struct Gallery(Arc<Shared>);
 struct Shared {
     store: Store,
     pool: PgPool,
+    turns: Turns,
     files: Arc<Semaphore>,
     decoded: Arc<Semaphore>,
     wake: Wake,
@@ -47,7 +50,25 @@ struct Shared {
 /// One of the few uploads at a time, from its first byte to its end; clones are the same upload.
 #[derive(Clone)]
 pub(crate) struct Upload {
-    _place: Arc<OwnedSemaphorePermit>,
+    _place: Arc<(OwnedMutexGuard<()>, OwnedSemaphorePermit)>,
+}
+
+/// Uploads of one account wait here for each other: files that come a byte at a time would otherwise keep the room of
+/// everybody's. What nobody waits for is forgotten.
+#[derive(Default)]
+struct Turns(Mutex<HashMap<UserId, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    async fn take(&self, user: UserId) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            let turn = turns.get(&user).and_then(Weak::upgrade).unwrap_or_default();
+            turns.insert(user, Arc::downgrade(&turn));
+            turn
+        };
+        turn.lock_owned().await
+    }
 }
 
 impl Gallery {
@@ -55,6 +76,7 @@ impl Gallery {
         Self(Arc::new(Shared {
             store,
             pool,
+            turns: Turns::default(),
             files: Arc::new(Semaphore::new(FILE_BYTES)),
             decoded: Arc::new(Semaphore::new(DECODED)),
             wake: Wake::default(),
@@ -66,14 +88,16 @@ impl Gallery {
         &self.0.store
     }
 
-    /// Waits until there is memory for another file of at most so many bytes. Nothing of it may be read before.
-    pub(crate) async fn begin(&self, bytes: usize) -> Result<Upload> {
+    /// Waits until the account's upload before this one has ended and there is memory for another file of at most so many
+    /// bytes. Nothing of it may be read before.
+    pub(crate) async fn begin(&self, user: UserId, bytes: usize) -> Result<Upload> {
         if !self.0.store.is_there() {
             return Err(crate::store::Error::None.into());
         }
         let counted = u32::try_from(bytes.max(MIN_COUNTED_BYTES)).unwrap_or(u32::MAX);
-        let place = Arc::clone(&self.0.files).acquire_many_owned(counted).await;
-        Ok(Upload { _place: Arc::new(place.map_err(Problem::internal)?) })
+        let turn = self.0.turns.take(user).await;
+        let room = Arc::clone(&self.0.files).acquire_many_owned(counted).await;
+        Ok(Upload { _place: Arc::new((turn, room.map_err(Problem::internal)?)) })
     }
 
     /// Makes of a file what the shop shows. A request that gives up does not stop the work under way, so

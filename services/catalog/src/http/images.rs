@@ -106,7 +106,7 @@ pub(super) async fn add(
     let product = db::find(&mut *api.pool.acquire().await?, id).await?;
     refuse_full(lasting(writable(&caller, product)?)?.images.len())?;
     let (body, most) = announced(request)?;
-    let upload = api.gallery.begin(most).await?;
+    let upload = api.gallery.begin(caller.user_id, most).await?;
     let picture = api.gallery.prepare(file(body, most).await?, upload.clone()).await?;
     let image = api.gallery.keep(picture, alt).await?;
     let version = match attach(&api, &caller, id, &image).await {

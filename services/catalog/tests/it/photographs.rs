@@ -13,12 +13,15 @@ use futures_util::{StreamExt as _, stream};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
 use kit::auth::Role;
-use kit::testing::eventually;
+use kit::testing::{Running, eventually};
 use serde_json::json;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::images::{gallery, photograph, upload};
 use crate::{add, answer, path};
+
+type Upload = JoinHandle<reqwest::Result<reqwest::Response>>;
 
 /// The file that a process is to prepare that was started for nothing else.
 const FILE: &str = "TEST_PHOTOGRAPH";
@@ -112,39 +115,60 @@ async fn a_file_of_25_mebibytes_becomes_an_image() {
     assert_eq!((status.as_u16(), &image["width"]), (201, &json!(8)), "{image}");
 }
 
+/// More than sockets hold of what nobody reads.
+const READ: usize = 20 << 20;
+
+/// A seller whose file comes up to so many bytes, and never ends.
+async fn slow(shop: &Running, seller: UserId, sent: &Arc<AtomicUsize>) -> Upload {
+    let product = add(shop, seller, json!({})).await;
+    let sent = Arc::clone(sent);
+    let parts = stream::iter(0..READ >> 16).map(move |_| {
+        sent.fetch_add(1 << 16, Ordering::Relaxed);
+        Ok::<_, std::io::Error>(vec![0; 1 << 16])
+    });
+    let endless = reqwest::Body::wrap_stream(parts.chain(stream::pending()));
+    let images = format!("{}/images", path(&product));
+    tokio::spawn(shop.request_as(seller, &[Role::Seller], "POST", &images).body(endless).send())
+}
+
+async fn until_read(sent: &AtomicUsize, bytes: usize) {
+    eventually("so much is read", async || (sent.load(Ordering::Relaxed) >= bytes).then_some(()))
+        .await;
+}
+
 /// Files that come slowly take the memory of as many as there may be; the others wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_files_are_read_than_memory_has_room_for() {
-    /// More than sockets buffer of what is not read.
-    const READ: usize = 20 << 20;
     let (shop, seller) = (gallery().await, UserId::new());
     let product = add(&shop, seller, json!({})).await;
-    let sent = Arc::new(AtomicUsize::new(0));
-    let slow = || {
-        let sent = Arc::clone(&sent);
-        let parts = stream::iter(0..READ >> 16).map(move |_| {
-            sent.fetch_add(1 << 16, Ordering::Relaxed);
-            Ok::<_, std::io::Error>(vec![0; 1 << 16])
-        });
-        let endless = reqwest::Body::wrap_stream(parts.chain(stream::pending()));
-        let images = format!("{}/images", path(&product));
-        tokio::spawn(shop.request_as(seller, &[Role::Seller], "POST", &images).body(endless).send())
-    };
-    let uploads = [slow(), slow()];
-    eventually("both are being read", async || {
-        (sent.load(Ordering::Relaxed) == 2 * READ).then_some(())
-    })
-    .await;
+    let sent = Arc::default();
+    let uploads =
+        [slow(&shop, UserId::new(), &sent).await, slow(&shop, UserId::new(), &sent).await];
+    until_read(&sent, 2 * READ).await;
     let mut next = tokio::spawn(upload(&shop, seller, &product, photograph(8, 8)).send());
     let early = timeout(Duration::from_millis(500), &mut next).await;
     // On a machine that is very slow their time has run out by then.
-    assert!(
-        early.is_err() || uploads.iter().any(tokio::task::JoinHandle::is_finished),
-        "a third is read"
-    );
+    assert!(early.is_err() || uploads.iter().any(Upload::is_finished), "a third is read");
     for upload in &uploads {
         upload.abort();
     }
     let answer = if let Ok(answer) = early { answer } else { next.await };
     assert_eq!(answer.unwrap().unwrap().status(), 201);
+}
+
+/// Its next upload waits for its own, not for others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_does_not_keep_the_room_for_all_files() {
+    let (shop, [slow_one, seller]) = (gallery().await, [UserId::new(), UserId::new()]);
+    let product = add(&shop, seller, json!({})).await;
+    let sent = Arc::default();
+    let uploads = [slow(&shop, slow_one, &sent).await, slow(&shop, slow_one, &sent).await];
+    until_read(&sent, READ).await;
+    let answer = upload(&shop, seller, &product, photograph(8, 8)).send().await.unwrap();
+    assert_eq!(answer.status(), 201);
+    let sent = sent.load(Ordering::Relaxed);
+    assert!(sent < 2 * READ, "the second one was read meanwhile: {sent}");
+    for upload in &uploads {
+        upload.abort();
+    }
 }
