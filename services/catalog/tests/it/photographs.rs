@@ -115,7 +115,7 @@ async fn a_file_of_25_mebibytes_becomes_an_image() {
     assert_eq!((status.as_u16(), &image["width"]), (201, &json!(8)), "{image}");
 }
 
-/// More than sockets hold of what nobody reads.
+/// More than sockets buffer of what is not read.
 const READ: usize = 20 << 20;
 
 /// A seller whose file comes up to so many bytes, and never ends.
