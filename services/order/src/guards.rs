@@ -118,13 +118,13 @@ pub fn expect_total(expected: Option<Money>, total: Money) -> Result<()> {
 }
 
 /// Whether a cart of this version may be ordered though this order was the last one of it. One that waits for stock
-/// or money holds the cart whatever its version; one that is paid holds it until its lines have changed, but not for
-/// long, as the cart forgets what was bought only later; any other holds nothing.
+/// or money holds the cart whatever its version; one that is paid, and maybe shipped, holds it until its lines have changed,
+/// as the cart forgets what was bought only later, but not for long; one that has ended unpaid holds nothing.
 pub fn expect_free(last: Option<Held>, version: i64) -> Result<()> {
     let holds = |last: &Held| match last.state {
         State::Pending | State::Reserved => true,
-        State::Paid => last.is_recent && version <= last.version,
-        _ => false,
+        ended if ended.has_ended() => false,
+        _ => last.is_recent && version <= last.version,
     };
     match last.filter(holds) {
         None => Ok(()),
@@ -186,9 +186,9 @@ mod tests {
             (State::Pending, [false, false]),
             (State::Reserved, [false, false]),
             (State::Paid, [false, true]),
-            (State::Shipped, [true, true]),
-            (State::Delivered, [true, true]),
-            (State::Cancelling, [true, true]),
+            (State::Shipped, [false, true]),
+            (State::Delivered, [false, true]),
+            (State::Cancelling, [false, true]),
             (State::Expired, [true, true]),
             (State::Rejected, [true, true]),
             (State::Cancelled, [true, true]),
