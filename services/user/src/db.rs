@@ -239,6 +239,16 @@ pub async fn set_verified(
     .await
 }
 
+/// Whether the address is known to be the owner's.
+pub async fn is_verified(tx: &mut PgConnection, id: UserId) -> Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT email_verified_at IS NOT NULL AS "verified!" FROM accounts WHERE id = $1"#,
+        id.uuid(),
+    )
+    .fetch_one(tx)
+    .await
+}
+
 /// Records that the reader of the address's e-mails chooses the password, which raises the version afterwards. False if it was known
 /// before that the password is theirs.
 pub async fn set_proven(tx: &mut PgConnection, id: UserId) -> Result<bool> {

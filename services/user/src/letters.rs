@@ -77,11 +77,12 @@ async fn pace(
     attempts::pace(tx, (&purpose.counted_by(user), None), &pace).await
 }
 
-/// Ends all links in e-mails to an account, and the pauses until the next: without a link the owner must not wait for one.
+/// Ends all links in e-mails to an account. If its address is verified, the pause until the next link for a password ends
+/// too: the owner, who has none now, must not wait for one. Another address may be anybody's.
 pub async fn end_all(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
     email_tokens::end_all(tx, user).await?;
-    for purpose in [Purpose::VerifyEmail, Purpose::ResetPassword] {
-        attempts::forget(tx, &purpose.counted_by(user)).await?;
+    if db::is_verified(tx, user).await? {
+        attempts::forget(tx, &Purpose::ResetPassword.counted_by(user)).await?;
     }
     Ok(())
 }

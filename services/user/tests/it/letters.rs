@@ -225,11 +225,13 @@ async fn every_change_of_credentials_ends_the_links_in_mails() {
     assert_eq!(reset(&service, &link, "a thief's password").await.0, 400, "a change");
     assert_eq!(login(&service, ADA, OTHER).await.0, 200, "the owner's password holds");
 
+    pass(&service, 60).await;
     let link = reset_letter(&service, user).await;
     set_blocked(true).await;
     set_blocked(false).await;
     assert_eq!(reset(&service, &link, "a thief's password").await.0, 400, "a block");
 
+    pass(&service, 60).await;
     let link = reset_letter(&service, user).await;
     assert_eq!(send_again(&service, user).await.status(), 202);
     let purpose = Purpose::VerifyEmail;
@@ -240,19 +242,27 @@ async fn every_change_of_credentials_ends_the_links_in_mails() {
     assert_eq!(count(&service, "SELECT count(*) FROM email_tokens").await, 0);
 }
 
-/// A thief who knows the password has asked for e-mails, and ends their links.
+/// A thief who knows the password has asked for e-mails, and ends their links. A stranger who has registered the address of
+/// another person must not send it more by that.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_the_password_ends_pauses_between_emails() {
+async fn a_change_of_the_password_ends_pauses_between_emails_to_verified_addresses() {
     let service = start().await;
     let user = owner(&service).await;
-    reset_letter(&service, user).await;
-    let body = json!({ "current_password": PASSWORD, "new_password": "a thief's password" });
-    let request = service.request_as(user, &[], "PUT", "/api/v1/me/password").json(&body);
-    assert_eq!(request.send().await.unwrap().status(), 204);
-
+    let change = async |old: &str, new: &str| {
+        let body = json!({ "current_password": old, "new_password": new });
+        let request = service.request_as(user, &[], "PUT", "/api/v1/me/password").json(&body);
+        assert_eq!(request.send().await.unwrap().status(), 204);
+    };
+    pass(&service, 60).await;
     assert_eq!(send_again(&service, user).await.status(), 202);
+    change(PASSWORD, OTHER).await;
+    assert_eq!(send_again(&service, user).await.status(), 429, "a stranger's address");
+
+    execute(&service, "UPDATE accounts SET email_verified_at = now()").await;
+    reset_letter(&service, user).await;
+    change(OTHER, "a thief's password").await;
     let link = reset_letter(&service, user).await;
-    assert_eq!(reset(&service, &link, OTHER).await.0, 204, "the owner is back at once");
+    assert_eq!(reset(&service, &link, PASSWORD).await.0, 204, "the owner is back at once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
