@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use contracts::network::client_site;
-use contracts::{TrustedProxies, client_network, is_public};
+use contracts::{TrustedProxies, client_network};
 use prometheus::{IntCounterVec, IntGaugeVec, register_int_counter_vec, register_int_gauge_vec};
 
 use crate::Limits;
@@ -57,9 +56,7 @@ impl Slots {
     pub(crate) fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Slot> {
         let peer = peer.to_canonical();
         let exempt = !self.half_per_peer || self.trusted.contains(peer);
-        // A public /48 may be one customer's; all nodes of a cluster may have addresses of one that is not public.
-        let site = client_site(peer).filter(|_| is_public(peer));
-        let peer = site.unwrap_or_else(|| client_network(peer));
+        let peer = client_network(peer);
         self.reserve(peer, exempt, 1).then(|| {
             OPEN.with_label_values(&[self.listener]).inc();
             Slot { slots: Arc::clone(self), peer, exempt, places: AtomicUsize::new(1) }
@@ -142,7 +139,6 @@ mod tests {
         let take = |peer: &str| slots.take(peer.parse().unwrap());
         let mut one: Vec<Slot> = vec![take("2001:db8::1").unwrap(), take("2001:db8::2").unwrap()];
         assert!(take("2001:db8::3").is_none(), "a household is one peer");
-        assert!(take("2001:db8:0:ff::3").is_none(), "with all of its networks");
         let proxy = [take("10.0.0.1").unwrap(), take("::ffff:10.0.0.1").unwrap()];
         assert!(take("192.0.2.1").is_none(), "all are taken");
         one.pop();
