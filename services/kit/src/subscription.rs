@@ -134,6 +134,7 @@ impl<P: Process> Subscription<P> {
         while let End::Forgotten = self.consume().await? {
             tracing::warn!("the consumer knows no broker any more and is replaced");
             let old = std::mem::replace(&mut self.consumer, client(&self.config)?);
+            lag::forget();
             // It waits for its threads.
             std::thread::spawn(move || drop(old));
         }

@@ -17,6 +17,11 @@ static LAG: LazyLock<GaugeVec> = metric!(
     &["topic", "partition"]
 );
 
+/// Forgets what was measured: the next client may have other partitions.
+pub(super) fn forget() {
+    LAG.reset();
+}
+
 /// Measures the lag of every partition that is assigned.
 #[derive(Default)]
 pub(super) struct Lag {
