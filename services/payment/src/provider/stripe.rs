@@ -105,15 +105,18 @@ impl StripeProvider {
         }
     }
 
-    /// The intent with this key among all that were made since the payment was, which its key says.
+    /// The intent with this key among all that were made within a day of the payment, which its key says: an order is open for
+    /// less.
     async fn listed(&self, key: Uuid) -> Result<Option<Intent>, Unknown> {
         let made = key.get_timestamp().and_then(|made| i64::try_from(made.to_unix().0).ok());
         let made = made.and_then(|made| DateTime::from_timestamp(made, 0));
         let made = made.ok_or_else(|| Unknown::because("the key does not say when it was made"))?;
+        let (since, until) = (made - CLOCKS_DIFFER, (made + TimeDelta::days(1)).timestamp());
+        let until = [("created[lte]", &*until.to_string())];
         let mut after = None;
         loop {
-            let since = made - CLOCKS_DIFFER;
-            let page = self.list::<Intent>("payment_intents", since, after.as_deref(), &[]).await?;
+            let page = self.list::<Intent>("payment_intents", since, after.as_deref(), &until);
+            let page = page.await?;
             let found = with_key(page.items, key);
             if found.is_some() || page.next.is_none() {
                 return Ok(found);
