@@ -43,7 +43,8 @@ pub struct PaymentRefunded {
     pub refunded_total: Option<Money>,
 }
 
-/// Staff has asked for a refund, which the provider makes afterwards: then the money has gone back.
+/// Staff has asked for a refund: of `requested_total`, some may have gone back already, the rest follows. Published again when
+/// the provider is asked again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentRefundRequested {
     /// The order.
