@@ -2,14 +2,14 @@
 //! last, so nobody is shown an image that is not there. What it is about to store it notes before, so
 //! nothing is left behind when it breaks off; a worker deletes what is due.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use contracts::UserId;
 use contracts::limits::MAX_IMAGE_BYTES;
 use kit::problem::{Problem, Result};
 use kit::telemetry::chain;
+use kit::turns::Turns;
 use kit::worker::Wake;
 use sqlx::PgPool;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
@@ -41,6 +41,7 @@ pub(crate) struct Gallery(Arc<Shared>);
 struct Shared {
     store: Store,
     pool: PgPool,
+    /// Files of one account that come a byte at a time would otherwise keep the room of everybody's.
     turns: Turns,
     files: Arc<Semaphore>,
     decoded: Arc<Semaphore>,
@@ -51,24 +52,6 @@ struct Shared {
 #[derive(Clone)]
 pub(crate) struct Upload {
     _place: Arc<(OwnedMutexGuard<()>, OwnedSemaphorePermit)>,
-}
-
-/// Uploads of one account wait here for each other: files that come a byte at a time would otherwise keep the room of
-/// everybody's. What nobody waits for is forgotten.
-#[derive(Default)]
-struct Turns(Mutex<HashMap<UserId, Weak<tokio::sync::Mutex<()>>>>);
-
-impl Turns {
-    async fn take(&self, user: UserId) -> OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            turns.retain(|_, turn| turn.strong_count() > 0);
-            let turn = turns.get(&user).and_then(Weak::upgrade).unwrap_or_default();
-            turns.insert(user, Arc::downgrade(&turn));
-            turn
-        };
-        turn.lock_owned().await
-    }
 }
 
 impl Gallery {

@@ -30,6 +30,7 @@ pub mod service;
 pub mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod turns;
 mod unread;
 pub mod worker;
 

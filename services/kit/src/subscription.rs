@@ -21,8 +21,7 @@ pub use self::error::HandlerError;
 use self::lag::Lag;
 use self::lane::Lane;
 use self::queues::Queues;
-use crate::kafka::brokers;
-use crate::kafka::{Producer, Record, Settings};
+use crate::kafka::{Producer, Record, Settings, brokers};
 use crate::telemetry::chain;
 
 /// A member of a consumer group that measures how far behind it is.

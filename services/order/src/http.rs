@@ -16,6 +16,7 @@ use kit::extract::{Path, Query};
 use kit::openapi::Refused;
 use kit::page::{Page, PageQuery};
 use kit::problem::{Problem, Result};
+use kit::turns::Turns;
 use sqlx::PgPool;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -49,8 +50,9 @@ pub struct Api {
     pub providers: Providers,
     /// What an account may hold.
     pub limits: Limits,
-    /// Whose turn it is to place an order.
-    pub turns: placing::Turns,
+    /// Requests of one account wait for each other before they take a connection: they would wait in the database anyway, and
+    /// must not hold every connection.
+    pub turns: Turns,
 }
 
 /// All routes.

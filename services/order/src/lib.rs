@@ -31,6 +31,7 @@ use kit::grpc::Peer;
 use kit::kafka::{self, Producer};
 use kit::outbox::Outbox;
 use kit::subscription::Subscription;
+use kit::turns::Turns;
 use kit::{App, OwnCommand, Service, StartError, dead_letters, postgres, redis};
 use reqwest::Url;
 use sqlx::migrate::Migrator;
@@ -151,7 +152,7 @@ impl Service for Order {
             expiry: config.expiry,
             providers: config.providers,
             limits: config.limits,
-            turns: http::placing::Turns::default(),
+            turns: Turns::default(),
         };
         let (routes, _) = http::routes().with_state(Arc::new(api)).split_for_parts();
         Ok(app

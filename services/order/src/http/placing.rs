@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::SubsecRound;
 use contracts::events::OrderSource;
-use contracts::{OrderId, UserId, is_public};
+use contracts::{OrderId, is_public};
 use http::{HeaderMap, StatusCode};
 use kit::auth::Caller;
 use kit::extract::{ClientNetwork, Json};
@@ -15,7 +15,6 @@ use kit::idempotency::{Begun, IdempotencyKey, Request};
 use kit::openapi::Refused;
 use kit::problem::{Body, Problem, Result};
 use sqlx::PgConnection;
-use tokio::sync::{Mutex, MutexGuard};
 
 use super::Api;
 use crate::checkout::Wanted;
@@ -23,23 +22,6 @@ use crate::db;
 use crate::event::{Cause, Event, Placed};
 use crate::guards::{self, Holdings};
 use crate::view::{OrderView, PlaceOrder};
-
-/// Requests of one account wait here for each other before they take a connection: they would wait in the database
-/// anyway, and those of one account must not hold every connection. Accounts share places.
-pub struct Turns([Mutex<()>; 64]);
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self([const { Mutex::const_new(()) }; 64])
-    }
-}
-
-impl Turns {
-    async fn take(&self, user: UserId) -> MutexGuard<'_, ()> {
-        let [.., last] = user.uuid().into_bytes();
-        self.0[usize::from(last) % self.0.len()].lock().await
-    }
-}
 
 /// Place an order
 ///

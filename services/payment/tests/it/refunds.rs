@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::world::{
-    charged, eur, given_back, handle, quiet, refund, reserved, send, status, told, until, worker,
+    charged, eur, given_back, handle, quiet, refund, reserved, send, status, told, totals, until,
+    worker,
 };
 
 #[tokio::test]
@@ -165,14 +166,7 @@ async fn an_order_is_answered_though_staff_gave_everything_back() {
     assert_eq!(worker(&pool).round().await.unwrap(), 1);
     assert_eq!(given_back(&pool).await, (100, 1), "the provider hears of no refund of nothing");
     assert_eq!(told(&pool, order.order_id, "payment.refunded").await, 2);
-    let totals: Vec<i64> = sqlx::query_scalar(
-        "SELECT (payload #>> '{refunded_total,amount}')::bigint FROM outbox
-         WHERE type LIKE '%.payment.refunded.%'",
-    )
-    .fetch_all(&pool)
-    .await
-    .unwrap();
-    assert_eq!(totals, [100, 100]);
+    assert_eq!(totals(&pool, "payment.refunded", "refunded_total").await, [100, 100]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -191,14 +185,8 @@ async fn of_two_refunds_that_are_done_at_once_one_tells_of_both() {
             tokio::spawn(async move { other.round().await })
         );
         assert_eq!(one.unwrap().unwrap() + other.unwrap().unwrap(), 2);
-        let last: i64 = sqlx::query_scalar(
-            "SELECT (payload #>> '{refunded_total,amount}')::bigint FROM outbox
-             WHERE type LIKE '%.payment.refunded.%' ORDER BY seq DESC LIMIT 1",
-        )
-        .fetch_one(&pool)
-        .await
-        .unwrap();
-        assert_eq!(last, 100);
+        let totals = totals(&pool, "payment.refunded", "refunded_total").await;
+        assert_eq!(totals.last(), Some(&100));
     }
 }
 

@@ -9,7 +9,7 @@ use payment::Payment;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{eur, handle, quiet, refund, reserved, send, told, until, worker};
+use crate::world::{eur, handle, quiet, refund, reserved, send, told, totals, until, worker};
 
 /// Staff gives back so much of a captured payment.
 async fn give_back(running: &Running, order: OrderId, amount: i64, otherwise: bool) {
@@ -87,13 +87,7 @@ async fn refunds_of_the_release_before_are_published_while_they_are_not_done() {
     let wake = Wake::default();
     while worker(&pool).reopen(&wake).await.unwrap() > 0 {}
     assert_eq!(told(&pool, order.order_id, "payment.refund_requested").await, 2);
-    let totals: Vec<i64> = sqlx::query_scalar(
-        "SELECT (payload #>> '{requested_total,amount}')::bigint FROM outbox
-         WHERE type LIKE '%.payment.refund_requested.%'",
-    )
-    .fetch_all(&pool)
-    .await
-    .unwrap();
+    let totals = totals(&pool, "payment.refund_requested", "requested_total").await;
     assert_eq!(totals, [65, 65], "done, under way or owed");
     // A pod of the order's release before may have ignored it.
     let due = "UPDATE refunds SET next_attempt_at = now() WHERE status = 'failed'";

@@ -126,6 +126,18 @@ pub(crate) async fn told(pool: &PgPool, order: OrderId, event: &str) -> i64 {
         .unwrap()
 }
 
+/// The amounts that events of this type carry in a field.
+pub(crate) async fn totals(pool: &PgPool, event: &str, field: &str) -> Vec<i64> {
+    sqlx::query_scalar(
+        "SELECT (payload #>> ARRAY[$2, 'amount'])::bigint FROM outbox WHERE type = $1 ORDER BY seq",
+    )
+    .bind(format!("io.shop-operator.{event}.v1"))
+    .bind(field)
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
 /// A request with a JSON body; returns status and body.
 pub(crate) async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
     let answer = request.send().await.unwrap();
