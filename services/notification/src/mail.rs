@@ -1,23 +1,26 @@
 //! Sending mails: claimed in the database, handed to an SMTP server, settled in the database.
 
-use std::time::Duration;
+mod connections;
+mod server;
+
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use kit::secret::Secret;
 use kit::telemetry::chain;
 use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp;
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::{Address, Message};
 use sqlx::PgPool;
 
 use crate::db::{self, Due, EMAIL};
 use crate::delivery::Outcome;
 use crate::letter::{Letter, Rendered, Sender, plain};
 
+use connections::{Connections, SendError};
+use server::{MailServer, MailUrlError};
+
 /// Mails in one transaction, sent at the same time.
 const BATCH: i64 = 8;
-/// How long the mail server may take for anything.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Replies by which a server refuses this mail rather than us (RFC 5321, 4.2.3): no such mailbox,
 /// too large, not acceptable. A refused login is no fault of the mail.
 const REFUSALS: [u16; 5] = [550, 551, 552, 553, 554];
@@ -28,7 +31,7 @@ pub struct Mailer {
     sender: Sender,
     from: Mailbox,
     staff: Option<Address>,
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    connections: Arc<Connections>,
     pool: PgPool,
 }
 
@@ -42,7 +45,7 @@ enum MailError {
     #[error("the mail cannot be put together")]
     Build(#[from] lettre::error::Error),
     #[error("the mail server did not take the mail")]
-    Smtp(#[from] smtp::Error),
+    Server(#[from] SendError),
 }
 
 impl MailError {
@@ -50,9 +53,7 @@ impl MailError {
     fn is_permanent(&self) -> bool {
         match self {
             Self::Letter(_) | Self::Address(_) | Self::Build(_) => true,
-            Self::Smtp(error) => {
-                error.status().is_some_and(|code| REFUSALS.contains(&u16::from(code)))
-            }
+            Self::Server(error) => error.reply().is_some_and(|code| REFUSALS.contains(&code)),
         }
     }
 }
@@ -64,11 +65,9 @@ impl Mailer {
         staff: Option<Address>,
         url: &Secret,
         pool: PgPool,
-    ) -> Result<Self, smtp::Error> {
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())?
-            .timeout(Some(TIMEOUT))
-            .build();
-        Ok(Self { sender, from, staff, transport, pool })
+    ) -> Result<Self, MailUrlError> {
+        let connections = Arc::new(Connections::new(MailServer::from_url(url)?));
+        Ok(Self { sender, from, staff, connections, pool })
     }
 
     /// Sends what is due and tells how much that was. A process that dies between the server's
@@ -82,6 +81,7 @@ impl Mailer {
             outcome.settle(&mut tx, EMAIL, mail.id).await?;
         }
         tx.commit().await?;
+        self.connections.leave().await;
         Ok(due.len())
     }
 
@@ -95,7 +95,7 @@ impl Mailer {
     async fn send(&self, mail: &Due) -> Result<(), MailError> {
         let letter: Letter = serde_json::from_value(mail.letter.clone())?;
         let message = self.message(mail, letter.render(&self.sender, &mail.name))?;
-        self.transport.send(message).await?;
+        self.connections.send(&message).await?;
         Ok(())
     }
 
