@@ -8,7 +8,9 @@ use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_otlp::{
+    ExporterBuildError, RetryPolicy, SpanExporter, WithExportConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
@@ -114,7 +116,10 @@ impl Telemetry {
 }
 
 fn exporter(endpoint: &str) -> Result<SpanExporter, ExporterBuildError> {
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+    // Until the exporter's own time limit, ten seconds. Its own policy gives a collector that restarts less than one.
+    let patient = RetryPolicy::recommended().with_max_retries(usize::MAX);
+    let exporter =
+        SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_retry_policy(patient);
     if endpoint.starts_with("https:") {
         // The authorities that the image trusts; none is the default.
         exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots()).build()
@@ -186,10 +191,37 @@ pub fn propagate_trace(carrier: &mut dyn Injector) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use opentelemetry::trace::{Span as _, Tracer};
+    use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+        TraceService, TraceServiceServer,
+    };
+    use opentelemetry_proto::tonic::collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+    };
+    use tokio::net::TcpSocket;
+    use tokio::sync::mpsc;
+    use tonic::transport::Server;
+    use tonic::transport::server::TcpIncoming;
     use tracing::field::Empty;
     use tracing::info_span;
 
     use super::*;
+
+    /// Passes on what it is sent.
+    struct Collector(mpsc::UnboundedSender<ExportTraceServiceRequest>);
+
+    #[tonic::async_trait]
+    impl TraceService for Collector {
+        async fn export(
+            &self,
+            request: tonic::Request<ExportTraceServiceRequest>,
+        ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+            self.0.send(request.into_inner()).unwrap();
+            Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
+        }
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("{text}")]
@@ -230,6 +262,32 @@ mod tests {
         assert_eq!(inside.as_deref(), Some(id));
         assert!(header.starts_with(&format!("00-{id}-")) && !header.contains("b7ad6b7169203331"));
         assert_eq!((trace_id(), traceparent()), (None, None), "outside there is none");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_collector_may_be_away_for_a_moment() {
+        // Whoever connects is refused until it listens.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let endpoint = format!("http://{}", socket.local_addr().unwrap());
+        let provider =
+            SdkTracerProvider::builder().with_batch_exporter(exporter(&endpoint).unwrap()).build();
+        provider.tracer("test").start("work").end();
+        let sending = {
+            let provider = provider.clone();
+            tokio::task::spawn_blocking(move || provider.force_flush())
+        };
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(!sending.is_finished(), "given up after less than two seconds");
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let collector = Server::builder()
+            .add_service(TraceServiceServer::new(Collector(tell)))
+            .serve_with_incoming(TcpIncoming::from(socket.listen(16).unwrap()));
+        let collector = tokio::spawn(collector);
+        sending.await.unwrap().unwrap();
+        let sent = told.recv().await.unwrap();
+        assert_eq!(sent.resource_spans[0].scope_spans[0].spans[0].name, "work");
+        collector.abort();
     }
 
     /// Fails without authorities to verify by, or without a TLS implementation.
