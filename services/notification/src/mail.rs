@@ -53,7 +53,7 @@ impl MailError {
     fn is_permanent(&self) -> bool {
         match self {
             Self::Letter(_) | Self::Address(_) | Self::Build(_) => true,
-            Self::Server(error) => error.reply().is_some_and(|code| REFUSALS.contains(&code)),
+            Self::Server(error) => error.reply_code().is_some_and(|code| REFUSALS.contains(&code)),
         }
     }
 }
@@ -81,7 +81,7 @@ impl Mailer {
             outcome.settle(&mut tx, EMAIL, mail.id).await?;
         }
         tx.commit().await?;
-        self.connections.leave().await;
+        self.connections.close_idle().await;
         Ok(due.len())
     }
 

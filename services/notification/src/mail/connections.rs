@@ -11,15 +11,14 @@ use tokio::time::{Instant, timeout};
 
 use super::server::{ConnectError, MailServer};
 
-/// How long a connection and a mail may take. Some servers let senders wait for their greeting, for seconds, to know them
-/// from those that cannot wait.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a connection is kept that has nothing to do: less than servers wait for us (RFC 5321, 4.5.3.2.7: five minutes).
-const IDLE: Duration = Duration::from_mins(1);
-/// How long a server may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// For connecting and sending one mail. Some servers delay their greeting by seconds to detect spammers, who do not wait.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// After which an unused connection is closed; servers wait for five minutes (RFC 5321, 4.5.3.2.7).
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// For the answers to QUIT.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A mail was not taken.
+/// A mail was not sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
     #[error(transparent)]
@@ -27,26 +26,26 @@ pub(super) enum SendError {
     #[error(transparent)]
     Smtp(#[from] smtp::Error),
     #[error("it did not answer in time")]
-    Silent(#[from] tokio::time::error::Elapsed),
+    Timeout(#[from] tokio::time::error::Elapsed),
 }
 
 impl SendError {
-    /// What the server said against the mail, or against us.
-    pub(super) fn reply(&self) -> Option<u16> {
+    /// The reply code (RFC 5321, 4.2) by which the server refused the mail or the connection.
+    pub(super) fn reply_code(&self) -> Option<u16> {
         match self {
             Self::Smtp(error) | Self::Connect(ConnectError::Smtp(error)) => {
                 error.status().map(u16::from)
             }
-            Self::Connect(ConnectError::Unreachable(_)) | Self::Silent(_) => None,
+            Self::Connect(ConnectError::Unreachable(_)) | Self::Timeout(_) => None,
         }
     }
 }
 
-/// The connections to one server. There are as many as mails are sent at the same time.
+/// The connections to one server: at most as many as mails are sent concurrently.
 pub(super) struct Connections {
     server: MailServer,
     idle: Mutex<Vec<Idle>>,
-    patience: Duration,
+    send_timeout: Duration,
 }
 
 struct Idle {
@@ -56,12 +55,12 @@ struct Idle {
 
 impl Connections {
     pub(super) fn new(server: MailServer) -> Self {
-        Self { server, idle: Mutex::default(), patience: PATIENCE }
+        Self { server, idle: Mutex::default(), send_timeout: SEND_TIMEOUT }
     }
 
     /// Sends a mail. The connection is kept for the next one if the server took it.
     pub(super) async fn send(&self, message: &Message) -> Result<(), SendError> {
-        timeout(self.patience, self.try_send(message)).await?
+        timeout(self.send_timeout, self.try_send(message)).await?
     }
 
     async fn try_send(&self, message: &Message) -> Result<(), SendError> {
@@ -84,13 +83,13 @@ impl Connections {
         None
     }
 
-    /// Ends connections that have had nothing to do for a while.
-    pub(super) async fn leave(&self) {
-        let too_long = |idle: &mut Idle| idle.since.elapsed() >= IDLE;
-        let old: Vec<_> = self.with_idle(|idle| idle.extract_if(.., too_long).collect());
-        // Who does not answer is left all the same.
-        let goodbyes = old.into_iter().map(|mut idle| async move { idle.connection.abort().await });
-        let _ = timeout(GOODBYE, join_all(goodbyes)).await;
+    /// Closes connections that have been idle for [`IDLE_TIMEOUT`].
+    pub(super) async fn close_idle(&self) {
+        let is_due = |idle: &mut Idle| idle.since.elapsed() >= IDLE_TIMEOUT;
+        let due: Vec<_> = self.with_idle(|idle| idle.extract_if(.., is_due).collect());
+        let closing = due.into_iter().map(|mut idle| async move { idle.connection.abort().await });
+        // Dropping a connection closes it too, but without QUIT.
+        let _ = timeout(CLOSE_TIMEOUT, join_all(closing)).await;
     }
 
     fn with_idle<T>(&self, change: impl FnOnce(&mut Vec<Idle>) -> T) -> T {
@@ -115,23 +114,23 @@ mod tests {
     use super::super::server::Encryption;
     use super::*;
 
-    /// What a server has seen of its clients, in this order.
+    /// What a server has received, in order.
     #[derive(Debug, PartialEq, Eq)]
     enum Seen {
         Connection,
         Tls,
         Mail(String),
-        Goodbye,
+        Quit,
     }
 
-    /// A server with a certificate for `localhost`, which only those trust who were told of it.
-    struct Speaker {
+    /// An SMTP server with a self-signed certificate for `localhost`.
+    struct FakeServer {
         port: u16,
         certificate: rcgen::Certificate,
         seen: mpsc::UnboundedReceiver<Seen>,
     }
 
-    impl Speaker {
+    impl FakeServer {
         async fn start(implicit: bool) -> Self {
             // As every service does when it starts.
             let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
@@ -145,23 +144,23 @@ mod tests {
                 .with_single_cert(vec![certificate.der().clone()], key)
                 .unwrap();
             let acceptor = TlsAcceptor::from(Arc::new(config));
-            let (tell, seen) = mpsc::unbounded_channel();
+            let (sender, seen) = mpsc::unbounded_channel();
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    let (acceptor, tell) = (acceptor.clone(), tell.clone());
-                    tell.send(Seen::Connection).unwrap();
+                    let (acceptor, sender) = (acceptor.clone(), sender.clone());
+                    sender.send(Seen::Connection).unwrap();
                     tokio::spawn(async move {
                         let stream = if implicit {
                             Some(stream)
                         } else {
-                            speak(stream, "220 hello\r\n", &tell).await
+                            serve(stream, "220 hello\r\n", &sender).await
                         };
                         let Some(stream) = stream else { return };
                         // Fails when the client does not trust us.
                         let Ok(stream) = acceptor.accept(stream).await else { return };
-                        tell.send(Seen::Tls).unwrap();
+                        sender.send(Seen::Tls).unwrap();
                         let greeting = if implicit { "220 hello\r\n" } else { "" };
-                        speak(stream, greeting, &tell).await;
+                        serve(stream, greeting, &sender).await;
                     });
                 }
             });
@@ -181,11 +180,11 @@ mod tests {
         }
     }
 
-    /// Speaks SMTP; gives the stream back when the client wants TLS.
-    async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+    /// Serves SMTP; returns the stream on STARTTLS.
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         stream: S,
         greeting: &str,
-        tell: &mpsc::UnboundedSender<Seen>,
+        sender: &mpsc::UnboundedSender<Seen>,
     ) -> Option<S> {
         let mut stream = BufReader::new(stream);
         stream.write_all(greeting.as_bytes()).await.ok()?;
@@ -203,7 +202,7 @@ mod tests {
             match line.trim() {
                 "STARTTLS" => return Some(stream.into_inner()),
                 "QUIT" => {
-                    tell.send(Seen::Goodbye).ok()?;
+                    sender.send(Seen::Quit).ok()?;
                     return None;
                 }
                 "DATA" => {
@@ -213,7 +212,7 @@ mod tests {
                     }
                     let (_, body) = text.split_once("\r\n\r\n").unwrap();
                     let body = body.strip_suffix("\r\n.\r\n").unwrap();
-                    tell.send(Seen::Mail(body.to_owned())).ok()?;
+                    sender.send(Seen::Mail(body.to_owned())).ok()?;
                     stream.write_all(b"250 taken\r\n").await.ok()?;
                 }
                 _ => {}
@@ -231,73 +230,73 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_serves_many_mails_and_is_left_with_a_goodbye() {
-        let mut speaker = Speaker::start(false).await;
-        let connections = speaker.connections("smtp://localhost:PORT");
+    async fn a_connection_is_reused_and_closed_when_idle() {
+        let mut server = FakeServer::start(false).await;
+        let connections = server.connections("smtp://localhost:PORT");
         for text in ["one", "two"] {
             connections.send(&message(text)).await.unwrap();
         }
-        connections.leave().await;
+        connections.close_idle().await;
         connections.send(&message("three")).await.unwrap();
-        speaker.expect(&[Seen::Connection, mail("one"), mail("two"), mail("three")]).await;
-        connections.with_idle(|idle| idle.iter_mut().for_each(|idle| idle.since -= IDLE));
-        connections.leave().await;
-        speaker.expect(&[Seen::Goodbye]).await;
+        server.expect(&[Seen::Connection, mail("one"), mail("two"), mail("three")]).await;
+        connections.with_idle(|idle| idle.iter_mut().for_each(|idle| idle.since -= IDLE_TIMEOUT));
+        connections.close_idle().await;
+        server.expect(&[Seen::Quit]).await;
         connections.send(&message("four")).await.unwrap();
-        speaker.expect(&[Seen::Connection, mail("four")]).await;
+        server.expect(&[Seen::Connection, mail("four")]).await;
     }
 
     #[tokio::test]
-    async fn mails_are_encrypted_for_a_server_that_is_trusted() {
-        let mut speaker = Speaker::start(true).await;
+    async fn smtps_requires_a_trusted_certificate() {
+        let mut server = FakeServer::start(true).await;
         let url = "smtps://localhost:PORT";
-        let error = speaker.connections(url).send(&message("secret")).await.unwrap_err();
+        let error = server.connections(url).send(&message("secret")).await.unwrap_err();
         assert!(matches!(error, SendError::Connect(ConnectError::Unreachable(_))), "{error:?}");
         let mut roots = RootCertStore::empty();
-        roots.add(speaker.certificate.der().clone()).unwrap();
+        roots.add(server.certificate.der().clone()).unwrap();
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        let mut connections = speaker.connections(url);
+        let mut connections = server.connections(url);
         connections.server.encryption = Encryption::Implicit(TlsConnector::from(Arc::new(config)));
         connections.send(&message("secret")).await.unwrap();
-        speaker.expect(&[Seen::Connection, Seen::Connection, Seen::Tls, mail("secret")]).await;
+        server.expect(&[Seen::Connection, Seen::Connection, Seen::Tls, mail("secret")]).await;
     }
 
     #[tokio::test]
-    async fn starttls_encrypts_for_a_server_that_is_trusted() {
-        let mut speaker = Speaker::start(false).await;
+    async fn starttls_requires_a_trusted_certificate() {
+        let mut server = FakeServer::start(false).await;
         let url = "smtp://localhost:PORT?tls=required";
-        let error = speaker.connections(url).send(&message("secret")).await.unwrap_err();
+        let error = server.connections(url).send(&message("secret")).await.unwrap_err();
         assert!(matches!(error, SendError::Connect(ConnectError::Smtp(_))), "{error:?}");
-        let certificate = Certificate::from_der(speaker.certificate.der().to_vec()).unwrap();
+        let certificate = Certificate::from_der(server.certificate.der().to_vec()).unwrap();
         let tls = TlsParameters::builder("localhost".to_owned()).add_root_certificate(certificate);
-        let mut connections = speaker.connections(url);
+        let mut connections = server.connections(url);
         let tls = tls.build().unwrap();
         connections.server.encryption = Encryption::StartTls { tls, required: true };
         connections.send(&message("secret")).await.unwrap();
-        speaker.expect(&[Seen::Connection, Seen::Connection, Seen::Tls, mail("secret")]).await;
+        server.expect(&[Seen::Connection, Seen::Connection, Seen::Tls, mail("secret")]).await;
     }
 
     #[tokio::test]
-    async fn a_server_that_says_nothing_is_not_waited_for() {
+    async fn a_silent_mail_server_times_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("smtp://{}", listener.local_addr().unwrap());
         let mut connections = Connections::new(MailServer::from_url(&Secret::new(url)).unwrap());
-        connections.patience = Duration::from_millis(100);
+        connections.send_timeout = Duration::from_millis(100);
         let sent = timeout(Duration::from_secs(10), connections.send(&message("one"))).await;
-        assert!(matches!(sent.unwrap(), Err(SendError::Silent(_))));
+        assert!(matches!(sent.unwrap(), Err(SendError::Timeout(_))));
     }
 
     #[tokio::test]
-    async fn a_connection_that_the_server_has_closed_is_not_used_again() {
-        let mut speaker = Speaker::start(false).await;
-        let connections = speaker.connections("smtp://localhost:PORT");
+    async fn a_connection_closed_by_the_server_is_not_reused() {
+        let mut server = FakeServer::start(false).await;
+        let connections = server.connections("smtp://localhost:PORT");
         connections.send(&message("one")).await.unwrap();
         let closed = connections.with_idle(|idle| idle.pop().unwrap());
         let Idle { mut connection, since } = closed;
         connection.quit().await.unwrap();
         connections.with_idle(|idle| idle.push(Idle { connection, since }));
         connections.send(&message("two")).await.unwrap();
-        speaker.expect(&[Seen::Connection, mail("one"), Seen::Goodbye]).await;
-        speaker.expect(&[Seen::Connection, mail("two")]).await;
+        server.expect(&[Seen::Connection, mail("one"), Seen::Quit]).await;
+        server.expect(&[Seen::Connection, mail("two")]).await;
     }
 }

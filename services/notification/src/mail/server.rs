@@ -23,10 +23,10 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 use url::{Host, Url};
 
-/// How long one of the server's addresses may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
+/// For each of the server's addresses.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where mails go.
+/// The mail server, as its URL describes it.
 pub(super) struct MailServer {
     host: String,
     port: u16,
@@ -35,40 +35,40 @@ pub(super) struct MailServer {
     pub(super) encryption: Encryption,
 }
 
-/// Who may read along.
+/// How connections are encrypted.
 pub(super) enum Encryption {
-    /// Everybody on the way.
+    /// Not at all.
     None,
     /// TLS from the first byte on (RFC 8314, 3.3).
     Implicit(TlsConnector),
-    /// TLS after the server's greeting (RFC 3207); unless it is required, a server without it gets mails all the same.
+    /// TLS after the server's greeting (RFC 3207); unless `required`, servers without STARTTLS get plain text.
     StartTls { tls: TlsParameters, required: bool },
 }
 
-/// The URL of the mail server is not one. Never shows it, as there may be a password in it.
+/// The URL of the mail server is invalid. Messages leave it out, because it may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum MailUrlError {
-    /// No URL at all.
+    /// Not a URL.
     #[error("the mail server's URL cannot be parsed")]
     Syntax(#[from] url::ParseError),
-    /// Another scheme, or no host.
+    /// Unknown scheme, or no host.
     #[error("the mail server's URL must be smtp://host or smtps://host")]
     Scheme,
-    /// Another value of `tls`.
+    /// Unknown value of `tls`.
     #[error("the mail server's URL must have `tls=required`, `tls=opportunistic`, or no `tls`")]
     Tls,
-    /// Bytes that are no text.
+    /// User or password is not UTF-8.
     #[error("user and password of the mail server's URL must be UTF-8, percent-encoded")]
     Credentials(#[from] std::str::Utf8Error),
-    /// There is nothing to verify certificates by.
+    /// The certificate verifier could not be made.
     #[error("TLS cannot be set up")]
     Verifier(#[from] rustls::Error),
-    /// Same, of STARTTLS.
+    /// The same, for STARTTLS.
     #[error("STARTTLS cannot be set up")]
     StartTls(#[from] smtp::Error),
 }
 
-/// No connection, or none that the server agrees to.
+/// The connection, TLS, EHLO or login failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("it cannot be reached")]
@@ -113,7 +113,7 @@ impl MailServer {
         Ok(Self { port: url.port().unwrap_or(port), host, hello, credentials, encryption })
     }
 
-    /// A connection over which mails can be sent.
+    /// Connects, encrypts and logs in.
     pub(super) async fn connect(&self) -> Result<AsyncSmtpConnection, ConnectError> {
         let stream = self.dial().await?;
         let stream: Box<dyn AsyncTokioStream> = match &self.encryption {
@@ -136,11 +136,11 @@ impl MailServer {
         Ok(connection)
     }
 
-    /// Tries one address of the server after the other.
+    /// Opens a TCP connection to the first address that accepts one.
     async fn dial(&self) -> io::Result<TcpStream> {
         let mut failure = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
         for address in tokio::net::lookup_host((self.host.as_str(), self.port)).await? {
-            match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+            match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;
                     return Ok(stream);
@@ -153,7 +153,7 @@ impl MailServer {
     }
 }
 
-/// A stream as `lettre` wants one that it did not open.
+/// Implements the trait that `lettre` requires of a stream.
 #[derive(Debug)]
 struct Encrypted(TlsStream<TcpStream>);
 
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_says_all_that_there_is_to_know() {
+    fn mail_urls_are_parsed_as_lettre_parses_them() {
         let full =
             server("smtp://us%40er:pa%2Fss@mail.example.com:2525/shop?tls=required").unwrap();
         assert_eq!((full.host.as_str(), full.port), ("mail.example.com", 2525));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn another_url_is_refused_and_not_shown() {
+    fn bad_mail_urls_are_refused_and_not_shown() {
         for url in
             ["shh", "http://shh", "smtp:shh", "smtp://mail?tls=shh", "smtp://ada:shh%ff@mail"]
         {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_of_a_mail_waits_for_no_acknowledgement() {
+    async fn connections_to_mail_servers_have_tcp_nodelay() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("smtp://{}", listener.local_addr().unwrap());
         let stream = server(&url).unwrap().dial().await.unwrap();
