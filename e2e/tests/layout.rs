@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
@@ -45,8 +46,9 @@ fn crates_know_only_whom_they_may_know() {
         let names: &[&str] = match member {
             "contracts" | "telemetry" | "e2e" => &[],
             "bench" => &["e2e"],
-            "listener" => &["contracts"],
-            "kit" | "operator" => &["contracts", "listener", "telemetry"],
+            "listener" | "operator-core" => &["contracts"],
+            "kit" => &["contracts", "listener", "telemetry"],
+            "operator" => &["contracts", "listener", "operator-core", "telemetry"],
             "backup" => &["contracts", "kit"],
             service if SERVICES.contains(&service) => &["contracts", "kit"],
             other => panic!("{other} has no place in docs/architecture.md"),
@@ -61,6 +63,40 @@ fn crates_know_only_whom_they_may_know() {
     for service in SERVICES {
         assert!(imports.contains_key(service), "there is no service {service}");
     }
+}
+
+/// What the operator decides depends on nothing but what it is told; `operator/core/clippy.toml` says the same of the
+/// clock and the environment.
+#[test]
+fn what_decides_can_reach_nothing() {
+    let tree = |package: &str| {
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "tree",
+                "--offline",
+                "--edges",
+                "normal",
+                "--prefix",
+                "none",
+                "--package",
+                package,
+            ])
+            // The features of this crate alone, whatever its neighbours turn on.
+            .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect()
+    };
+    // By these everything goes that leaves a process, or waits for something.
+    let reaches = ["kube-client", "kube-runtime", "mio", "rdkafka", "socket2", "sqlx", "tokio"];
+    let reaches = reaches.map(str::to_owned).into();
+    let (core, operator): (BTreeSet<String>, BTreeSet<String>) =
+        (tree("operator-core"), tree("operator"));
+    assert_eq!(operator.intersection(&reaches).count(), reaches.len(), "of {reaches:?}");
+    let found: Vec<_> = core.intersection(&reaches).collect();
+    assert!(found.is_empty(), "operator-core depends on {found:?}");
 }
 
 #[test]
@@ -114,7 +150,8 @@ fn tilt_watches_what_programs_are_built_from() {
         imports.iter().filter(|(member, _)| !["bench", "e2e"].contains(&member.as_str()));
     let shared: BTreeSet<&String> = programs.flat_map(|(_, imported)| imported).collect();
     assert!(!shared.is_empty());
-    for member in shared {
+    // Tilt watches the operator's folder, and this one is in it.
+    for member in shared.into_iter().filter(|member| *member != "operator-core") {
         let folder = format!("'services/{member}'");
         assert!(tiltfile.contains(&folder), "the Tiltfile does not watch {folder}");
     }

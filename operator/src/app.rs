@@ -6,6 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use kube::client::ClientBuilder;
 use kube::{Client, Config as ClientConfig};
+use operator_core::names::{self, OPERATOR};
+use operator_core::validate::{Capabilities, Config, EngineImages};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -19,9 +21,7 @@ use crate::context::Context;
 use crate::controller;
 use crate::leader::{Elector, Timing};
 use crate::metrics::Metrics;
-use crate::names::{self, OPERATOR};
 use crate::settings::Settings;
-use crate::validate::{Capabilities, Config, EngineImages};
 use crate::watches;
 
 /// How long reconciliations under way may take after SIGTERM.

@@ -8,17 +8,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ListParams;
 use kube::core::ApiResource;
 use kube::{Api, ResourceExt};
+use operator_core::child::Seen;
+use operator_core::crd::{BackupStatus, FailedBackup, Restored, Shop, SuccessfulBackup};
+use operator_core::names;
+use operator_core::object::{Desired, Object, Stage};
+use operator_core::status::{Part, Reason};
+use operator_core::validate::ValidatedShop;
 use serde::Deserialize;
 
 use crate::apply::{Applier, Live};
-use crate::cache::Seen;
-use crate::crd::{BackupStatus, FailedBackup, Restored, Shop, SuccessfulBackup};
 use crate::error::Error;
-use crate::names;
-use crate::object::{Desired, Object, Stage};
 use crate::observe::job_ended;
-use crate::status::{Part, Reason};
-use crate::validate::ValidatedShop;
 
 /// Most characters of what a pod has said that are kept.
 const WORD_LIMIT: usize = 1024;

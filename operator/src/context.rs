@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
+use operator_core::crd::Shop;
+use operator_core::status::Part;
+use operator_core::validate::{Capabilities, Config};
 use prometheus::IntGauge;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cache::Cache;
-use crate::crd::Shop;
 use crate::events::Events;
 use crate::metrics::Metrics;
-use crate::status::Part;
-use crate::validate::{Capabilities, Config};
 
 /// Time after which a Shop is looked at again although nothing happened.
 pub const RESYNC: Duration = Duration::from_mins(5);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use kube::runtime::controller::{self, Action, Config, applier};
 use kube::runtime::reflector::ObjectRef;
+use operator_core::crd::Shop;
 use telemetry::chain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -15,7 +16,6 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span, debug, error, info_span, warn};
 
 use crate::context::{Context, RESYNC};
-use crate::crd::Shop;
 use crate::error::Error;
 use crate::reconcile::reconcile;
 use crate::watches::Watches;

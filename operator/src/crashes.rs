@@ -1,31 +1,18 @@
-//! Containers of a shop that crash again and again.
+//! Looks for containers of a shop that crash again and again.
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::core::Selector;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
+use operator_core::crashes::{Crash, crashes};
+use operator_core::names;
+use operator_core::validate::ValidatedShop;
 use tracing::warn;
-
-use crate::names;
-use crate::validate::ValidatedShop;
 
 /// How often pods are looked at while some are not ready: a container that waits to be restarted causes no watch event.
 pub const POLL: Duration = Duration::from_secs(10);
-/// Restarts after which a container that is not ready counts as crashing, also in the moments when it runs.
-const RESTARTS: i32 = 3;
-/// The kubelet's reason for a container that it restarts later and later.
-const BACK_OFF: &str = "CrashLoopBackOff";
-
-/// A container that crashes again and again.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Crash {
-    /// Component of its pod.
-    pub component: String,
-    /// What crashes, how, and what to do.
-    pub message: String,
-}
 
 /// The crashing containers of a shop, one per component. It is a help, not a need.
 pub async fn find(client: &Client, shop: &ValidatedShop) -> Vec<Crash> {
@@ -39,103 +26,5 @@ pub async fn find(client: &Client, shop: &ValidatedShop) -> Vec<Crash> {
             warn!(%error, shop = shop.name, "cannot list pods");
             Vec::new()
         }
-    }
-}
-
-/// The crashing containers among pods, one per component, always in the same order.
-fn crashes(pods: &[Pod]) -> Vec<Crash> {
-    let mut crashes: Vec<Crash> = pods.iter().filter_map(crash).collect();
-    crashes.sort();
-    crashes.dedup_by(|a, b| a.component == b.component);
-    crashes
-}
-
-fn crash(pod: &Pod) -> Option<Crash> {
-    let component = pod.labels().get(names::COMPONENT_LABEL)?.clone();
-    let status = pod.status.as_ref().filter(|_| pod.metadata.deletion_timestamp.is_none())?;
-    let statuses = [&status.init_container_statuses, &status.container_statuses];
-    let container = statuses.into_iter().flatten().flatten().find(|c| is_crashing(c))?;
-    let (namespace, pod) = (pod.namespace().unwrap_or_default(), pod.name_any());
-    let name = &container.name;
-    let message = format!(
-        "{component}: container {name} of pod {pod} crashes again and again ({}): see `kubectl logs --previous -n \
-         {namespace} {pod} -c {name}`, and correct the Shop",
-        ended(container)
-    );
-    Some(Crash { component, message })
-}
-
-fn is_crashing(container: &ContainerStatus) -> bool {
-    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
-    let backs_off = waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some(BACK_OFF));
-    backs_off
-        || !container.ready && container.restart_count >= RESTARTS && last(container).is_some()
-}
-
-fn last(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    container.last_state.as_ref()?.terminated.as_ref()
-}
-
-/// How a container ended the last time, as the kubelet says it.
-fn ended(container: &ContainerStatus) -> String {
-    last(container).map_or_else(
-        || BACK_OFF.to_owned(),
-        |last| {
-            let reason = last.reason.as_deref().unwrap_or("no reason given");
-            format!("{reason}, exit code {}", last.exit_code)
-        },
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn pod(component: &str, container: &Value) -> Pod {
-        let mut status = json!({
-            "name": component, "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {},
-        });
-        status.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
-        serde_json::from_value(json!({
-            "metadata": {
-                "name": format!("demo-{component}-1"), "namespace": "shops",
-                "labels": { names::COMPONENT_LABEL: component },
-            },
-            "status": { "containerStatuses": [status] },
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_container_that_is_restarted_later_and_later_crashes() {
-        let terminated = json!({ "terminated": { "reason": "Error", "exitCode": 2 } });
-        let back_off = json!({ "waiting": { "reason": BACK_OFF } });
-        let waits = pod("order", &json!({ "state": back_off, "lastState": terminated }));
-        let runs =
-            json!({ "restartCount": 4, "lastState": terminated, "state": { "running": {} } });
-        let pods = [waits.clone(), pod("cart", &runs), waits];
-        let found = crashes(&pods);
-        let components: Vec<&str> = found.iter().map(|crash| crash.component.as_str()).collect();
-        assert_eq!(components, ["cart", "order"]);
-        for part in ["container order of pod demo-order-1", "Error, exit code 2", "kubectl logs"] {
-            assert!(found[1].message.contains(part), "{}", found[1].message);
-        }
-    }
-
-    #[test]
-    fn a_container_that_starts_or_works_does_not_crash() {
-        let terminated = json!({ "terminated": { "reason": "Error", "exitCode": 2 } });
-        let mut going = pod("user", &json!({ "state": { "waiting": { "reason": BACK_OFF } } }));
-        going.metadata.deletion_timestamp =
-            serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
-        let pods = [
-            pod("a", &json!({ "state": { "waiting": { "reason": "ContainerCreating" } } })),
-            pod("b", &json!({ "ready": true, "restartCount": 9, "lastState": terminated })),
-            pod("c", &json!({ "restartCount": 1, "lastState": terminated })),
-            going,
-        ];
-        assert_eq!(crashes(&pods), []);
     }
 }

@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use operator_core::status::Reason;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, raw_sql};
 use tokio::time::timeout;
-
-use crate::status::Reason;
 
 /// Bounds each connection and statement; a server that is slower counts as not there yet.
 const PATIENCE: Duration = Duration::from_secs(3);

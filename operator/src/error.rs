@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::status::Reason;
-use crate::validate::{FieldError, FieldErrorReason};
+use operator_core::status::Reason;
+use operator_core::validate::{FieldError, FieldErrorReason};
+
 use crate::{apply, credentials, databases, topics};
 
 /// An error of one step.

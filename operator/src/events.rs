@@ -2,11 +2,10 @@
 
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
+use operator_core::crd::{RolloutReason, RolloutState, RolloutStatus, Shop, ShopStatus};
+use operator_core::names::OPERATOR;
+use operator_core::status::{Reason, describe};
 use tracing::warn;
-
-use crate::crd::{RolloutReason, RolloutState, RolloutStatus, Shop, ShopStatus};
-use crate::names::OPERATOR;
-use crate::status::{Reason, describe};
 
 /// Longest note that the API takes.
 const NOTE_LIMIT: usize = 1024;

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use operator_core::crd;
 use shop_operator::settings::{Cli, Command};
-use shop_operator::{app, check, crd};
+use shop_operator::{app, check};
 use telemetry::{Telemetry, chain};
 
 fn main() -> ExitCode {

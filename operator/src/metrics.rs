@@ -3,13 +3,12 @@
 use http::{Method, Request};
 use kube::ResourceExt as _;
 use kube::client::Body;
+use operator_core::crd::{BackupStatus, Shop};
+use operator_core::validate::Backups;
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder, process_collector::ProcessCollector,
 };
-
-use crate::crd::{BackupStatus, Shop};
-use crate::validate::Backups;
 
 /// Labels of what is told of one Shop. `namespace` is the operator's own where Prometheus asks.
 const SHOP: [&str; 2] = ["shop_namespace", "shop"];

@@ -6,14 +6,15 @@ use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt as _};
+use operator_core::child::{ChildKey, Seen};
+use operator_core::components::COMPONENTS;
+use operator_core::crd::Shop;
+use operator_core::names;
+use operator_core::validate::{Capabilities, Observed, SecretFacts, referenced_secrets};
 
-use crate::cache::{Cache, ChildKey, Seen};
-use crate::components::COMPONENTS;
-use crate::crd::Shop;
+use crate::cache::Cache;
 use crate::credentials::{self, Content};
 use crate::error::Error;
-use crate::names;
-use crate::validate::{Capabilities, Observed, SecretFacts, referenced_secrets};
 
 /// What was read, and the Secrets' content, which goes no further than the steps with I/O.
 pub struct Observation {

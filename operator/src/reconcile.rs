@@ -9,23 +9,24 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
+use operator_core::build;
+use operator_core::child::{ChildKey, Seen};
+use operator_core::crd::{DataLoss, Shop, ShopStatus};
+use operator_core::names;
+use operator_core::object::{CustomKind, Desired, HTTP_ROUTE, Object, SERVICE_MONITOR, Stage};
+use operator_core::status::{self, Facts, Part, Reason};
+use operator_core::validate::{MissingApi, ValidatedShop, validate};
 use serde_json::json;
 
 use crate::apply::{Applier, Done, Outcome};
 use crate::backups::Backups;
-use crate::build;
-use crate::cache::{ChildKey, Seen};
 use crate::context::{Context, RESYNC};
-use crate::crd::{DataLoss, Shop, ShopStatus};
 use crate::engines::{Engines, Step};
 use crate::error::Error;
-use crate::object::{CustomKind, Desired, HTTP_ROUTE, Object, SERVICE_MONITOR, Stage};
 use crate::observe::{Observation, observe};
 use crate::services::Services;
-use crate::status::{self, Facts, Part, Reason};
-use crate::validate::{MissingApi, ValidatedShop, validate};
 use crate::watches::prunable;
-use crate::{cleanup, crashes, credentials, names, rollout};
+use crate::{cleanup, crashes, credentials, rollout};
 
 /// Wait while an engine starts, whose readiness no watch can tell.
 const POLL: Duration = Duration::from_millis(1500);

@@ -5,19 +5,19 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
 use kube::{Api, ResourceExt as _};
+use operator_core::build::RolloutPlans;
+use operator_core::child::ChildKey;
+use operator_core::components::Need;
+use operator_core::crd::ServiceName;
+use operator_core::names::{self, COMPONENT_LABEL, SERVICE_LABEL};
+use operator_core::object::{Desired, Object, Stage};
+use operator_core::status::{DemoData, Migration, Part, Reason, Rollout, ServiceFacts};
+use operator_core::validate::{Observed, Scaling, ServiceInstance, ValidatedShop};
 
 use crate::apply::{Applier, Done};
-use crate::build::RolloutPlans;
-use crate::cache::ChildKey;
-use crate::components::Need;
-use crate::crd::ServiceName;
 use crate::engines::Schemas;
 use crate::error::Error;
-use crate::names::{self, COMPONENT_LABEL, SERVICE_LABEL};
-use crate::object::{Desired, Object, Stage};
 use crate::observe::job_ended;
-use crate::status::{DemoData, Migration, Part, Reason, Rollout, ServiceFacts};
-use crate::validate::{Observed, Scaling, ServiceInstance, ValidatedShop};
 
 /// Applies what belongs to the services and collects what becomes of them.
 pub struct Services<'a> {

@@ -3,8 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::{Args, Parser, Subcommand};
-
-use crate::names::OPERATOR;
+use operator_core::names::OPERATOR;
 
 /// Turns `Shop` resources into working online stores.
 #[derive(Debug, Parser)]

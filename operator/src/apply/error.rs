@@ -3,9 +3,9 @@
 use std::fmt;
 
 use kube::core::ApiResource;
+use operator_core::status::Reason;
 
 use super::Obstacle;
-use crate::status::Reason;
 
 /// Kind and name of an object, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,10 +3,8 @@
 //! An object is read and compared only if it or the wish changed since it was last found true,
 //! and written only if the comparison says so. See `docs/decisions/0020-apply.md`.
 
-pub mod drift;
 mod error;
 mod handover;
-mod owned;
 mod prune;
 mod volume;
 
@@ -21,13 +19,15 @@ use kube::api::{Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject, Status};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client};
+use operator_core::child::{ChildKey, Seen};
+use operator_core::crd::Shop;
+use operator_core::drift;
+use operator_core::names::{INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR};
+use operator_core::object::Object;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cache::{Cache, ChildKey, Seen, fingerprint};
-use crate::crd::Shop;
-use crate::names::{INSTANCE_LABEL, MANAGED_BY_LABEL, OPERATOR};
-use crate::object::Object;
+use crate::cache::{Cache, fingerprint};
 
 /// Requests of one Shop that are under way at the same time.
 const CONCURRENCY: usize = 8;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
 use kube::core::ApiResource;
+use operator_core::child::{ChildKey, Seen, resource_name};
 
 use super::{Applier, Error, Id};
-use crate::cache::{ChildKey, Seen, resource_name};
 
 impl Applier<'_> {
     /// Deletes what is the Shop's own and no longer wanted. A version that changed since it was

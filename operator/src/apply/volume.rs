@@ -3,10 +3,9 @@
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::core::{DynamicObject, Status};
-
-use crate::object::Object;
-use crate::status::Reason;
-use crate::validate::is_less;
+use operator_core::object::Object;
+use operator_core::status::Reason;
+use operator_core::validate::is_less;
 
 /// Why a claim stays as large as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

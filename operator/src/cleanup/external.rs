@@ -5,17 +5,19 @@ use std::fmt;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
+use operator_core::build::{DatabasePlan, TopicPlan};
+use operator_core::components::{COMPONENTS, Need};
+use operator_core::crd::{CredentialsSecretRef, ExternalDatabase, ExternalEvents};
+use operator_core::names;
+use operator_core::validate::{FieldError, FieldErrorReason};
 
 use super::Deletion;
-use crate::build::{DatabasePlan, TopicPlan};
-use crate::components::{COMPONENTS, Need};
-use crate::crd::{CredentialsSecretRef, ExternalDatabase, ExternalEvents};
 use crate::databases::{Admin, Owned};
 use crate::engines::{admin, claim_topics};
 use crate::error::Error;
 use crate::topics::{self, Login};
-use crate::validate::{FieldError, FieldErrorReason};
-use crate::{credentials, names};
+
+use crate::credentials;
 
 /// What could not be dropped, and why.
 pub(super) struct Left {

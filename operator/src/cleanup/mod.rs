@@ -18,17 +18,17 @@ use kube::core::{ApiResource, DynamicObject, PartialObjectMeta, Selector};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, ResourceExt as _};
+use operator_core::child::ChildKey;
+use operator_core::crd::{DeletionPolicy, Shop};
+use operator_core::names;
+use operator_core::status::{self, Reason};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::apply::Applier;
-use crate::cache::ChildKey;
 use crate::context::{Context, Stage};
-use crate::crd::{DeletionPolicy, Shop};
 use crate::error::Error;
-use crate::names;
 use crate::reconcile::write_status;
-use crate::status::{self, Reason};
 use crate::watches::workloads;
 use external::Left;
 

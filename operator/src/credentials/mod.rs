@@ -16,13 +16,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::core::Selector;
 use kube::{Api, ResourceExt as _};
+use operator_core::build::{CredentialKind, CredentialSpec, SecretHashes, SecretKey};
+use operator_core::names;
+use operator_core::object::Object;
+use operator_core::status::Reason;
 use url::Url;
 
 use crate::apply::{self, Applier};
-use crate::build::{CredentialKind, CredentialSpec, SecretHashes, SecretKey};
-use crate::names;
-use crate::object::Object;
-use crate::status::Reason;
 
 /// The decoded content of a Secret.
 pub type Content = BTreeMap<String, String>;

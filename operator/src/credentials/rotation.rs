@@ -6,10 +6,10 @@
 
 use ed25519_dalek::pkcs8;
 use jiff::{SignedDuration, Timestamp};
+use operator_core::build::SecretKey;
 use serde_json::{Value, json};
 
 use super::{Content, keys};
-use crate::build::SecretKey;
 
 /// How long a key signs.
 const INTERVAL: SignedDuration = SignedDuration::from_hours(30 * 24);

@@ -14,18 +14,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ListParams, Preconditions, PropagationPolicy};
 use kube::core::{ApiResource, Selector};
 use kube::{Api, ResourceExt as _};
+use operator_core::build::{DatabasePlan, DatabaseSpec, SecretKey};
+use operator_core::child::{ChildKey, Seen, resource_name};
+use operator_core::components::Need;
+use operator_core::crd::{DataLoss, ServiceName};
+use operator_core::names;
+use operator_core::status::{Part, Reason};
+use operator_core::validate::DatabaseEngine;
 
 use super::{Engines, Step, failed, starting};
-use crate::build::{DatabasePlan, DatabaseSpec, SecretKey};
-use crate::cache::{ChildKey, Seen, resource_name};
-use crate::components::Need;
 use crate::context::Engine;
-use crate::crd::{DataLoss, ServiceName};
 use crate::databases::{self, Admin, Comment, Owned};
 use crate::error::Error;
-use crate::names;
-use crate::status::{Part, Reason};
-use crate::validate::DatabaseEngine;
 
 /// The image whose schema each service's database has; nothing if none was ever applied to it.
 pub type Schemas = BTreeMap<ServiceName, Option<String>>;
@@ -230,8 +230,9 @@ impl Engines<'_> {
     fn volume_of(&self, engine: &str) -> Option<&str> {
         let claims = ApiResource::erase::<PersistentVolumeClaim>(&());
         let name = names::volume_claim(&self.valid.name, engine);
-        let is_it =
-            |object: &crate::object::Object| object.kind() == claims.kind && object.name() == name;
+        let is_it = |object: &operator_core::object::Object| {
+            object.kind() == claims.kind && object.name() == name
+        };
         let (_, live) = self.bundled.iter().find(|(object, _)| is_it(object))?;
         live.seen.as_ref().map(|seen| seen.uid.as_str())
     }

@@ -8,22 +8,22 @@ pub use topics::claim_topics;
 
 use std::collections::BTreeMap;
 
+use operator_core::build::{DatabasePlan, TopicPlan};
+use operator_core::crd::{CredentialsSecretRef, Shop, SslMode};
+use operator_core::names;
+use operator_core::object::Object;
+use operator_core::status::{Part, Reason};
+use operator_core::validate::{CacheEngine, ObjectStoreEngine, ValidatedShop};
 use rdkafka::ClientConfig;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
 use crate::apply::{Applier, Live};
-use crate::build::{DatabasePlan, TopicPlan};
 use crate::context::{Context, Engine};
-use crate::crd::{CredentialsSecretRef, Shop, SslMode};
 use crate::credentials::{Content, Credentials};
 use crate::error::Error;
-use crate::names;
-use crate::object::Object;
 use crate::observe::has_ready_pod;
-use crate::status::{Part, Reason};
 use crate::topics::{Login, client, knock};
-use crate::validate::{CacheEngine, ObjectStoreEngine, ValidatedShop};
 
 /// What the steps with engines work with.
 pub struct Engines<'a> {

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use kube::ResourceExt as _;
+use operator_core::build::TopicPlan;
+use operator_core::crd::Shop;
+use operator_core::names;
+use operator_core::status::{Part, Reason};
+use operator_core::validate::EventsEngine;
 use rdkafka::ClientConfig;
 
 use super::{Engines, Step, failed, starting};
-use crate::build::TopicPlan;
 use crate::context::{Context, Engine};
-use crate::crd::Shop;
 use crate::error::Error;
-use crate::names;
-use crate::status::{Part, Reason};
 use crate::topics;
-use crate::validate::EventsEngine;
 
 impl Engines<'_> {
     /// Makes the topics, as far as that is safe. Says too in whose Kafka cluster the Shop has them, if

@@ -1,33 +1,26 @@
 //! Rollouts in steps: what runs is looked at, what comes next is decided, and what that means for the objects.
 //!
-//! The decision is [`machine`]'s, which does no I/O. A service whose pods are replaced one by one costs nothing here.
+//! The decision is that of [`operator_core::rollout`]. A service whose pods are replaced one by one costs nothing here.
 
-mod judge;
-mod machine;
 mod scrape;
-mod template;
-
-pub use judge::{Verdict, judge};
-pub use machine::{Canary, Decision, Order, Sight, Stable, advance, at_rest};
-pub use template::{hash, note};
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use kube::ResourceExt as _;
 use kube::core::{ApiResource, DynamicObject};
+use operator_core::build::{self, RolloutPlan, RolloutPlans, SecretHashes};
+use operator_core::child::Seen;
+use operator_core::components::Need;
+use operator_core::crd::{PodCounters, RolloutState, RolloutStatus, Shop};
+use operator_core::names;
+use operator_core::rollout::{self, Canary, Decision, Order, Sight, Stable};
+use operator_core::status::Rollout;
+use operator_core::validate::{Recipe, Scaling, ServiceInstance, ValidatedShop};
 
 use crate::apply::Applier;
-use crate::build::{self, RolloutPlan, RolloutPlans, SecretHashes};
-use crate::cache::Seen;
-use crate::components::Need;
-use crate::crd::{PodCounters, RolloutState, RolloutStatus, ServiceName, Shop};
 use crate::error::Error;
-use crate::names;
-use crate::status::Rollout;
-use crate::validate::{Recipe, Scaling, ServiceInstance, ValidatedShop};
 
 /// How often a rollout is looked at: what pods measure, no watch tells.
 pub const TICK: Duration = Duration::from_secs(5);
@@ -48,18 +41,6 @@ impl Rollouts {
     }
 }
 
-/// What somebody asks for by an annotation of the Shop; taking back goes first.
-pub fn order(shop: &Shop, service: ServiceName) -> Option<Order> {
-    let names = |annotation: &str| {
-        let value = shop.annotations().get(annotation).map_or("", String::as_str);
-        value.split(',').any(|name| name.trim() == service.as_str())
-    };
-    if names(names::ABORT) {
-        return Some(Order::Abort);
-    }
-    names(names::PROMOTE).then_some(Order::Promote)
-}
-
 /// Looks at every service that is rolled out in steps, and decides what comes next.
 pub async fn observe(
     applier: &Applier<'_>,
@@ -75,7 +56,7 @@ pub async fn observe(
         let known = shop.status.iter().flat_map(|status| &status.rollouts);
         let old = known.into_iter().find(|rollout| rollout.name == name);
         let look = Look { applier, valid, service, recipe, old };
-        let (decision, plan) = look.decide(&wanted, order(shop, name)).await?;
+        let (decision, plan) = look.decide(&wanted, rollout::order(shop, name)).await?;
         rollouts.statuses.extend(decision.status);
         rollouts.plans.insert(name, plan);
     }
@@ -98,12 +79,12 @@ impl Look<'_> {
         order: Option<Order>,
     ) -> Result<(Decision, RolloutPlan), Error> {
         let name = self.service.component.name;
-        let hash = template::hash(&template::note(wanted));
+        let hash = rollout::hash(&rollout::note(wanted));
         let live = self.deployment(name.as_str()).await?;
-        let kept = live.as_ref().and_then(|live| template::of_live(live, wanted));
+        let kept = live.as_ref().and_then(|live| rollout::of_live(live, wanted));
         let pods = self.recipe.pods(self.pods(live.as_ref()));
         let stable = live.as_ref().zip(kept.as_ref()).map(|(live, kept)| Stable {
-            template: template::hash(&template::note(kept)),
+            template: rollout::hash(&rollout::note(kept)),
             complete: is_complete(live, self.service.scaling.min()),
         });
         let is_new = stable.as_ref().is_some_and(|stable| stable.template != hash);
@@ -122,9 +103,9 @@ impl Look<'_> {
             wanted: hash,
         };
         let decision = if self.applier.paused {
-            at_rest(self.old, &seen)
+            rollout::at_rest(self.old, &seen)
         } else {
-            advance(name, self.old, self.recipe, &seen, Timestamp::now())
+            rollout::advance(name, self.old, self.recipe, &seen, Timestamp::now())
         };
         let plan = RolloutPlan {
             kept: kept.filter(|_| decision.keep_stable),
@@ -159,7 +140,7 @@ impl Look<'_> {
         let component = names::canary_component(self.service.component.name);
         let Some(live) = self.deployment(&component).await? else { return Ok(Canary::Starting) };
         let noted = live.metadata.annotations.as_ref().and_then(|all| all.get(names::TEMPLATE));
-        if noted.is_none_or(|note| template::hash(note) != wanted) || !is_observed(&live) {
+        if noted.is_none_or(|note| rollout::hash(note) != wanted) || !is_observed(&live) {
             return Ok(Canary::Starting);
         }
         Ok(match Rollout::of(&Seen::of(&live), pods) {

@@ -10,12 +10,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::core::Selector;
 use kube::{Api, Client, ResourceExt as _};
+use operator_core::crd::PodCounters;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
-
-use crate::crd::PodCounters;
 
 /// How long a pod may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);

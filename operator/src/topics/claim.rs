@@ -5,9 +5,8 @@
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
-
-use crate::crd::{ExternalEvents, Shop};
-use crate::names;
+use operator_core::crd::{ExternalEvents, Shop};
+use operator_core::names;
 
 /// Whether two Shops name the same topics, should their brokers be the same.
 pub fn competes(one: &Shop, other: &Shop) -> bool {
@@ -34,7 +33,7 @@ pub fn holder<'a>(shop: &Shop, cluster: &str, others: &'a [Arc<Shop>]) -> Option
     others.iter().map(Arc::as_ref).filter(|other| competes(shop, other)).find(comes_first)
 }
 
-/// First part of the names of a Shop's topics, as [`validate`](crate::validate::validate) resolves it.
+/// First part of the names of a Shop's topics, as [`validate`](operator_core::validate::validate) resolves it.
 pub fn prefix(shop: &Shop) -> String {
     let default = || names::topic_prefix(&shop.namespace().unwrap_or_default(), &shop.name_any());
     shop.spec.topics.prefix.clone().unwrap_or_else(default)
@@ -66,7 +65,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::crd::ShopStatus;
+    use operator_core::crd::ShopStatus;
 
     /// A Shop of this age with the topics `shared.*`, which it has in this cluster.
     fn shop(name: &str, second: i64, servers: &[&str], cluster: Option<&str>) -> Arc<Shop> {

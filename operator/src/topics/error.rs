@@ -1,8 +1,7 @@
 //! What can go wrong with topics.
 
+use operator_core::status::Reason;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-
-use crate::status::Reason;
 
 /// What can go wrong with brokers.
 #[derive(Debug, thiserror::Error)]

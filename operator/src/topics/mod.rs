@@ -14,6 +14,8 @@ pub use record::Record;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use operator_core::build::{TopicPlan, TopicSpec};
+use operator_core::names::OPERATOR;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic,
@@ -26,9 +28,6 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-
-use crate::build::{TopicPlan, TopicSpec};
-use crate::names::OPERATOR;
 
 /// Bounds each request; brokers that are slower count as not there yet.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,12 +8,12 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use kube::core::ApiResource;
+use operator_core::build::topic_names;
+use operator_core::crd::Shop;
+use operator_core::names;
+use operator_core::object::Object;
 
 use crate::apply::{Applier, Error};
-use crate::build::topic_names;
-use crate::crd::Shop;
-use crate::names;
-use crate::object::Object;
 
 /// Key of the list in the ConfigMap.
 const KEY: &str = "topics.json";
@@ -83,7 +83,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::crd::ShopStatus;
+    use operator_core::crd::ShopStatus;
 
     #[test]
     fn a_shop_of_an_earlier_operator_keeps_its_topics_in_its_cluster_alone() {

@@ -16,6 +16,9 @@ use kube::core::{ApiResource, DynamicObject, DynamicResourceScope, PartialObject
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
+use operator_core::names;
+use operator_core::object::{HTTP_ROUTE, SERVICE_MONITOR, custom_resource};
+use operator_core::validate::Capabilities;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -23,9 +26,6 @@ use tracing::warn;
 
 use super::Wake;
 use crate::cache::{Cache, Filler};
-use crate::names;
-use crate::object::{HTTP_ROUTE, SERVICE_MONITOR, custom_resource};
-use crate::validate::Capabilities;
 
 /// Kinds whose status matters.
 pub fn workloads() -> [ApiResource; 3] {

@@ -20,16 +20,16 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Api, Resource, ResourceExt as _};
+use operator_core::child::resource_name;
+use operator_core::crd::Shop;
+use operator_core::names;
+use operator_core::validate::referenced_secrets;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;
 
-use crate::cache::resource_name;
 use crate::context::Context;
-use crate::crd::Shop;
-use crate::names;
 use crate::topics::competes;
-use crate::validate::referenced_secrets;
 
 use children::{Follower, others, volumes};
 

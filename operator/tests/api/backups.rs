@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::Resource as _;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
+use operator_core::crd::Shop;
 use serde_json::{Value, json};
-use shop_operator::crd::Shop;
 use tokio::time::timeout;
 
 use crate::kubelet::BROKEN;

@@ -10,10 +10,10 @@ use futures_util::future::BoxFuture;
 use http::{Method, Request};
 use kube::Client;
 use kube::client::{Body, ClientBuilder};
+use operator_core::crd::Shop;
+use operator_core::validate::Capabilities;
 use serde_json::{Value, json};
-use shop_operator::crd::Shop;
 use shop_operator::metrics::Metrics;
-use shop_operator::validate::Capabilities;
 use tokio::sync::{Notify, watch};
 use tower::{BoxError, Layer, Service};
 

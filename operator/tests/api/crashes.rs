@@ -3,8 +3,8 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
+use operator_core::names;
 use serde_json::{Value, json};
-use shop_operator::names;
 
 use crate::world::{NAME, World, condition};
 
@@ -66,7 +66,7 @@ async fn a_crash_loop_degrades_a_shop_and_is_named() {
     container(&world, json!({ "ready": true, "restartCount": 3, "state": { "running": {} } }))
         .await;
     available(&world, 1).await;
-    let healthy = |shop: &shop_operator::crd::Shop| condition(shop, "Degraded").0 == "False";
+    let healthy = |shop: &operator_core::crd::Shop| condition(shop, "Degraded").0 == "False";
     let shop = world.until("healthy", healthy).await;
     assert_eq!(condition(&shop, "Ready").0, "True");
 }

@@ -7,12 +7,12 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use operator_core::crd::Shop;
+use operator_core::names::managed_selector;
 use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
-use shop_operator::crd::Shop;
-use shop_operator::names::managed_selector;
 use sqlx::{Connection as _, PgConnection};
 use tokio::net::TcpListener;
 

@@ -1,6 +1,6 @@
 //! Databases and topics, apart from any Shop.
 
-use shop_operator::build::TopicSpec;
+use operator_core::build::TopicSpec;
 use shop_operator::databases::{Admin, Error, Owned};
 use shop_operator::topics::{self, Report};
 use sqlx::postgres::PgConnectOptions;

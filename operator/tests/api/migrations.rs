@@ -4,9 +4,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use kube::Api;
 use kube::api::ListParams;
+use operator_core::components::COMPONENTS;
+use operator_core::crd::Shop;
 use serde_json::json;
-use shop_operator::components::COMPONENTS;
-use shop_operator::crd::Shop;
 
 use crate::kubelet::BROKEN;
 use crate::world::{World, condition};

@@ -8,9 +8,9 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Api;
 use kube::api::ListParams;
 use kube::core::DynamicObject;
+use operator_core::crd::{ServiceName, Shop};
+use operator_core::object::{SERVICE_MONITOR, custom_resource};
 use serde_json::{Value, json};
-use shop_operator::crd::{ServiceName, Shop};
-use shop_operator::object::{SERVICE_MONITOR, custom_resource};
 
 use crate::definitions::{Definitions, SERVICE_MONITORS};
 use crate::world::{World, condition};

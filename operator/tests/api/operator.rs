@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use operator_core::crd::Shop;
+use operator_core::validate::Capabilities;
 use shop_operator::context::{Context, Failing};
-use shop_operator::crd::Shop;
 use shop_operator::metrics::Metrics;
-use shop_operator::validate::Capabilities;
 use shop_operator::{app, controller, reconcile, settings::Cli, watches};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;

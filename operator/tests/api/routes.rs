@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
+use operator_core::crd::Shop;
+use operator_core::object::{HTTP_ROUTE, custom_resource};
+use operator_core::validate::Capabilities;
 use serde_json::{Value, json};
-use shop_operator::crd::Shop;
-use shop_operator::object::{HTTP_ROUTE, custom_resource};
-use shop_operator::validate::Capabilities;
 use shop_operator::watches;
 use tokio::time::timeout;
 

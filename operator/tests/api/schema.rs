@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use kube::api::{DeleteParams, PostParams, ResourceExt as _};
+use operator_core::crd::Shop;
 use serde::Deserialize as _;
-use shop_operator::crd::Shop;
 
 use crate::world::World;
 

@@ -10,8 +10,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Config};
+use operator_core::crd;
 use serde::Deserialize as _;
-use shop_operator::crd;
 use tokio::sync::OnceCell;
 
 /// Who the operator is to the API server.

@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use operator_core::crd::Shop;
 use serde_json::json;
-use shop_operator::crd::Shop;
 
 use crate::deletion::topics;
 use crate::server::variable;

@@ -6,8 +6,8 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::runtime::wait::await_condition;
+use operator_core::names;
 use serde_json::{Value, json};
-use shop_operator::names;
 use tokio::time::timeout;
 
 use crate::world::{PATIENCE, World};

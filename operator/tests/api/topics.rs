@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use operator_core::crd::Shop;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
-use shop_operator::crd::Shop;
 
 use crate::deletion::topics;
 use crate::server::variable;
@@ -162,7 +162,7 @@ async fn a_record_of_another_cluster_makes_no_topic_the_shops() {
     let world = World::new().await;
     make_foreign_topic(&world).await;
     let record = json!({ "elsewhere": [order_topic(&world)] }).to_string();
-    let labels = shop_operator::names::object_labels(NAME, "topics");
+    let labels = operator_core::names::object_labels(NAME, "topics");
     let map: ConfigMap = serde_json::from_value(json!({
         "metadata": { "name": "demo-topics", "labels": labels },
         "data": { "topics.json": record },

@@ -7,8 +7,8 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
+use operator_core::crd::Shop;
 use serde_json::{Value, json};
-use shop_operator::crd::Shop;
 use tokio::time::timeout;
 
 use crate::world::{NAME, PATIENCE, World, condition};

@@ -8,9 +8,9 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostPa
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt as _};
+use operator_core::crd::Shop;
+use operator_core::validate::Capabilities;
 use serde_json::{Value, json};
-use shop_operator::crd::Shop;
-use shop_operator::validate::Capabilities;
 use shop_operator::watches;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -187,7 +187,7 @@ impl World {
     async fn list(&self, kind: &ApiResource) -> Vec<DynamicObject> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &self.namespace, kind);
-        let ours = ListParams::default().labels(&shop_operator::names::managed_selector());
+        let ours = ListParams::default().labels(&operator_core::names::managed_selector());
         api.list(&ours).await.unwrap().items
     }
 

@@ -33,6 +33,7 @@ pub use phone::Phone;
 pub use sku::{Sku, SkuError};
 
 /// Messages and stubs generated from `proto/` (`make generate`).
+#[cfg(feature = "grpc")]
 #[expect(missing_docs, clippy::pedantic, reason = "generated code")]
 pub mod proto {
     pub mod catalog {

@@ -1,9 +1,7 @@
 //! What holds of the objects of every shop.
 
 use contracts::{env, ports};
-use proptest::prelude::*;
-use serde_json::{Value, json};
-use shop_operator::{
+use operator_core::{
     build::{CredentialKind, SecretHashes, credentials, databases, desired, topics},
     components::COMPONENTS,
     crd::ServiceName,
@@ -11,6 +9,8 @@ use shop_operator::{
     object::{Object, Stage},
     validate::{ValidatedShop, validate},
 };
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::support::{config, hashes, observed, shop, validated};
 

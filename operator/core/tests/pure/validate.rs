@@ -1,10 +1,10 @@
 //! What validation refuses, and what it resolves.
 
-use serde_json::{Value, json};
-use shop_operator::{
+use operator_core::{
     crd::ServiceName,
     validate::{FieldErrorReason, MailEngine, MissingApi, Observed, SecretFacts, validate},
 };
+use serde_json::{Value, json};
 
 use crate::{
     build::{objects, templates},

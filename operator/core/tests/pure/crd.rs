@@ -2,15 +2,15 @@
 
 use std::{env, fs};
 
+use operator_core::crd;
 use serde_json::Value;
-use shop_operator::crd;
 
 use crate::support::{repository, stored};
 
 #[test]
 fn the_file_equals_what_the_types_print() {
     let path = repository("crds/shops.shop-operator.io.yaml");
-    let header = "# Generated from operator/src/crd by `make generate`; never edited.\n";
+    let header = "# Generated from operator/core/src/crd by `make generate`; never edited.\n";
     let expected = format!("{header}{}", crd::yaml());
     if env::var_os("UPDATE").is_some() {
         fs::write(&path, &expected).expect("the file is writable");

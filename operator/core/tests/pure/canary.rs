@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use contracts::{env, weights::Weights};
-use serde_json::{Value, json};
-use shop_operator::{
+use operator_core::{
     build::{RolloutPlan, RolloutPlans, template},
     crd::ServiceName,
     names,
     object::Object,
     validate::ValidatedShop,
 };
+use serde_json::{Value, json};
 
 use crate::{
     build::{get, objects, templates},
@@ -137,8 +137,8 @@ fn a_shop_that_rolls_out_nothing_in_steps_knows_nothing_of_it() {
 #[test]
 fn a_new_password_is_for_pods_that_keep_their_template_too() {
     let (shop, plans) = under_way();
-    let annotation = |hashes: &shop_operator::build::SecretHashes| {
-        let desired = shop_operator::build::desired_with(&shop, hashes, &plans);
+    let annotation = |hashes: &operator_core::build::SecretHashes| {
+        let desired = operator_core::build::desired_with(&shop, hashes, &plans);
         let objects: Vec<_> = desired.iter().map(|(_, object)| object.clone()).collect();
         let deployment = find(&objects, "Deployment", "demo-catalog");
         let template = &deployment["spec"]["template"];
@@ -159,7 +159,7 @@ fn pods_that_read_what_the_spec_no_longer_names_stay_as_they_are() {
     let annotation = |without: Option<&str>| {
         let mut known = hashes(&shop);
         known.retain(|name, _| Some(name.as_str()) != without);
-        let desired = shop_operator::build::desired_with(&shop, &known, &plans);
+        let desired = operator_core::build::desired_with(&shop, &known, &plans);
         let objects: Vec<_> = desired.iter().map(|(_, object)| object.clone()).collect();
         let deployment = find(&objects, "Deployment", "demo-catalog");
         deployment["spec"]["template"]["metadata"]["annotations"].clone()

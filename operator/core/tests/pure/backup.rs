@@ -1,10 +1,10 @@
 //! Backups, and a new shop from one.
 
 use contracts::env;
+use operator_core::crd::{BackupStatus, Restored, Shop, ShopStatus};
+use operator_core::names;
+use operator_core::validate::{ValidatedShop, validate};
 use serde_json::{Value, json};
-use shop_operator::crd::{BackupStatus, Restored, Shop, ShopStatus};
-use shop_operator::names;
-use shop_operator::validate::{ValidatedShop, validate};
 
 use crate::build::{get, objects, templates};
 use crate::support::{config, judged, observed, shop, validated};

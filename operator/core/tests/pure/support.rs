@@ -3,9 +3,7 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use k8s_openapi::api::core::v1::Secret;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use shop_operator::{
+use operator_core::{
     build::{RolloutPlans, SecretHashes, credentials, desired_with},
     crd::{Shop, ShopSpec},
     names,
@@ -15,10 +13,12 @@ use shop_operator::{
         validate,
     },
 };
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 /// A path in the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
 /// The YAML files of a folder of the repository, by name without extension.

@@ -48,7 +48,7 @@ const POSTGRES_CONNECTIONS: &str = "max_connections=300";
 const TAKE_PASSWORD: &str = include_str!("take-password.sh");
 /// Whether Redis has loaded its data. It comes along, because nodes may keep an image whose own script leaks a process
 /// per probe.
-const REDIS_READY: &str = include_str!("../../../cluster/images/redis/ready.sh");
+const REDIS_READY: &str = include_str!("../../../../cluster/images/redis/ready.sh");
 
 /// One bundled engine: what makes it different from the others.
 struct Engine<'a> {

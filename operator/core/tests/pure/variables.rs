@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use contracts::env;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
+use operator_core::{names, validate::validate};
 use serde_json::{Value, json};
-use shop_operator::{names, validate::validate};
 
 use crate::{
     build::{get, objects, templates},

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
-use serde_json::{Value, json};
-use shop_operator::{
+use operator_core::{
     build::{credentials, databases, desired, topics},
     crd::Shop,
     names,
     validate::{ValidatedShop, referenced_secrets, validate},
 };
+use serde_json::{Value, json};
 
 use crate::{
     crd::{schema, visit},

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
-use serde_json::{Value, json};
-use shop_operator::{
+use operator_core::{
     status::{Facts, status},
     validate::validate,
 };
+use serde_json::{Value, json};
 
 use crate::support::{config, observed, shop};
 

@@ -21,7 +21,8 @@ pub use model::{
     BundledServer, CacheEngine, DatabaseEngine, EventsEngine, MailEngine, MissingApi,
     ObjectStoreEngine, Scaling, ServiceInstance, TopicSettings, ValidatedShop,
 };
-pub(crate) use quantity::{is_less, memory_share};
+pub use quantity::is_less;
+pub(crate) use quantity::memory_share;
 pub use references::referenced_secrets;
 pub use rollout::{Recipe, Step, Thresholds};
 

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
-use crate::apply::drift;
+use crate::drift;
 use crate::names;
 
 /// Where a Deployment has the template of its pods.
@@ -31,7 +31,7 @@ fn read(note: &str) -> Option<PodTemplateSpec> {
 
 /// The template that the operator last gave the pods of a Deployment: as noted there, or, before anything was noted,
 /// what it has set.
-pub(super) fn of_live(live: &DynamicObject, wanted: &PodTemplateSpec) -> Option<PodTemplateSpec> {
+pub fn of_live(live: &DynamicObject, wanted: &PodTemplateSpec) -> Option<PodTemplateSpec> {
     let noted = live.metadata.annotations.as_ref().and_then(|all| all.get(names::TEMPLATE));
     if let Some(mut template) = noted.and_then(|note| read(note)) {
         let path = "/spec/template/metadata/annotations";

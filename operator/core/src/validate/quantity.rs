@@ -36,7 +36,7 @@ pub(super) fn milli(quantity: &Quantity) -> Option<i128> {
 }
 
 /// Whether one amount is less than another; an amount that is none is not.
-pub(crate) fn is_less(one: &Quantity, other: &Quantity) -> bool {
+pub fn is_less(one: &Quantity, other: &Quantity) -> bool {
     milli(one).zip(milli(other)).is_some_and(|(one, other)| one < other)
 }
 

@@ -1,14 +1,14 @@
 //! Names hold for every Shop that the API server admits.
 
-use proptest::prelude::*;
-use serde_json::json;
-use shop_operator::{
+use operator_core::{
     build::{credentials, desired},
     components::COMPONENTS,
     crd::ServiceName,
     names,
     validate::validate,
 };
+use proptest::prelude::*;
+use serde_json::json;
 
 use crate::support::{config, hashes, observed, shop};
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::reason::Reason;
-use crate::cache::Seen;
+use crate::child::Seen;
 use crate::crashes::Crash;
 use crate::crd::{BackupStatus, DataLoss, Restored, RolloutStatus, ServiceName};
 use crate::validate::ValidatedShop;

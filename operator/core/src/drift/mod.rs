@@ -6,9 +6,9 @@
 //! longer want. The record also says how each list is keyed, which the list itself does not.
 //! Reasons and alternatives: `docs/decisions/0020-apply.md`.
 
-use serde_json::{Map, Value};
+mod owned;
 
-use super::owned;
+use serde_json::{Map, Value};
 
 /// Whether applying `desired` as `manager` would leave `live` as it is.
 pub fn is_applied(desired: &Value, live: &Value, manager: &str) -> bool {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::facts::Part;
 use super::reason::Reason;
-use crate::cache::Seen;
+use crate::child::Seen;
 use crate::crd::ParentRef;
 
 /// What stands of a Gateway in the status of a route.

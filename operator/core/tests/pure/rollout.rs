@@ -1,13 +1,13 @@
 //! The state machine of rollouts: what it never does, whatever it sees, and how the usual ways end.
 
 use jiff::{SignedDuration, Timestamp};
-use proptest::prelude::*;
-use serde_json::{Value, json};
-use shop_operator::{
+use operator_core::{
     crd::{PodCounters, RolloutReason, RolloutState, RolloutStatus, ServiceName},
     rollout::{Canary, Decision, Order, Sight, Stable, Verdict, advance, at_rest, judge},
     validate::Recipe,
 };
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::support::validated;
 
