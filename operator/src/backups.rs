@@ -10,8 +10,8 @@ use kube::core::ApiResource;
 use kube::{Api, ResourceExt};
 use operator_core::child::Seen;
 use operator_core::crd::{BackupStatus, FailedBackup, Restored, Shop, SuccessfulBackup};
-use operator_core::names;
 use operator_core::object::{Desired, Object, Stage};
+use operator_core::role::Role;
 use operator_core::status::{Part, Reason};
 use operator_core::validate::ValidatedShop;
 use serde::Deserialize;
@@ -106,9 +106,7 @@ impl Backups<'_> {
         let kind = ApiResource::erase::<k8s_openapi::api::batch::v1::Job>(&());
         let children = self.applier.cache.children(&self.applier.shop).into_iter();
         children
-            .filter(|(key, seen)| {
-                key.is_of(&kind) && seen.component.as_deref() == Some(names::BACKUP)
-            })
+            .filter(|(key, seen)| key.is_of(&kind) && seen.role == Some(Role::Backup))
             .map(|(key, seen)| (key.name, seen))
             .collect()
     }

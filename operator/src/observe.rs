@@ -9,7 +9,7 @@ use kube::{Api, Client, ResourceExt as _};
 use operator_core::child::{ChildKey, Seen};
 use operator_core::components::COMPONENTS;
 use operator_core::crd::Shop;
-use operator_core::names;
+use operator_core::role::{Duty, Role};
 use operator_core::validate::{Capabilities, Observed, SecretFacts, referenced_secrets};
 
 use crate::cache::Cache;
@@ -49,7 +49,7 @@ pub async fn observe(
     };
     for component in &COMPONENTS {
         let name = component.name;
-        if component.seeds && completed(&children, &names::seed_component(name)).is_some() {
+        if component.seeds && completed(&children, Role::Service(name, Duty::Seed)) {
             observed.seeded.insert(name);
         }
     }
@@ -70,11 +70,10 @@ async fn read_secrets(client: &Client, shop: &Shop) -> Result<BTreeMap<String, C
     Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }
 
-/// Image of the Job of a component that has completed, if there is one.
-fn completed(children: &BTreeMap<ChildKey, Seen>, component: &str) -> Option<String> {
-    let of_component = |seen: &&Seen| seen.component.as_deref() == Some(component);
-    let job = children.values().filter(of_component).find(|seen| job_ended(seen, "Complete"))?;
-    job.image.clone()
+/// Whether a Job of this role has completed.
+fn completed(children: &BTreeMap<ChildKey, Seen>, role: Role) -> bool {
+    let mut jobs = children.values().filter(|seen| seen.role == Some(role));
+    jobs.any(|seen| job_ended(seen, "Complete"))
 }
 
 /// Whether a Job has ended in this way: `Complete` or `Failed`.

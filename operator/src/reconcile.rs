@@ -14,6 +14,7 @@ use operator_core::child::{ChildKey, Seen};
 use operator_core::crd::{DataLoss, Shop, ShopStatus};
 use operator_core::names;
 use operator_core::object::{CustomKind, Desired, HTTP_ROUTE, Object, SERVICE_MONITOR, Stage};
+use operator_core::role::Role;
 use operator_core::status::{self, Facts, Part, Reason};
 use operator_core::validate::{MissingApi, ValidatedShop, validate};
 use serde_json::json;
@@ -84,7 +85,7 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Action, Error> 
 struct Plan {
     wanted: BTreeSet<ChildKey>,
     /// Services whose older objects still serve.
-    held: BTreeSet<&'static str>,
+    held: BTreeSet<Role>,
     waits: bool,
     /// When time alone may change something.
     tick: Option<Duration>,
@@ -216,10 +217,7 @@ impl<'a> Run<'a> {
 
     async fn prune(&self, plan: &Plan) -> Result<(), Error> {
         let capabilities = *self.context.capabilities.borrow();
-        let keep = |_: &ChildKey, seen: &Seen| {
-            let component = seen.component.as_deref().unwrap_or_default();
-            plan.held.contains(component)
-        };
+        let keep = |seen: &Seen| seen.role.is_some_and(|role| plan.held.contains(&role));
         Ok(self.applier.prune(&prunable(capabilities), &plan.wanted, keep).await?)
     }
 }

@@ -9,8 +9,8 @@ use operator_core::build::RolloutPlans;
 use operator_core::child::ChildKey;
 use operator_core::components::Need;
 use operator_core::crd::ServiceName;
-use operator_core::names::{self, COMPONENT_LABEL, SERVICE_LABEL};
 use operator_core::object::{Desired, Object, Stage};
+use operator_core::role::{Duty, Role};
 use operator_core::status::{DemoData, Migration, Part, Reason, Rollout, ServiceFacts};
 use operator_core::validate::{Observed, Scaling, ServiceInstance, ValidatedShop};
 
@@ -134,10 +134,10 @@ impl<'a> Services<'a> {
         }
     }
 
-    /// Components whose older objects must stay.
-    pub fn held(&self) -> BTreeSet<&'static str> {
+    /// Whose older objects must stay.
+    pub fn held(&self) -> BTreeSet<Role> {
         let held = self.facts.iter().filter(|service| service.held.is_some());
-        held.map(|service| service.name.as_str()).collect()
+        held.map(|service| service.name.into()).collect()
     }
 
     fn hold(
@@ -186,7 +186,7 @@ impl<'a> Services<'a> {
     }
 
     fn index(&self, object: &Object) -> Option<usize> {
-        let service = service_of(object)?;
+        let service = object.role()?.service()?;
         self.facts.iter().position(|facts| facts.name == service)
     }
 
@@ -237,14 +237,5 @@ fn facts(service: &ServiceInstance, observed: &Observed) -> ServiceFacts {
 
 /// Whether an object belongs to a service's new version beside the old one.
 fn is_canary(object: &Object) -> bool {
-    let labels = object.body.metadata.labels.as_ref();
-    labels.and_then(|labels| labels.get(COMPONENT_LABEL)).is_some_and(|c| names::is_canary(c))
-}
-
-/// The service that an object belongs to, by the labels of the object.
-fn service_of(object: &Object) -> Option<ServiceName> {
-    let labels = object.body.metadata.labels.as_ref()?;
-    let label = labels.get(SERVICE_LABEL).or_else(|| labels.get(COMPONENT_LABEL))?;
-    // Jobs are called `<service>-migrate` and `<service>-seed`, a new version `<service>-canary`.
-    ServiceName::parse(label.split('-').next()?)
+    matches!(object.role(), Some(Role::Service(_, Duty::Canary)))
 }

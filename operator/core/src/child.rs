@@ -6,8 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 
-use crate::names::{COMPONENT_LABEL, IMAGE_ANNOTATION};
+use crate::names::IMAGE_ANNOTATION;
 use crate::object::Object;
+use crate::role::Role;
 
 /// Kind and name of a child; its namespace is that of its Shop.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,8 +52,8 @@ pub struct Seen {
     pub generation: i64,
     /// UID of the controller in `metadata.ownerReferences`.
     pub owner: Option<String>,
-    /// The component label.
-    pub component: Option<String>,
+    /// What it is there for, by its labels.
+    pub role: Option<Role>,
     /// The image annotation of a Job.
     pub image: Option<String>,
     /// Whether it has a deletion timestamp.
@@ -70,7 +71,7 @@ impl Seen {
             version: metadata.resource_version.clone().unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
             owner: owners.iter().find(|o| o.controller == Some(true)).map(|o| o.uid.clone()),
-            component: metadata.labels.as_ref().and_then(|l| l.get(COMPONENT_LABEL)).cloned(),
+            role: metadata.labels.as_ref().and_then(Role::of),
             image: metadata.annotations.as_ref().and_then(|a| a.get(IMAGE_ANNOTATION)).cloned(),
             deleting: metadata.deletion_timestamp.is_some(),
             status,

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt as _;
 
-use crate::names;
+use crate::role::Role;
 
 /// Restarts after which a container that is not ready counts as crashing, also in the moments when it runs.
 const RESTARTS: i32 = 3;
@@ -13,8 +13,8 @@ const BACK_OFF: &str = "CrashLoopBackOff";
 /// A container that crashes again and again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Crash {
-    /// Component of its pod.
-    pub component: String,
+    /// What its pod is there for.
+    pub role: Role,
     /// What crashes, how, and what to do.
     pub message: String,
 }
@@ -23,23 +23,23 @@ pub struct Crash {
 pub fn crashes(pods: &[Pod]) -> Vec<Crash> {
     let mut crashes: Vec<Crash> = pods.iter().filter_map(crash).collect();
     crashes.sort();
-    crashes.dedup_by(|a, b| a.component == b.component);
+    crashes.dedup_by(|a, b| a.role == b.role);
     crashes
 }
 
 fn crash(pod: &Pod) -> Option<Crash> {
-    let component = pod.labels().get(names::COMPONENT_LABEL)?.clone();
+    let role = Role::of(pod.labels())?;
     let status = pod.status.as_ref().filter(|_| pod.metadata.deletion_timestamp.is_none())?;
     let statuses = [&status.init_container_statuses, &status.container_statuses];
     let container = statuses.into_iter().flatten().flatten().find(|c| is_crashing(c))?;
     let (namespace, pod) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let name = &container.name;
     let message = format!(
-        "{component}: container {name} of pod {pod} crashes again and again ({}): see `kubectl logs --previous -n \
+        "{role}: container {name} of pod {pod} crashes again and again ({}): see `kubectl logs --previous -n \
          {namespace} {pod} -c {name}`, and correct the Shop",
         ended(container)
     );
-    Some(Crash { component, message })
+    Some(Crash { role, message })
 }
 
 fn is_crashing(container: &ContainerStatus) -> bool {
@@ -69,6 +69,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::names;
 
     fn pod(component: &str, container: &Value) -> Pod {
         let mut status = json!({
@@ -94,7 +95,7 @@ mod tests {
             json!({ "restartCount": 4, "lastState": terminated, "state": { "running": {} } });
         let pods = [waits.clone(), pod("cart", &runs), waits];
         let found = crashes(&pods);
-        let components: Vec<&str> = found.iter().map(|crash| crash.component.as_str()).collect();
+        let components: Vec<String> = found.iter().map(|crash| crash.role.to_string()).collect();
         assert_eq!(components, ["cart", "order"]);
         for part in ["container order of pod demo-order-1", "Error, exit code 2", "kubectl logs"] {
             assert!(found[1].message.contains(part), "{}", found[1].message);
@@ -108,9 +109,9 @@ mod tests {
         going.metadata.deletion_timestamp =
             serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         let pods = [
-            pod("a", &json!({ "state": { "waiting": { "reason": "ContainerCreating" } } })),
-            pod("b", &json!({ "ready": true, "restartCount": 9, "lastState": terminated })),
-            pod("c", &json!({ "restartCount": 1, "lastState": terminated })),
+            pod("catalog", &json!({ "state": { "waiting": { "reason": "ContainerCreating" } } })),
+            pod("cart", &json!({ "ready": true, "restartCount": 9, "lastState": terminated })),
+            pod("order", &json!({ "restartCount": 1, "lastState": terminated })),
             going,
         ];
         assert_eq!(crashes(&pods), []);

@@ -9,6 +9,7 @@ pub mod crd;
 pub mod drift;
 pub mod names;
 pub mod object;
+pub mod role;
 pub mod rollout;
 pub mod status;
 pub mod validate;

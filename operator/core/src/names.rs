@@ -1,11 +1,13 @@
 //! Every name, label and annotation of the operator. Nothing else invents one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use sha2::{Digest, Sha256};
 
 use crate::crd::ServiceName;
+use crate::role::{EngineKind, Role};
 
 /// API group of the operator, and the prefix of its own labels and annotations.
 pub const GROUP: &str = "shop-operator.io";
@@ -62,30 +64,16 @@ pub const PAUSED: &str = "shop-operator.io/paused";
 /// is left for suffixes to come.
 pub const MAX_SHOP_NAME: usize = 30;
 
-/// Component name of the bundled Postgres.
-pub const POSTGRES: &str = "postgres";
-/// Component name of the bundled Redis.
-pub const REDIS: &str = "redis";
-/// Component name of the bundled Kafka.
-pub const KAFKA: &str = "kafka";
-/// Component name of the bundled mail server.
-pub const MAIL: &str = "mail";
-/// Component name of the bundled object store.
-pub const OBJECTS: &str = "objects";
-/// Component name of what makes backups, and of the image of their program.
+/// Name of the image of the program that makes backups.
 pub const BACKUP: &str = "backup";
 /// Part of the name of the Job of a backup that was asked for.
 pub const BACKUP_NOW: &str = "backup-now";
-/// Component name of what fills empty databases from a backup.
-pub const RESTORE: &str = "restore";
 /// Part of the name of the Secret with the first administrator's account.
 pub const ADMIN: &str = "admin";
 /// Part of the name of the Secret with the private signing key.
 pub const SIGNING_KEY: &str = "signing-key";
 /// Part of the name of the ConfigMap that shares requests between two versions of a service.
 pub const WEIGHTS: &str = "weights";
-/// Part of the name of the ConfigMap that says which topics in an external Kafka are the Shop's.
-pub const TOPICS: &str = "topics";
 /// Part of the name of the Secret with the public keys.
 pub const PUBLIC_KEYS: &str = "public-keys";
 
@@ -100,14 +88,12 @@ pub fn is_shop_name(name: &str) -> bool {
 }
 
 /// Name of a child object: `<shop>-<component>`.
-pub fn child(shop: &str, component: &str) -> String {
+pub fn child(shop: &str, component: impl fmt::Display) -> String {
     format!("{shop}-{component}")
 }
 
-const CANARY: &str = "canary";
-
 /// Name of the volume claim of a bundled engine.
-pub fn volume_claim(shop: &str, engine: &str) -> String {
+pub fn volume_claim(shop: &str, engine: EngineKind) -> String {
     format!("{shop}-{engine}-data")
 }
 
@@ -121,30 +107,8 @@ pub fn admin_secret(shop: &str) -> String {
     child(shop, ADMIN)
 }
 
-/// Component of a service's migration Jobs. It differs from the service's own, so that a Job's
-/// pod is never taken for one that serves.
-pub fn migrate_component(service: ServiceName) -> String {
-    format!("{service}-migrate")
-}
-
-/// Component of a service's new version while that runs beside the old one. It differs from the service's own, so
-/// that only the gateway sends it requests.
-pub fn canary_component(service: ServiceName) -> String {
-    format!("{service}-{CANARY}")
-}
-
-/// Whether a component is a service's new version beside the old one.
-pub fn is_canary(component: &str) -> bool {
-    component.rsplit_once('-').is_some_and(|(_, last)| last == CANARY)
-}
-
-/// Component of a service's demo data Job.
-pub fn seed_component(service: ServiceName) -> String {
-    format!("{service}-seed")
-}
-
 /// Name of the Job that runs a component of a shop; `identity` is what makes it another Job.
-pub fn job(shop: &str, component: &str, identity: &str) -> String {
+pub fn job(shop: &str, component: impl fmt::Display, identity: &str) -> String {
     format!("{shop}-{component}-{}", short_hash(identity))
 }
 
@@ -177,14 +141,20 @@ pub fn object_prefix(namespace: &str, shop: &str) -> String {
 }
 
 /// DNS name of a child Service, as every pod of the cluster can resolve it.
-pub fn host(shop: &str, component: &str, namespace: &str, cluster_domain: &str) -> String {
+pub fn host(
+    shop: &str,
+    component: impl fmt::Display,
+    namespace: &str,
+    cluster_domain: &str,
+) -> String {
     format!("{}.{namespace}.svc.{cluster_domain}", child(shop, component))
 }
 
 /// The labels that select the pods of a component. They never change: a Deployment cannot change
 /// its selector, hence no version is among them.
-pub fn selector(shop: &str, component: &str) -> BTreeMap<String, String> {
-    labels([(NAME_LABEL, APP), (INSTANCE_LABEL, shop), (COMPONENT_LABEL, component)])
+pub fn selector(shop: &str, role: impl Into<Role>) -> BTreeMap<String, String> {
+    let component = role.into().to_string();
+    labels([(NAME_LABEL, APP), (INSTANCE_LABEL, shop), (COMPONENT_LABEL, &component)])
 }
 
 /// The labels that select every pod of a shop.
@@ -200,8 +170,8 @@ pub fn service_selector(shop: &str, service: ServiceName) -> BTreeMap<String, St
 }
 
 /// The labels of every object of a component.
-pub fn object_labels(shop: &str, component: &str) -> BTreeMap<String, String> {
-    let mut object_labels = selector(shop, component);
+pub fn object_labels(shop: &str, role: impl Into<Role>) -> BTreeMap<String, String> {
+    let mut object_labels = selector(shop, role);
     object_labels.extend(labels([(MANAGED_BY_LABEL, OPERATOR), (PART_OF_LABEL, OPERATOR)]));
     object_labels
 }

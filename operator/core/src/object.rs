@@ -11,6 +11,8 @@ use kube::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::role::Role;
+
 /// Group, version, kind and plural of a kind that somebody else's operator has.
 pub type CustomKind = (&'static str, &'static str, &'static str, &'static str);
 
@@ -58,6 +60,11 @@ impl Object {
     /// Namespace of the object.
     pub fn namespace(&self) -> &str {
         self.body.metadata.namespace.as_deref().expect("every built object has a namespace")
+    }
+
+    /// What the object is there for.
+    pub fn role(&self) -> Option<Role> {
+        self.body.metadata.labels.as_ref().and_then(Role::of)
     }
 
     /// Kind of the object.

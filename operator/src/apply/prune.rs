@@ -15,7 +15,7 @@ impl Applier<'_> {
         &self,
         kinds: &[ApiResource],
         wanted: &BTreeSet<ChildKey>,
-        keep: impl Fn(&ChildKey, &Seen) -> bool,
+        keep: impl Fn(&Seen) -> bool,
     ) -> Result<(), Error> {
         if self.paused {
             return Ok(());
@@ -24,7 +24,7 @@ impl Applier<'_> {
         for (key, seen) in self.cache.children(&self.shop) {
             let ours = seen.owner.as_deref() == Some(self.uid.as_str()) && !seen.deleting;
             let Some(kind) = kinds.get(&key.resource) else { continue };
-            if ours && !wanted.contains(&key) && !keep(&key, &seen) {
+            if ours && !wanted.contains(&key) && !keep(&seen) {
                 let precise = Preconditions {
                     uid: Some(seen.uid.clone()),
                     resource_version: Some(seen.version.clone()),

@@ -243,7 +243,7 @@ impl Deletion<'_> {
         let applier = self.applier();
         let kinds = workloads();
         let is_workload = |key: &ChildKey| kinds.iter().any(|kind| key.is_of(kind));
-        applier.prune(&kinds, &std::collections::BTreeSet::new(), |_, _| false).await?;
+        applier.prune(&kinds, &std::collections::BTreeSet::new(), |_| false).await?;
         let children = self.context.cache.children(&applier.shop);
         let left = children
             .into_iter()

@@ -19,6 +19,7 @@ use operator_core::child::{ChildKey, Seen, resource_name};
 use operator_core::components::Need;
 use operator_core::crd::{DataLoss, ServiceName};
 use operator_core::names;
+use operator_core::role::{Duty, EngineKind, Role};
 use operator_core::status::{Part, Reason};
 use operator_core::validate::DatabaseEngine;
 
@@ -35,12 +36,12 @@ impl Engines<'_> {
     pub async fn databases(&self, plan: &DatabasePlan) -> (Step, Schemas) {
         let bundled = matches!(self.valid.database, DatabaseEngine::Bundled(_));
         let checks = &self.context.checks;
-        if let Some(absent) = self.absent(bundled.then_some(names::POSTGRES)) {
+        if let Some(absent) = self.absent(bundled.then_some(EngineKind::Postgres)) {
             // When it is back it may hold something else.
             checks.forget_engine(&self.applier.shop, Engine::Database);
             return ((absent, None), Schemas::new());
         }
-        let wish = self.wish(&(plan, self.volume_of(names::POSTGRES)));
+        let wish = self.wish(&(plan, self.volume_of(EngineKind::Postgres)));
         let found = checks.recall(&self.applier.shop, Engine::Database, &wish);
         let enough = self.applier.paused || !self.is_doubtful();
         if let Some(part) = found.clone().filter(|_| enough).or_else(|| self.paused()) {
@@ -173,9 +174,7 @@ impl Engines<'_> {
 
     /// Deletes the migration Jobs of these services; true if there were any, live or cached.
     async fn delete_migrations(&self, services: &[ServiceName]) -> Result<bool, Error> {
-        let components: BTreeSet<_> =
-            services.iter().map(|service| names::migrate_component(*service)).collect();
-        if components.is_empty() {
+        if services.is_empty() {
             return Ok(false);
         }
         let (kind, shop) = (ApiResource::erase::<Job>(&()), &self.applier.shop);
@@ -186,10 +185,13 @@ impl Engines<'_> {
         );
         let list = jobs.list_metadata(&ListParams::default().labels_from(&labels)).await;
         let list = list.map_err(|source| Error::Observe { what: "migration Jobs", source })?;
-        let is_one = |component: Option<&String>| component.is_some_and(|c| components.contains(c));
+        let is_one = |role: Option<Role>| match role {
+            Some(Role::Service(service, Duty::Migration)) => services.contains(&service),
+            _ => false,
+        };
         let mut found = false;
         for job in &list.items {
-            if is_one(job.labels().get(names::COMPONENT_LABEL)) {
+            if is_one(Role::of(job.labels())) {
                 found = true;
                 let same = Preconditions { uid: job.uid(), resource_version: None };
                 let policy = PropagationPolicy::Background;
@@ -198,8 +200,7 @@ impl Engines<'_> {
         }
         // What the cache still has would count as done.
         let seen = self.applier.cache.children(shop);
-        let cached =
-            |(key, seen): (&ChildKey, &Seen)| key.is_of(&kind) && is_one(seen.component.as_ref());
+        let cached = |(key, seen): (&ChildKey, &Seen)| key.is_of(&kind) && is_one(seen.role);
         Ok(found || seen.iter().any(cached))
     }
 
@@ -208,7 +209,7 @@ impl Engines<'_> {
         let children = self.applier.cache.children(&self.applier.shop);
         let deployments = resource_name(&ApiResource::erase::<Deployment>(&()));
         self.valid.services.iter().filter(|s| s.component.needs(Need::Database)).any(|service| {
-            let name = names::child(&self.valid.name, service.component.name.as_str());
+            let name = names::child(&self.valid.name, service.component.name);
             let deployment = children.get(&ChildKey { resource: deployments.clone(), name });
             let missing = deployment.and_then(|seen| seen.status["unavailableReplicas"].as_i64());
             service.migration_due || missing.unwrap_or_default() > 0
@@ -227,7 +228,7 @@ impl Engines<'_> {
     }
 
     /// UID of the volume of a bundled engine: another volume holds something else.
-    fn volume_of(&self, engine: &str) -> Option<&str> {
+    fn volume_of(&self, engine: EngineKind) -> Option<&str> {
         let claims = ApiResource::erase::<PersistentVolumeClaim>(&());
         let name = names::volume_claim(&self.valid.name, engine);
         let is_it = |object: &operator_core::object::Object| {

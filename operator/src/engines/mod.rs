@@ -12,6 +12,7 @@ use operator_core::build::{DatabasePlan, TopicPlan};
 use operator_core::crd::{CredentialsSecretRef, Shop, SslMode};
 use operator_core::names;
 use operator_core::object::Object;
+use operator_core::role::EngineKind;
 use operator_core::status::{Part, Reason};
 use operator_core::validate::{CacheEngine, ObjectStoreEngine, ValidatedShop};
 use rdkafka::ClientConfig;
@@ -56,7 +57,8 @@ impl Engines<'_> {
             }
         };
         let wish = self.wish(&url);
-        if let Some(known) = self.known(Engine::Cache, bundled.then_some(names::REDIS), &wish) {
+        if let Some(known) = self.known(Engine::Cache, bundled.then_some(EngineKind::Redis), &wish)
+        {
             return (known, None);
         }
         let ready = Part::Ready(Reason::CacheReady, "Redis answers".to_owned());
@@ -81,7 +83,9 @@ impl Engines<'_> {
             ObjectStoreEngine::External(store) => (Some(&store.endpoint), false),
         };
         let wish = self.wish(&endpoint);
-        if let Some(known) = self.known(Engine::Objects, bundled.then_some(names::OBJECTS), &wish) {
+        if let Some(known) =
+            self.known(Engine::Objects, bundled.then_some(EngineKind::Objects), &wish)
+        {
             return (known, None);
         }
         let ready = Part::Ready(Reason::ObjectStoreReady, "the object store answers".to_owned());
@@ -122,15 +126,15 @@ impl Engines<'_> {
 
     /// What is known without talking to the engine: that a bundled one has no ready pod, that
     /// writes are stopped, or that the same wish was found true a while ago.
-    fn known(&self, engine: Engine, bundled: Option<&str>, wish: &str) -> Option<Part> {
+    fn known(&self, engine: Engine, bundled: Option<EngineKind>, wish: &str) -> Option<Part> {
         let found = || self.context.checks.recall(&self.applier.shop, engine, wish);
         self.absent(bundled).or_else(found).or_else(|| self.paused())
     }
 
     /// That a bundled engine has no ready pod.
-    fn absent(&self, bundled: Option<&str>) -> Option<Part> {
-        let component = bundled.filter(|component| !self.has_ready_pod(component))?;
-        Some(Part::Waiting(Reason::Starting, format!("{component} has no ready pod yet")))
+    fn absent(&self, bundled: Option<EngineKind>) -> Option<Part> {
+        let engine = bundled.filter(|engine| !self.has_ready_pod(*engine))?;
+        Some(Part::Waiting(Reason::Starting, format!("{engine} has no ready pod yet")))
     }
 
     fn paused(&self) -> Option<Part> {
@@ -138,11 +142,9 @@ impl Engines<'_> {
         self.applier.paused.then_some(Part::Waiting(Reason::PausedByAnnotation, text))
     }
 
-    fn has_ready_pod(&self, component: &str) -> bool {
+    fn has_ready_pod(&self, engine: EngineKind) -> bool {
         self.bundled.iter().any(|(object, live)| {
-            let labels = object.body.metadata.labels.as_ref();
-            labels.and_then(|l| l.get(names::COMPONENT_LABEL)).is_some_and(|c| c == component)
-                && live.seen.as_ref().is_some_and(has_ready_pod)
+            object.role() == Some(engine.into()) && live.seen.as_ref().is_some_and(has_ready_pod)
         })
     }
 

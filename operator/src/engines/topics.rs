@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kube::ResourceExt as _;
 use operator_core::build::TopicPlan;
 use operator_core::crd::Shop;
-use operator_core::names;
+use operator_core::role::EngineKind;
 use operator_core::status::{Part, Reason};
 use operator_core::validate::EventsEngine;
 use rdkafka::ClientConfig;
@@ -25,7 +25,8 @@ impl Engines<'_> {
         // Without its cluster in the status a claim does not stand: writing it may have met a conflict.
         let stands = bundled || before.is_some() || self.applier.paused;
         if stands
-            && let Some(known) = self.known(Engine::Events, bundled.then_some(names::KAFKA), &wish)
+            && let Some(known) =
+                self.known(Engine::Events, bundled.then_some(EngineKind::Kafka), &wish)
         {
             return ((known, None), before);
         }

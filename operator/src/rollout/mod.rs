@@ -15,6 +15,7 @@ use operator_core::child::Seen;
 use operator_core::components::Need;
 use operator_core::crd::{PodCounters, RolloutState, RolloutStatus, Shop};
 use operator_core::names;
+use operator_core::role::{Duty, Role};
 use operator_core::rollout::{self, Canary, Decision, Order, Sight, Stable};
 use operator_core::status::Rollout;
 use operator_core::validate::{Recipe, Scaling, ServiceInstance, ValidatedShop};
@@ -80,7 +81,7 @@ impl Look<'_> {
     ) -> Result<(Decision, RolloutPlan), Error> {
         let name = self.service.component.name;
         let hash = rollout::hash(&rollout::note(wanted));
-        let live = self.deployment(name.as_str()).await?;
+        let live = self.deployment(Duty::Stable).await?;
         let kept = live.as_ref().and_then(|live| rollout::of_live(live, wanted));
         let pods = self.recipe.pods(self.pods(live.as_ref()));
         let stable = live.as_ref().zip(kept.as_ref()).map(|(live, kept)| Stable {
@@ -115,10 +116,15 @@ impl Look<'_> {
         Ok((decision, plan))
     }
 
+    const fn role(&self, duty: Duty) -> Role {
+        Role::Service(self.service.component.name, duty)
+    }
+
     /// A Deployment of the Shop's own, as it is now.
-    async fn deployment(&self, component: &str) -> Result<Option<DynamicObject>, Error> {
+    async fn deployment(&self, duty: Duty) -> Result<Option<DynamicObject>, Error> {
         let kind = ApiResource::erase::<Deployment>(&());
-        let live = self.applier.get(&kind, &names::child(&self.valid.name, component)).await?;
+        let live =
+            self.applier.get(&kind, &names::child(&self.valid.name, self.role(duty))).await?;
         // What belongs to somebody else is the next step's to complain of.
         Ok(live.filter(|live| self.applier.check_ownership(live, &kind).is_ok()))
     }
@@ -137,8 +143,7 @@ impl Look<'_> {
     }
 
     async fn canary(&self, wanted: &str, pods: i32) -> Result<Canary, Error> {
-        let component = names::canary_component(self.service.component.name);
-        let Some(live) = self.deployment(&component).await? else { return Ok(Canary::Starting) };
+        let Some(live) = self.deployment(Duty::Canary).await? else { return Ok(Canary::Starting) };
         let noted = live.metadata.annotations.as_ref().and_then(|all| all.get(names::TEMPLATE));
         if noted.is_none_or(|note| rollout::hash(note) != wanted) || !is_observed(&live) {
             return Ok(Canary::Starting);
@@ -152,8 +157,7 @@ impl Look<'_> {
 
     async fn counters(&self) -> Option<Vec<PodCounters>> {
         let limit = self.recipe.thresholds.as_ref()?.latency_milliseconds;
-        let component = names::canary_component(self.service.component.name);
-        let labels = names::selector(&self.valid.name, &component);
+        let labels = names::selector(&self.valid.name, self.role(Duty::Canary));
         scrape::counters(self.applier.client, &self.valid.namespace, &labels, limit).await
     }
 }

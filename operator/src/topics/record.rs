@@ -12,6 +12,7 @@ use operator_core::build::topic_names;
 use operator_core::crd::Shop;
 use operator_core::names;
 use operator_core::object::Object;
+use operator_core::role::Role;
 
 use crate::apply::{Applier, Error};
 
@@ -26,7 +27,7 @@ impl Record {
     /// The record of a Shop.
     pub async fn read(applier: &Applier<'_>, shop: &Shop) -> Result<Self, Error> {
         let resource = ApiResource::erase::<ConfigMap>(&());
-        let name = names::child(&shop.name_any(), names::TOPICS);
+        let name = names::child(&shop.name_any(), Role::Topics);
         let Some(live) = applier.get(&resource, &name).await? else {
             return Ok(Self::before_records(shop));
         };
@@ -65,9 +66,9 @@ impl Record {
         let list = serde_json::to_string(&self.0).expect("a map of names is JSON");
         let object = Object::new(&ConfigMap {
             metadata: ObjectMeta {
-                name: Some(names::child(shop, names::TOPICS)),
+                name: Some(names::child(shop, Role::Topics)),
                 namespace: applier.shop.namespace.clone(),
-                labels: Some(names::object_labels(shop, names::TOPICS)),
+                labels: Some(names::object_labels(shop, Role::Topics)),
                 annotations: Some([(names::SHOP_UID.to_owned(), applier.uid.clone())].into()),
                 ..ObjectMeta::default()
             },

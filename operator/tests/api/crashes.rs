@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
+use operator_core::crd::ServiceName;
 use operator_core::names;
 use serde_json::{Value, json};
 
@@ -36,7 +37,7 @@ async fn a_crash_loop_degrades_a_shop_and_is_named() {
     world.until_ready().await;
 
     let pod: Pod = serde_json::from_value(json!({
-        "metadata": { "name": POD, "labels": names::selector(NAME, "order") },
+        "metadata": { "name": POD, "labels": names::selector(NAME, ServiceName::Order) },
         "spec": {
             "automountServiceAccountToken": false,
             "containers": [{ "name": "order", "image": "i" }],

@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use operator_core::crd::Shop;
+use operator_core::role::Role;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -162,7 +163,7 @@ async fn a_record_of_another_cluster_makes_no_topic_the_shops() {
     let world = World::new().await;
     make_foreign_topic(&world).await;
     let record = json!({ "elsewhere": [order_topic(&world)] }).to_string();
-    let labels = operator_core::names::object_labels(NAME, "topics");
+    let labels = operator_core::names::object_labels(NAME, Role::Topics);
     let map: ConfigMap = serde_json::from_value(json!({
         "metadata": { "name": "demo-topics", "labels": labels },
         "data": { "topics.json": record },

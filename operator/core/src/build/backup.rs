@@ -13,8 +13,9 @@ use super::env::{common_of_jobs, objects, objects_of};
 use super::plans::{SecretKey, databases};
 use super::services::account;
 use super::{Scope, meta, pod};
-use crate::names::{self, BACKUP, RESTORE};
+use crate::names;
 use crate::object::Object;
+use crate::role::Role;
 use crate::validate::{Backups, Restoration, ValidatedShop, quantities};
 
 /// Attempts after the first.
@@ -28,8 +29,8 @@ const PROGRAM: &str = "/opt/backup";
 
 /// Accounts of the Jobs, without any rights.
 pub(super) fn accounts(shop: &ValidatedShop) -> Vec<Object> {
-    let backup = shop.backups.as_ref().map(|_| account(shop, BACKUP));
-    let restore = due(shop).map(|_| account(shop, RESTORE));
+    let backup = shop.backups.as_ref().map(|_| account(shop, Role::Backup));
+    let restore = due(shop).map(|_| account(shop, Role::Restore));
     backup.into_iter().chain(restore).collect()
 }
 
@@ -50,13 +51,13 @@ fn schedule(scope: &Scope<'_>, backups: &Backups) -> CronJob {
     let template = JobTemplateSpec {
         // By these the operator knows the Jobs, which are the schedule's own.
         metadata: Some(ObjectMeta {
-            labels: Some(names::object_labels(&shop.name, BACKUP)),
+            labels: Some(names::object_labels(&shop.name, Role::Backup)),
             ..ObjectMeta::default()
         }),
-        spec: Some(job(template(scope, BACKUP, "create", backup_variables(shop, backups)))),
+        spec: Some(job(template(scope, Role::Backup, "create", backup_variables(shop, backups)))),
     };
     CronJob {
-        metadata: meta::versioned(meta::child(shop, BACKUP), &shop.backup_images.program),
+        metadata: meta::versioned(meta::child(shop, Role::Backup), &shop.backup_images.program),
         spec: Some(CronJobSpec {
             schedule: backups.schedule.clone(),
             time_zone: Some("Etc/UTC".into()),
@@ -73,10 +74,11 @@ fn schedule(scope: &Scope<'_>, backups: &Backups) -> CronJob {
 
 fn now(scope: &Scope<'_>, backups: &Backups, value: &str) -> Job {
     let shop = scope.shop;
-    let template = template(scope, BACKUP, "create", backup_variables(shop, backups));
+    let template = template(scope, Role::Backup, "create", backup_variables(shop, backups));
     let content = serde_json::to_string(&template).expect("a pod template is JSON");
     let name = names::job(&shop.name, names::BACKUP_NOW, &format!("{value}\n{content}"));
-    let metadata = meta::versioned(meta::owned(shop, name, BACKUP), &shop.backup_images.program);
+    let metadata =
+        meta::versioned(meta::owned(shop, name, Role::Backup), &shop.backup_images.program);
     Job { metadata, spec: Some(job(template)), status: None }
 }
 
@@ -86,12 +88,13 @@ pub(super) fn restoration(scope: &Scope<'_>) -> Option<Object> {
     let mut variables = variables(shop);
     variables.extend(objects_of(shop, &from.namespace, &from.shop));
     variables.push(pod::var(env::BACKUP_NAME, &from.backup));
-    let mut template = template(scope, RESTORE, "restore", variables);
+    let mut template = template(scope, Role::Restore, "restore", variables);
     let labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
     labels.insert(names::RESTORES_FROM.into(), from.shop.clone());
     let content = serde_json::to_string(&template).expect("a pod template is JSON");
-    let name = names::job(&shop.name, RESTORE, &content);
-    let metadata = meta::versioned(meta::owned(shop, name, RESTORE), &shop.backup_images.program);
+    let name = names::job(&shop.name, Role::Restore, &content);
+    let metadata =
+        meta::versioned(meta::owned(shop, name, Role::Restore), &shop.backup_images.program);
     Some(Object::new(&Job { metadata, spec: Some(job(template)), status: None }))
 }
 
@@ -116,7 +119,7 @@ fn variables(shop: &ValidatedShop) -> Vec<EnvVar> {
 
 fn template(
     scope: &Scope<'_>,
-    component: &str,
+    role: Role,
     command: &str,
     mut variables: Vec<EnvVar>,
 ) -> PodTemplateSpec {
@@ -138,7 +141,7 @@ fn template(
         ..Container::default()
     };
     let container = Container {
-        name: component.into(),
+        name: role.to_string(),
         image: Some(images.tools.clone()),
         command: Some(vec![format!("{PROGRAM}/backup"), command.to_owned()]),
         env: Some(variables),
@@ -148,10 +151,10 @@ fn template(
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         ..Container::default()
     };
-    let mut spec = pod::spec(shop, component, USER, container, vec![volume]);
+    let mut spec = pod::spec(shop, role, USER, container, vec![volume]);
     spec.init_containers = Some(vec![pod::confined(shop, before)]);
     spec.restart_policy = Some("Never".into());
-    pod::template(scope, names::selector(&shop.name, component), spec)
+    pod::template(scope, names::selector(&shop.name, role), spec)
 }
 
 fn job(template: PodTemplateSpec) -> JobSpec {

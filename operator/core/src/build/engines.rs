@@ -26,6 +26,7 @@ use crate::{
     crd::Storage,
     names,
     object::Object,
+    role::EngineKind,
     validate::{
         BundledServer, CacheEngine, DatabaseEngine, EventsEngine, MailEngine, ObjectStoreEngine,
         ValidatedShop, memory_share,
@@ -52,7 +53,7 @@ const REDIS_READY: &str = include_str!("../../../../cluster/images/redis/ready.s
 
 /// One bundled engine: what makes it different from the others.
 struct Engine<'a> {
-    name: &'static str,
+    kind: EngineKind,
     image: &'a str,
     /// A script that runs before the server, with all that the server has.
     before: Option<&'static str>,
@@ -67,7 +68,7 @@ struct Engine<'a> {
 
 /// Accounts of the bundled engines, without any rights.
 pub(super) fn accounts(shop: &ValidatedShop) -> Vec<Object> {
-    engines(shop).into_iter().map(|engine| account(shop, engine.name)).collect()
+    engines(shop).into_iter().map(|engine| account(shop, engine.kind)).collect()
 }
 
 /// Every object of the bundled engines.
@@ -76,7 +77,7 @@ pub(super) fn objects(scope: &Scope<'_>) -> Vec<Object> {
     let objects = |engine: Engine<'_>| {
         let service = Object::new(&service(shop, &engine));
         let claim =
-            engine.storage.map(|storage| Object::new(&volume::claim(shop, engine.name, storage)));
+            engine.storage.map(|storage| Object::new(&volume::claim(shop, engine.kind, storage)));
         let workload = if engine.storage.is_some() {
             Object::new(&stateful_set(scope, engine))
         } else {
@@ -108,18 +109,18 @@ fn engines(shop: &ValidatedShop) -> Vec<Engine<'_>> {
 }
 
 fn postgres<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
-    let name = names::POSTGRES;
+    let kind = EngineKind::Postgres;
     Engine {
-        name,
+        kind,
         image: &server.image,
         before: Some(TAKE_PASSWORD),
         args: vec!["-c".into(), POSTGRES_CONNECTIONS.into()],
         env: vec![
             var("PGDATA", format!("{DATA}/pgdata")),
-            password_file("POSTGRES_PASSWORD_FILE", name),
+            password_file("POSTGRES_PASSWORD_FILE", kind),
         ],
         ports: &[("postgres", POSTGRES_PORT)],
-        mounted: vec![password(shop, name), scratch("tmp", "/tmp")],
+        mounted: vec![password(shop, kind), scratch("tmp", "/tmp")],
         ready: exec_probe(&["pg_isready", "-q", "-h", "127.0.0.1"]),
         resources: &server.resources,
         storage: Some(&server.storage),
@@ -128,17 +129,17 @@ fn postgres<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
 
 /// Carts live in Redis, hence it refuses a write rather than forget one that it took.
 fn redis<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
-    let name = names::REDIS;
+    let kind = EngineKind::Redis;
     let memory = format!("{}mb", memory_share(&server.resources, 2, 128));
     let args = ["--maxmemory", &memory, "--maxmemory-policy", "noeviction"];
     Engine {
-        name,
+        kind,
         image: &server.image,
         before: None,
         args: args.map(str::to_owned).into(),
-        env: vec![password_file("REDIS_PASSWORD_FILE", name)],
+        env: vec![password_file("REDIS_PASSWORD_FILE", kind)],
         ports: &[("redis", REDIS_PORT)],
-        mounted: vec![password(shop, name), scratch("tmp", "/tmp")],
+        mounted: vec![password(shop, kind), scratch("tmp", "/tmp")],
         ready: exec_probe(&["sh", "-c", REDIS_READY]),
         resources: &server.resources,
         storage: Some(&server.storage),
@@ -147,12 +148,12 @@ fn redis<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
 
 fn kafka<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
     Engine {
-        name: names::KAFKA,
+        kind: EngineKind::Kafka,
         image: &server.image,
         before: None,
         args: Vec::new(),
         env: vec![
-            var("KAFKA_ADVERTISED_HOST", shop.host_of(names::KAFKA)),
+            var("KAFKA_ADVERTISED_HOST", shop.host_of(EngineKind::Kafka)),
             var("KAFKA_HEAP", format!("{}m", memory_share(&server.resources, 3, 256))),
         ],
         ports: &[("kafka", KAFKA_PORT)],
@@ -165,10 +166,10 @@ fn kafka<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
 
 /// It makes its bucket itself, before it opens its port.
 fn objects_engine<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
-    let name = names::OBJECTS;
-    let file = |key: &str| format!("{}/{key}", secret_dir(name));
+    let kind = EngineKind::Objects;
+    let file = |key: &str| format!("{}/{key}", secret_dir(kind.as_str()));
     Engine {
-        name,
+        kind,
         image: &server.image,
         before: None,
         args: Vec::new(),
@@ -178,7 +179,7 @@ fn objects_engine<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine
             var("OBJECTS_SECRET_KEY_FILE", file(SecretKey::SECRET_KEY)),
         ],
         ports: &[("s3", OBJECTS_PORT)],
-        mounted: vec![password(shop, name)],
+        mounted: vec![password(shop, kind)],
         ready: tcp_probe("s3"),
         resources: &server.resources,
         storage: Some(&server.storage),
@@ -187,7 +188,7 @@ fn objects_engine<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine
 
 fn mail<'a>(image: &'a str, resources: &'a ResourceRequirements) -> Engine<'a> {
     Engine {
-        name: names::MAIL,
+        kind: EngineKind::Mail,
         image,
         before: None,
         args: Vec::new(),
@@ -200,18 +201,18 @@ fn mail<'a>(image: &'a str, resources: &'a ResourceRequirements) -> Engine<'a> {
     }
 }
 
-fn password(shop: &ValidatedShop, engine: &str) -> Mounted {
-    secret_files(engine, names::child(&shop.name, engine))
+fn password(shop: &ValidatedShop, engine: EngineKind) -> Mounted {
+    secret_files(engine.as_str(), names::child(&shop.name, engine))
 }
 
-fn password_file(variable: &str, engine: &str) -> EnvVar {
-    var(variable, format!("{}/{}", secret_dir(engine), SecretKey::PASSWORD))
+fn password_file(variable: &str, engine: EngineKind) -> EnvVar {
+    var(variable, format!("{}/{}", secret_dir(engine.as_str()), SecretKey::PASSWORD))
 }
 
 fn stateful_set(scope: &Scope<'_>, engine: Engine<'_>) -> StatefulSet {
     let shop = scope.shop;
-    let metadata = meta::versioned(meta::child(shop, engine.name), engine.image);
-    let selector = names::selector(&shop.name, engine.name);
+    let metadata = meta::versioned(meta::child(shop, engine.kind), engine.image);
+    let selector = names::selector(&shop.name, engine.kind);
     StatefulSet {
         spec: Some(StatefulSetSpec {
             replicas: Some(1),
@@ -228,9 +229,9 @@ fn stateful_set(scope: &Scope<'_>, engine: Engine<'_>) -> StatefulSet {
 
 fn deployment(scope: &Scope<'_>, engine: Engine<'_>) -> Deployment {
     let shop = scope.shop;
-    let selector = names::selector(&shop.name, engine.name);
+    let selector = names::selector(&shop.name, engine.kind);
     Deployment {
-        metadata: meta::versioned(meta::child(shop, engine.name), engine.image),
+        metadata: meta::versioned(meta::child(shop, engine.kind), engine.image),
         spec: Some(DeploymentSpec {
             replicas: Some(1),
             revision_history_limit: Some(3),
@@ -255,7 +256,7 @@ fn template(
     let shop = scope.shop;
     let (mut volumes, mut mounts): (Vec<_>, Vec<_>) = engine.mounted.into_iter().unzip();
     if engine.storage.is_some() {
-        volumes.push(volume::data(shop, engine.name));
+        volumes.push(volume::data(shop, engine.kind));
         mounts.push(pod::mount("data", DATA));
     }
     let ports = engine.ports.iter().map(|(name, port)| ContainerPort {
@@ -273,7 +274,7 @@ fn template(
         ..Container::default()
     });
     let container = Container {
-        name: engine.name.into(),
+        name: engine.kind.to_string(),
         image: Some(engine.image.to_owned()),
         args: (!engine.args.is_empty()).then_some(engine.args),
         env: (!engine.env.is_empty()).then_some(engine.env),
@@ -286,7 +287,7 @@ fn template(
         liveness_probe: Some(pod::every(20, 6, tcp_probe(engine.ports[0].0))),
         ..Container::default()
     };
-    let mut spec = pod::spec(shop, engine.name, USER, container, volumes);
+    let mut spec = pod::spec(shop, engine.kind.into(), USER, container, volumes);
     spec.init_containers = before.map(|container| vec![pod::confined(shop, container)]);
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
     pod::template(scope, labels, spec)
@@ -300,10 +301,10 @@ fn service(shop: &ValidatedShop, engine: &Engine<'_>) -> Service {
         ..ServicePort::default()
     });
     Service {
-        metadata: meta::child(shop, engine.name),
+        metadata: meta::child(shop, engine.kind),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".into()),
-            selector: Some(names::selector(&shop.name, engine.name)),
+            selector: Some(names::selector(&shop.name, engine.kind)),
             ports: Some(ports.collect()),
             ..ServiceSpec::default()
         }),

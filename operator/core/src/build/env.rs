@@ -12,6 +12,7 @@ use crate::{
     components::Need,
     crd::{Limits, Search, ServiceName, Sms},
     names,
+    role::EngineKind,
     validate::{
         CacheEngine, EventsEngine, MailEngine, ObjectStoreEngine, ServiceInstance, ValidatedShop,
     },
@@ -103,7 +104,7 @@ fn common(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<EnvVar> {
 fn cache(shop: &ValidatedShop) -> Vec<EnvVar> {
     match &shop.cache {
         CacheEngine::Bundled(_) => {
-            let secret = names::child(&shop.name, names::REDIS);
+            let secret = names::child(&shop.name, EngineKind::Redis);
             vec![secret_var(env::REDIS_URL, &secret, SecretKey::URL)]
         }
         CacheEngine::External { url, key_prefix, .. } => {
@@ -138,7 +139,7 @@ fn events(shop: &ValidatedShop) -> Vec<EnvVar> {
 fn mail(shop: &ValidatedShop) -> [EnvVar; 2] {
     match &shop.mail {
         MailEngine::Bundled { from, .. } => [
-            var(env::SMTP_URL, format!("smtp://{}:{SMTP_PORT}", shop.host_of(names::MAIL))),
+            var(env::SMTP_URL, format!("smtp://{}:{SMTP_PORT}", shop.host_of(EngineKind::Mail))),
             var(env::MAIL_FROM, from),
         ],
         MailEngine::External { url, from, .. } => {
@@ -166,8 +167,8 @@ pub(super) fn objects(shop: &ValidatedShop) -> Vec<EnvVar> {
 pub(super) fn objects_of(shop: &ValidatedShop, namespace: &str, owner: &str) -> Vec<EnvVar> {
     match &shop.object_store {
         ObjectStoreEngine::Bundled(_) => {
-            let secret = names::child(owner, names::OBJECTS);
-            let host = names::host(owner, names::OBJECTS, namespace, &shop.cluster_domain);
+            let secret = names::child(owner, EngineKind::Objects);
+            let host = names::host(owner, EngineKind::Objects, namespace, &shop.cluster_domain);
             vec![
                 var(env::OBJECT_STORE_URL, format!("http://{host}:{OBJECTS_PORT}")),
                 var(env::OBJECT_STORE_BUCKET, BUCKET),

@@ -20,12 +20,11 @@ use crate::{
     crd::{self, ServiceName},
     names,
     object::{HTTP_ROUTE, Object, SERVICE_MONITOR},
+    role::Role,
     validate::ValidatedShop,
 };
 
 /// Component of what belongs to monitoring.
-const METRICS: &str = "metrics";
-
 /// Every object that exposes a shop.
 pub(super) fn objects(shop: &ValidatedShop) -> Vec<Object> {
     let ingress = shop.gateway.ingress.as_ref().map(|spec| Object::new(&ingress(shop, spec)));
@@ -37,7 +36,7 @@ pub(super) fn objects(shop: &ValidatedShop) -> Vec<Object> {
 }
 
 fn ingress(shop: &ValidatedShop, spec: &crd::Ingress) -> Ingress {
-    let mut metadata = meta::child(shop, ServiceName::Gateway.as_str());
+    let mut metadata = meta::child(shop, ServiceName::Gateway);
     metadata.annotations = (!spec.annotations.is_empty()).then(|| spec.annotations.clone());
     let backend = IngressBackend {
         service: Some(IngressServiceBackend {
@@ -67,7 +66,7 @@ fn ingress(shop: &ValidatedShop, spec: &crd::Ingress) -> Ingress {
 }
 
 fn http_route(shop: &ValidatedShop, spec: &crd::HttpRoute) -> Object {
-    let metadata = meta::child(shop, ServiceName::Gateway.as_str());
+    let metadata = meta::child(shop, ServiceName::Gateway);
     let spec = json!({
         "parentRefs": spec.parent_refs,
         "hostnames": shop.host.iter().collect::<Vec<_>>(),
@@ -82,7 +81,7 @@ fn metrics_service(shop: &ValidatedShop) -> Service {
     let mut selector = names::shop_selector(&shop.name);
     selector.extend(names::labels([(names::METRICS_LABEL, "true")]));
     Service {
-        metadata: meta::child(shop, METRICS),
+        metadata: meta::child(shop, Role::Metrics),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".into()),
             selector: Some(selector),
@@ -114,10 +113,10 @@ fn service_monitor(shop: &ValidatedShop) -> Object {
         from_label(names::COMPONENT_LABEL, "service"),
         from_label(names::INSTANCE_LABEL, "shop"),
     ];
-    let selector: BTreeMap<_, _> = names::selector(&shop.name, METRICS);
+    let selector: BTreeMap<_, _> = names::selector(&shop.name, Role::Metrics);
     let spec = json!({
         "selector": { "matchLabels": selector },
         "endpoints": [{ "port": ports::ADMIN_NAME, "path": "/metrics", "relabelings": relabelings }],
     });
-    Object::custom(SERVICE_MONITOR, meta::child(shop, METRICS), &spec)
+    Object::custom(SERVICE_MONITOR, meta::child(shop, Role::Metrics), &spec)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 
 use super::{Scope, meta, pod, services};
+use crate::role::{Duty, Role};
 use crate::{names, object::Object, validate::ServiceInstance};
 
 /// Attempts after the first. A migration that fails four times needs a person.
@@ -16,8 +17,8 @@ const DEADLINE_SECONDS: i64 = 900;
 pub(super) fn migrations(scope: &Scope<'_>) -> Vec<Object> {
     let due = scope.shop.services.iter().filter(|service| service.migration_due);
     due.map(|service| {
-        let component = names::migrate_component(service.component.name);
-        Object::new(&job(scope, service, &component, "migrate up"))
+        let role = Role::Service(service.component.name, Duty::Migration);
+        Object::new(&job(scope, service, role, "migrate up"))
     })
     .collect()
 }
@@ -26,24 +27,24 @@ pub(super) fn migrations(scope: &Scope<'_>) -> Vec<Object> {
 pub(super) fn seeds(scope: &Scope<'_>) -> Vec<Object> {
     let due = scope.shop.services.iter().filter(|service| service.seed_due);
     due.map(|service| {
-        let component = names::seed_component(service.component.name);
-        Object::new(&job(scope, service, &component, "seed"))
+        let role = Role::Service(service.component.name, Duty::Seed);
+        Object::new(&job(scope, service, role, "seed"))
     })
     .collect()
 }
 
 /// A Job whose name stands for its pod: a Job cannot be changed, hence another image, or the
 /// credential that the first attempt lacked, makes another Job.
-fn job(scope: &Scope<'_>, service: &ServiceInstance, component: &str, command: &str) -> Job {
+fn job(scope: &Scope<'_>, service: &ServiceInstance, role: Role, command: &str) -> Job {
     let shop = scope.shop;
     let mut labels = names::service_selector(&shop.name, service.component.name);
-    labels.extend(names::selector(&shop.name, component));
+    labels.extend(names::selector(&shop.name, role));
     let mut spec = services::running(shop, service, command);
     spec.restart_policy = Some("Never".into());
     let template = pod::template(scope, labels.clone(), spec);
     let identity = serde_json::to_string(&template).expect("a pod template is JSON");
-    let name = names::job(&shop.name, component, &identity);
-    let mut metadata = meta::versioned(meta::owned(shop, name, component), &service.image);
+    let name = names::job(&shop.name, role, &identity);
+    let mut metadata = meta::versioned(meta::owned(shop, name, role), &service.image);
     metadata.labels.get_or_insert_default().extend(labels);
     metadata.annotations =
         Some(BTreeMap::from([(names::IMAGE_ANNOTATION.into(), service.image.clone())]));

@@ -2,32 +2,33 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::{names, validate::ValidatedShop};
+use crate::{names, role::Role, validate::ValidatedShop};
 
 /// Metadata of an object that goes when the Shop goes.
-pub(super) fn owned(shop: &ValidatedShop, name: String, component: &str) -> ObjectMeta {
+pub(super) fn owned(shop: &ValidatedShop, name: String, role: impl Into<Role>) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
         namespace: Some(shop.namespace.clone()),
-        labels: Some(names::object_labels(&shop.name, component)),
+        labels: Some(names::object_labels(&shop.name, role)),
         owner_references: Some(vec![shop.owner.clone()]),
         ..ObjectMeta::default()
     }
 }
 
 /// Metadata of an object that holds data: whether it goes with the Shop is decided when that is deleted.
-pub(super) fn data(shop: &ValidatedShop, name: String, component: &str) -> ObjectMeta {
+pub(super) fn data(shop: &ValidatedShop, name: String, role: impl Into<Role>) -> ObjectMeta {
     let mark = (names::SHOP_UID.to_owned(), shop.owner.uid.clone());
     ObjectMeta {
         owner_references: None,
         annotations: Some([mark].into()),
-        ..owned(shop, name, component)
+        ..owned(shop, name, role)
     }
 }
 
 /// Metadata of `<shop>-<component>`.
-pub(super) fn child(shop: &ValidatedShop, component: &str) -> ObjectMeta {
-    owned(shop, names::child(&shop.name, component), component)
+pub(super) fn child(shop: &ValidatedShop, role: impl Into<Role>) -> ObjectMeta {
+    let role = role.into();
+    owned(shop, names::child(&shop.name, role), role)
 }
 
 /// The same, with the version that the image names.

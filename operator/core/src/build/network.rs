@@ -26,6 +26,7 @@ use crate::{
     crd::ServiceName,
     names,
     object::Object,
+    role::{EngineKind, Role},
     validate::{
         CacheEngine, DatabaseEngine, EventsEngine, MailEngine, ObjectStoreEngine, ServiceInstance,
         ValidatedShop,
@@ -54,8 +55,8 @@ pub(super) fn policies(shop: &ValidatedShop) -> Vec<Object> {
 /// An engine, as its users see it.
 struct Backend {
     need: Need,
-    /// Its component, if it is bundled.
-    component: Option<&'static str>,
+    /// The bundled engine.
+    engine: Option<EngineKind>,
     ports: BTreeSet<u16>,
     /// Whether the operator itself talks to it.
     operated: bool,
@@ -64,25 +65,26 @@ struct Backend {
 fn backends(shop: &ValidatedShop) -> [Backend; 5] {
     let backend = |need, bundled: Option<_>, ports: &[u16], operated| Backend {
         need,
-        component: bundled,
+        engine: bundled,
         ports: ports.iter().copied().collect(),
         operated,
     };
     let database = databases(shop).port;
-    let postgres = matches!(shop.database, DatabaseEngine::Bundled(_)).then_some(names::POSTGRES);
+    let postgres =
+        matches!(shop.database, DatabaseEngine::Bundled(_)).then_some(EngineKind::Postgres);
     let (redis, redis_port) = match &shop.cache {
-        CacheEngine::Bundled(_) => (Some(names::REDIS), REDIS_PORT),
+        CacheEngine::Bundled(_) => (Some(EngineKind::Redis), REDIS_PORT),
         CacheEngine::External { port, .. } => (None, *port),
     };
     let (mail, mail_port) = match &shop.mail {
-        MailEngine::Bundled { .. } => (Some(names::MAIL), SMTP_PORT),
+        MailEngine::Bundled { .. } => (Some(EngineKind::Mail), SMTP_PORT),
         MailEngine::External { port, .. } => (None, *port),
     };
     let (objects, objects_port) = match &shop.object_store {
-        ObjectStoreEngine::Bundled(_) => (Some(names::OBJECTS), OBJECTS_PORT),
+        ObjectStoreEngine::Bundled(_) => (Some(EngineKind::Objects), OBJECTS_PORT),
         ObjectStoreEngine::External(store) => (None, endpoint_port(&store.endpoint)),
     };
-    let kafka = matches!(shop.events, EventsEngine::Bundled(_)).then_some(names::KAFKA);
+    let kafka = matches!(shop.events, EventsEngine::Bundled(_)).then_some(EngineKind::Kafka);
     let brokers: Vec<u16> = topics(shop)
         .bootstrap_servers
         .iter()
@@ -112,7 +114,7 @@ fn base(shop: &ValidatedShop) -> NetworkPolicy {
         to: None,
         ports: Some(dns.map(|(protocol, number)| port(protocol, number)).into()),
     };
-    policy(shop, "base", names::shop_selector(&shop.name), vec![admin], vec![egress])
+    policy(shop, Role::Shop, names::shop_selector(&shop.name), vec![admin], vec![egress])
 }
 
 /// What a service and its Jobs may be called by, and may call.
@@ -135,7 +137,7 @@ fn service_policy(shop: &ValidatedShop, service: &ServiceInstance) -> NetworkPol
         http.into_iter().chain(grpc).collect()
     };
     let selector = names::service_selector(&shop.name, name);
-    policy(shop, name.as_str(), selector, ingress, egress(shop, service))
+    policy(shop, name.into(), selector, ingress, egress(shop, service))
 }
 
 fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyEgressRule> {
@@ -143,7 +145,7 @@ fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyE
     let backends =
         backends(shop).into_iter().filter(|backend| component.needs(backend.need)).map(|backend| {
             NetworkPolicyEgressRule {
-                to: backend.component.map(|engine| vec![pods(names::selector(&shop.name, engine))]),
+                to: backend.engine.map(|engine| vec![pods(names::selector(&shop.name, engine))]),
                 ports: Some(tcp(backend.ports)),
             }
         });
@@ -175,9 +177,9 @@ fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyE
 }
 
 /// Components whose Jobs work on all databases and in the object store.
-fn jobs(shop: &ValidatedShop) -> impl Iterator<Item = &'static str> {
-    let backup = shop.backups.as_ref().map(|_| names::BACKUP);
-    backup.into_iter().chain(backup::due(shop).map(|_| names::RESTORE))
+fn jobs(shop: &ValidatedShop) -> impl Iterator<Item = Role> {
+    let backup = shop.backups.as_ref().map(|_| Role::Backup);
+    backup.into_iter().chain(backup::due(shop).map(|_| Role::Restore))
 }
 
 /// Whether those Jobs use an engine.
@@ -186,24 +188,24 @@ fn serves_jobs(backend: &Backend) -> bool {
 }
 
 /// What such a Job may call. Nobody calls it.
-fn job_policy(shop: &ValidatedShop, component: &str) -> NetworkPolicy {
-    let source = backup::due(shop).filter(|_| component == names::RESTORE);
+fn job_policy(shop: &ValidatedShop, role: Role) -> NetworkPolicy {
+    let source = backup::due(shop).filter(|_| role == Role::Restore);
     let egress = backends(shop).into_iter().filter(serves_jobs).map(|backend| {
         let owner = source.filter(|_| backend.need == Need::Objects).map(|from| &from.shop);
         let owner = owner.unwrap_or(&shop.name);
         NetworkPolicyEgressRule {
-            to: backend.component.map(|engine| vec![pods(names::selector(owner, engine))]),
+            to: backend.engine.map(|engine| vec![pods(names::selector(owner, engine))]),
             ports: Some(tcp(backend.ports)),
         }
     });
-    let selector = names::selector(&shop.name, component);
-    policy(shop, component, selector, Vec::new(), egress.collect())
+    let selector = names::selector(&shop.name, role);
+    policy(shop, role, selector, Vec::new(), egress.collect())
 }
 
 /// The Jobs among the callers of a bundled engine: the shop's own, and those of shops that begin with one
 /// of its backups.
 fn calling_jobs(shop: &ValidatedShop, backend: &Backend) -> Vec<NetworkPolicyPeer> {
-    let of_ours = |component| pods(names::selector(&shop.name, component));
+    let of_ours = |role| pods(names::selector(&shop.name, role));
     let mut peers: Vec<_> =
         if serves_jobs(backend) { jobs(shop).map(of_ours).collect() } else { Vec::new() };
     if backend.need == Need::Objects && shop.backups.is_some() {
@@ -215,7 +217,7 @@ fn calling_jobs(shop: &ValidatedShop, backend: &Backend) -> Vec<NetworkPolicyPee
 
 /// What a bundled engine may be called by: its users, and the operator where it works on it.
 fn engine_policy(shop: &ValidatedShop, backend: &Backend) -> Option<NetworkPolicy> {
-    let engine = backend.component?;
+    let engine = backend.engine?;
     let users = shop.services.iter().filter(|service| service.component.needs(backend.need));
     let users: Vec<_> = users.map(|service| service.component.name).collect();
     let operator = backend.operated.then(|| operator_pods(shop));
@@ -232,18 +234,18 @@ fn engine_policy(shop: &ValidatedShop, backend: &Backend) -> Option<NetworkPolic
     // Without a source the rule would admit everybody.
     let ingress = rule.from.as_ref().is_some_and(|from| !from.is_empty()).then_some(rule);
     let selector = names::selector(&shop.name, engine);
-    Some(policy(shop, engine, selector, ingress.into_iter().collect(), Vec::new()))
+    Some(policy(shop, engine.into(), selector, ingress.into_iter().collect(), Vec::new()))
 }
 
 fn policy(
     shop: &ValidatedShop,
-    component: &str,
+    role: Role,
     selector: BTreeMap<String, String>,
     ingress: Vec<NetworkPolicyIngressRule>,
     egress: Vec<NetworkPolicyEgressRule>,
 ) -> NetworkPolicy {
     NetworkPolicy {
-        metadata: meta::child(shop, component),
+        metadata: meta::child(shop, role),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(names::label_selector(selector)),
             policy_types: Some(vec!["Ingress".into(), "Egress".into()]),

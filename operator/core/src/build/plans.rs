@@ -8,6 +8,7 @@ use crate::{
     components::Need,
     crd::{CredentialsSecretRef, KafkaSecurity, ServiceName, SslMode},
     names,
+    role::{EngineKind, Role},
     validate::{CacheEngine, DatabaseEngine, EventsEngine, ObjectStoreEngine, ValidatedShop},
 };
 
@@ -25,8 +26,6 @@ pub(crate) const OBJECTS_PORT: u16 = 9000;
 pub struct CredentialSpec {
     /// Name of the Secret.
     pub name: String,
-    /// Component that it belongs to.
-    pub component: String,
     /// Labels of the Secret.
     pub labels: BTreeMap<String, String>,
     /// UID of the Shop, which the Secret is marked with.
@@ -172,25 +171,26 @@ pub struct TopicSpec {
 
 /// The Secrets that a shop needs and the operator makes.
 pub fn credentials(shop: &ValidatedShop) -> Vec<CredentialSpec> {
-    let secret = |name: &str, component: &str, kind| CredentialSpec {
+    let secret = |name: &str, role: Role, kind| CredentialSpec {
         name: names::child(&shop.name, name),
-        component: component.to_owned(),
-        labels: names::object_labels(&shop.name, component),
+        labels: names::object_labels(&shop.name, role),
         shop_uid: shop.owner.uid.clone(),
         kind,
     };
+    let engine = |engine: EngineKind, kind| secret(engine.as_str(), engine.into(), kind);
     let mut secrets = Vec::new();
     if let DatabaseEngine::Bundled(_) = shop.database {
         let kind = CredentialKind::AdminPassword { username: "postgres".into() };
-        secrets.push(secret(names::POSTGRES, names::POSTGRES, kind));
+        secrets.push(engine(EngineKind::Postgres, kind));
     }
     if let CacheEngine::Bundled(_) = shop.cache {
-        let kind = CredentialKind::Password { host: shop.host_of(names::REDIS), port: REDIS_PORT };
-        secrets.push(secret(names::REDIS, names::REDIS, kind));
+        let kind =
+            CredentialKind::Password { host: shop.host_of(EngineKind::Redis), port: REDIS_PORT };
+        secrets.push(engine(EngineKind::Redis, kind));
     }
     if let ObjectStoreEngine::Bundled(_) = shop.object_store {
         let kind = CredentialKind::ObjectKeys { access_key: shop.name.clone() };
-        secrets.push(secret(names::OBJECTS, names::OBJECTS, kind));
+        secrets.push(engine(EngineKind::Objects, kind));
     }
     let plan = databases(shop);
     secrets.extend(plan.databases.into_iter().map(|spec| {
@@ -201,9 +201,9 @@ pub fn credentials(shop: &ValidatedShop) -> Vec<CredentialSpec> {
             port: plan.port,
             ssl_mode: plan.ssl_mode,
         };
-        secret(&format!("{}-database", spec.service), spec.service.as_str(), kind)
+        secret(&format!("{}-database", spec.service), spec.service.into(), kind)
     }));
-    let user = ServiceName::User.as_str();
+    let user = Role::from(ServiceName::User);
     let signing_key = names::child(&shop.name, names::SIGNING_KEY);
     let requested = shop.key_rotation.clone();
     let email = format!("admin@{}", shop.mail_domain());
@@ -219,11 +219,11 @@ pub fn credentials(shop: &ValidatedShop) -> Vec<CredentialSpec> {
 pub fn databases(shop: &ValidatedShop) -> DatabasePlan {
     let (host, port, ssl_mode, admin) = match &shop.database {
         DatabaseEngine::Bundled(_) => (
-            shop.host_of(names::POSTGRES),
+            shop.host_of(EngineKind::Postgres),
             POSTGRES_PORT,
             SslMode::Disable,
             CredentialsSecretRef {
-                name: names::child(&shop.name, names::POSTGRES),
+                name: names::child(&shop.name, EngineKind::Postgres),
                 username_key: SecretKey::USERNAME.into(),
                 password_key: SecretKey::PASSWORD.into(),
             },
@@ -256,9 +256,10 @@ pub fn topic_names(prefix: &str) -> impl Iterator<Item = String> {
 /// The topics that a shop needs.
 pub fn topics(shop: &ValidatedShop) -> TopicPlan {
     let (bootstrap_servers, security) = match &shop.events {
-        EventsEngine::Bundled(_) => {
-            (vec![format!("{}:{KAFKA_PORT}", shop.host_of(names::KAFKA))], KafkaSecurity::default())
-        }
+        EventsEngine::Bundled(_) => (
+            vec![format!("{}:{KAFKA_PORT}", shop.host_of(EngineKind::Kafka))],
+            KafkaSecurity::default(),
+        ),
         EventsEngine::External { bootstrap_servers, security } => {
             (bootstrap_servers.clone(), security.clone())
         }

@@ -14,6 +14,7 @@ use k8s_openapi::{
 };
 
 use super::Scope;
+use crate::role::Role;
 use crate::{crd::PullPolicy, names, validate::ValidatedShop};
 
 /// Where Secrets and ConfigMaps are mounted, each in a directory of its name.
@@ -22,7 +23,7 @@ const SECRETS: &str = "/etc/shop";
 /// A pod of a shop. `user` is the numeric user and group of its processes and files.
 pub(super) fn spec(
     shop: &ValidatedShop,
-    account: &str,
+    role: Role,
     user: i64,
     container: Container,
     volumes: Vec<Volume>,
@@ -30,7 +31,7 @@ pub(super) fn spec(
     let pull_secrets: Vec<_> =
         shop.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     PodSpec {
-        service_account_name: Some(names::child(&shop.name, account)),
+        service_account_name: Some(names::child(&shop.name, role)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),

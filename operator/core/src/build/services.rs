@@ -24,6 +24,7 @@ use crate::{
     crd::{ServiceName, ServiceType},
     names,
     object::Object,
+    role::{Duty, Role},
     rollout,
     validate::{Scaling, ServiceInstance, ValidatedShop},
 };
@@ -37,13 +38,13 @@ pub(super) const PUBLIC_PORT: i32 = 80;
 
 /// One account per service, without any rights.
 pub(super) fn accounts(shop: &ValidatedShop) -> impl Iterator<Item = Object> {
-    shop.services.iter().map(|service| account(shop, service.component.name.as_str()))
+    shop.services.iter().map(|service| account(shop, service.component.name))
 }
 
 /// An account without a token.
-pub(super) fn account(shop: &ValidatedShop, component: &str) -> Object {
+pub(super) fn account(shop: &ValidatedShop, role: impl Into<Role>) -> Object {
     Object::new(&ServiceAccount {
-        metadata: meta::child(shop, component),
+        metadata: meta::child(shop, role),
         automount_service_account_token: Some(false),
         ..ServiceAccount::default()
     })
@@ -75,8 +76,7 @@ fn own_deployment(scope: &Scope<'_>, service: &ServiceInstance) -> Deployment {
     let kept = scope.rollouts.get(&service.component.name).and_then(|plan| plan.kept.as_ref());
     let template = kept.map_or_else(|| template(scope, service), |kept| pod::kept(scope, kept));
     let note = service.recipe.is_some().then(|| rollout::note(&template));
-    let component = service.component.name.as_str();
-    deployment(scope.shop, component, replicas, template, note)
+    deployment(scope.shop, service.component.name.into(), replicas, template, note)
 }
 
 /// The address of a service's new version, where it may have one beside the old, and its pods, while it has.
@@ -86,52 +86,52 @@ fn canary(scope: &Scope<'_>, service: &ServiceInstance) -> [Option<Object>; 2] {
     }
     let shop = scope.shop;
     let name = service.component.name;
-    let component = names::canary_component(name);
+    let role = Role::Service(name, Duty::Canary);
     let mut address = network_service(shop, service);
-    address.metadata = meta::child(shop, &component);
+    address.metadata = meta::child(shop, role);
     if let Some(spec) = &mut address.spec {
-        spec.selector = Some(names::selector(&shop.name, &component));
+        spec.selector = Some(names::selector(&shop.name, role));
     }
     let plan = scope.rollouts.get(&name);
     let pods = plan.and_then(|plan| plan.canary).map(|pods| {
         let note = rollout::note(&template(scope, service));
-        let template = template_of(scope, service, &component);
-        Object::new(&deployment(shop, &component, Some(pods), template, Some(note)))
+        let template = template_of(scope, service, role);
+        Object::new(&deployment(shop, role, Some(pods), template, Some(note)))
     });
     [Some(Object::new(&address)), pods]
 }
 
 /// The template of a service's own pods, as the spec wants them.
 pub(super) fn template(scope: &Scope<'_>, service: &ServiceInstance) -> PodTemplateSpec {
-    template_of(scope, service, service.component.name.as_str())
+    template_of(scope, service, service.component.name.into())
 }
 
-fn template_of(scope: &Scope<'_>, service: &ServiceInstance, component: &str) -> PodTemplateSpec {
+fn template_of(scope: &Scope<'_>, service: &ServiceInstance, role: Role) -> PodTemplateSpec {
     let shop = scope.shop;
     let mut labels = names::service_selector(&shop.name, service.component.name);
-    labels.extend(names::selector(&shop.name, component));
+    labels.extend(names::selector(&shop.name, role));
     labels.extend(names::labels([(names::METRICS_LABEL, "true")]));
-    pod::template(scope, labels, serving(shop, service, component))
+    pod::template(scope, labels, serving(shop, service, role))
 }
 
 /// Pods that serve. The note says what they are, where that must outlive the operator.
 fn deployment(
     shop: &ValidatedShop,
-    component: &str,
+    role: Role,
     replicas: Option<i32>,
     template: PodTemplateSpec,
     note: Option<String>,
 ) -> Deployment {
     let containers = template.spec.as_ref().map(|spec| spec.containers.as_slice());
     let image = containers.and_then(|containers| containers.first()?.image.clone());
-    let mut metadata = meta::versioned(meta::child(shop, component), &image.unwrap_or_default());
+    let mut metadata = meta::versioned(meta::child(shop, role), &image.unwrap_or_default());
     metadata.annotations = note.map(|note| BTreeMap::from([(names::TEMPLATE.to_owned(), note)]));
     Deployment {
         metadata,
         spec: Some(DeploymentSpec {
             replicas,
             revision_history_limit: Some(3),
-            selector: names::label_selector(names::selector(&shop.name, component)),
+            selector: names::label_selector(names::selector(&shop.name, role)),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".into()),
                 rolling_update: Some(RollingUpdateDeployment {
@@ -147,10 +147,10 @@ fn deployment(
 }
 
 /// A pod that serves.
-fn serving(shop: &ValidatedShop, service: &ServiceInstance, component: &str) -> PodSpec {
+fn serving(shop: &ValidatedShop, service: &ServiceInstance, role: Role) -> PodSpec {
     let mut spec = running(shop, service, "serve");
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
-    spec.topology_spread_constraints = Some(vec![spread(shop, component)]);
+    spec.topology_spread_constraints = Some(vec![spread(shop, role)]);
     let ports = service.component.ports().map(|(name, port)| ContainerPort {
         name: Some(name.into()),
         container_port: port.into(),
@@ -182,17 +182,17 @@ pub(super) fn running(shop: &ValidatedShop, service: &ServiceInstance, command: 
     PodSpec {
         node_selector: (!service.node_selector.is_empty()).then(|| service.node_selector.clone()),
         tolerations: (!service.tolerations.is_empty()).then(|| service.tolerations.clone()),
-        ..pod::spec(shop, name.as_str(), USER, container, volumes)
+        ..pod::spec(shop, name.into(), USER, container, volumes)
     }
 }
 
 /// Pods of one revision keep apart from each other where the nodes allow it.
-fn spread(shop: &ValidatedShop, component: &str) -> TopologySpreadConstraint {
+fn spread(shop: &ValidatedShop, role: Role) -> TopologySpreadConstraint {
     TopologySpreadConstraint {
         max_skew: 1,
         topology_key: "kubernetes.io/hostname".into(),
         when_unsatisfiable: "ScheduleAnyway".into(),
-        label_selector: Some(names::label_selector(names::selector(&shop.name, component))),
+        label_selector: Some(names::label_selector(names::selector(&shop.name, role))),
         match_label_keys: Some(vec!["pod-template-hash".into()]),
         ..TopologySpreadConstraint::default()
     }
@@ -212,10 +212,10 @@ fn network_service(shop: &ValidatedShop, service: &ServiceInstance) -> Service {
     });
     let type_ = if gateway { shop.gateway.service.type_ } else { ServiceType::default() };
     Service {
-        metadata: meta::child(shop, name.as_str()),
+        metadata: meta::child(shop, name),
         spec: Some(ServiceSpec {
             type_: Some(type_.as_str().into()),
-            selector: Some(names::selector(&shop.name, name.as_str())),
+            selector: Some(names::selector(&shop.name, name)),
             ports: Some(ports.collect()),
             ..ServiceSpec::default()
         }),
@@ -227,7 +227,7 @@ fn autoscaler(shop: &ValidatedShop, service: &ServiceInstance) -> Option<Horizon
     let Scaling::Auto { min, max, cpu_percent } = service.scaling else {
         return None;
     };
-    let metadata = meta::child(shop, service.component.name.as_str());
+    let metadata = meta::child(shop, service.component.name);
     let cpu = MetricSpec {
         type_: "Resource".into(),
         resource: Some(ResourceMetricSource {
@@ -264,10 +264,10 @@ fn disruption_budget(
 ) -> Option<PodDisruptionBudget> {
     let name = service.component.name;
     (service.scaling.min() >= 2).then(|| PodDisruptionBudget {
-        metadata: meta::child(shop, name.as_str()),
+        metadata: meta::child(shop, name),
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(service.max_unavailable)),
-            selector: Some(names::label_selector(names::selector(&shop.name, name.as_str()))),
+            selector: Some(names::label_selector(names::selector(&shop.name, name))),
             // A pod that does not work anyway must not hold up a drain.
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
             ..PodDisruptionBudgetSpec::default()

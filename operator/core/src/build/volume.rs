@@ -8,10 +8,10 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::meta;
-use crate::{crd::Storage, names, validate::ValidatedShop};
+use crate::{crd::Storage, names, role::EngineKind, validate::ValidatedShop};
 
 /// The volume of an engine as its pod sees it.
-pub(super) fn data(shop: &ValidatedShop, engine: &str) -> Volume {
+pub(super) fn data(shop: &ValidatedShop, engine: EngineKind) -> Volume {
     let claim = PersistentVolumeClaimVolumeSource {
         claim_name: names::volume_claim(&shop.name, engine),
         read_only: None,
@@ -23,7 +23,7 @@ pub(super) fn data(shop: &ValidatedShop, engine: &str) -> Volume {
 /// the ones it makes nor leave them to the next Shop of that name.
 pub(super) fn claim(
     shop: &ValidatedShop,
-    engine: &str,
+    engine: EngineKind,
     storage: &Storage,
 ) -> PersistentVolumeClaim {
     PersistentVolumeClaim {

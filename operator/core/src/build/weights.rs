@@ -9,6 +9,7 @@ use contracts::{
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::{Scope, meta};
+use crate::role::{Duty, Role};
 use crate::{crd::ServiceName, names, object::Object};
 
 /// The file that the gateway reads, where a service may have two versions.
@@ -18,14 +19,14 @@ pub(super) fn config_map(scope: &Scope<'_>) -> Option<Object> {
         return None;
     }
     let weight = |(service, percent): (&ServiceName, i32)| {
-        let host = shop.host_of(&names::canary_component(*service));
+        let host = shop.host_of(Role::Service(*service, Duty::Canary));
         let percent = u8::try_from(percent.clamp(0, 100)).unwrap_or_default();
         (service.to_string(), Weight { percent, url: format!("http://{host}:{}", ports::HTTP) })
     };
     let shared = scope.rollouts.iter().map(|(service, plan)| (service, plan.weight));
     let weights: Weights = shared.filter(|(_, percent)| *percent > 0).map(weight).collect();
     let text = serde_json::to_string(&weights).expect("weights are JSON");
-    let mut metadata = meta::child(shop, ServiceName::Gateway.as_str());
+    let mut metadata = meta::child(shop, ServiceName::Gateway);
     metadata.name = Some(names::child(&shop.name, names::WEIGHTS));
     Some(Object::new(&ConfigMap {
         metadata,

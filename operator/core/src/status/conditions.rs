@@ -7,6 +7,7 @@ use super::facts::{DemoData, Facts, Migration, Part, ServiceFacts};
 use super::reason::Reason;
 use super::{payments, proxies, rollouts};
 use crate::names;
+use crate::role::Role;
 
 /// Most characters that the API takes in a condition's message.
 const MESSAGE_LIMIT: usize = 32_768;
@@ -216,8 +217,8 @@ fn migrations(services: &[ServiceFacts]) -> Part {
 
 /// The services whose own pods crash; what is beside them, or before them, has conditions of its own.
 fn crashing(facts: &Facts) -> Option<Part> {
-    let is_service = |component: &str| facts.services.iter().any(|s| s.name.as_str() == component);
-    let crashes = facts.crashes.iter().filter(|crash| is_service(&crash.component));
+    let is_service = |role: Role| facts.services.iter().any(|s| Role::from(s.name) == role);
+    let crashes = facts.crashes.iter().filter(|crash| is_service(crash.role));
     let messages: Vec<&str> = crashes.map(|crash| crash.message.as_str()).collect();
     (!messages.is_empty()).then(|| Part::Failed(Reason::CrashLooping, messages.join("; ")))
 }

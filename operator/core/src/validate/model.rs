@@ -1,6 +1,7 @@
 //! What validation gives.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::{BackupImages, Backups, Recipe, Restoration};
 use crate::{
@@ -108,7 +109,7 @@ impl ValidatedShop {
     }
 
     /// DNS name of the Service of one of the shop's components.
-    pub fn host_of(&self, component: &str) -> String {
+    pub fn host_of(&self, component: impl fmt::Display) -> String {
         names::host(&self.name, component, &self.namespace, &self.cluster_domain)
     }
 

@@ -3,6 +3,7 @@
 use contracts::env;
 use operator_core::crd::{BackupStatus, Restored, Shop, ShopStatus};
 use operator_core::names;
+use operator_core::role::{EngineKind, Role};
 use operator_core::validate::{ValidatedShop, validate};
 use serde_json::{Value, json};
 
@@ -62,7 +63,7 @@ fn every_service_dumps_its_own_database_with_its_own_login() {
     let labels = &schedule["spec"]["jobTemplate"]["metadata"]["labels"];
     assert_eq!(
         *labels,
-        json!(names::object_labels("demo", "backup")),
+        json!(names::object_labels("demo", Role::Backup)),
         "the operator sees its Jobs"
     );
     let template = template(&shop, "CronJob demo-backup");
@@ -114,20 +115,20 @@ fn allows(policy: &Value, side: &str, labels: &Value, port: u16) -> bool {
 #[test]
 fn backups_reach_the_database_and_the_object_store_and_nothing_else() {
     let shop = validated(json!({ "backup": {} }));
-    let of = |component: &str| json!(names::selector("demo", component));
+    let of = |role: Role| json!(names::selector("demo", role));
     let policy = get(&shop, "NetworkPolicy", "demo-backup");
     assert_eq!(policy["spec"]["egress"].as_array().unwrap().len(), 2, "{policy}");
     assert_eq!(policy["spec"]["ingress"], Value::Null);
-    for (engine, port) in [("postgres", 5432), ("objects", 9000)] {
-        assert!(allows(&policy, "egress", &of(engine), port), "{engine}");
+    for (engine, port) in [(EngineKind::Postgres, 5432), (EngineKind::Objects, 9000)] {
+        assert!(allows(&policy, "egress", &of(engine.into()), port), "{engine}");
         let engine = get(&shop, "NetworkPolicy", &format!("demo-{engine}"));
-        assert!(allows(&engine, "ingress", &of("backup"), port), "{engine}");
+        assert!(allows(&engine, "ingress", &of(Role::Backup), port), "{engine}");
         let without = get(
             &validated(json!({})),
             "NetworkPolicy",
             engine["metadata"]["name"].as_str().unwrap(),
         );
-        assert!(!allows(&without, "ingress", &of("backup"), port), "{without}");
+        assert!(!allows(&without, "ingress", &of(Role::Backup), port), "{without}");
     }
     for engine in ["redis", "kafka"] {
         let engine = get(&shop, "NetworkPolicy", &format!("demo-{engine}"));
@@ -152,7 +153,7 @@ fn a_new_shop_is_filled_once_from_the_store_of_the_other() {
     assert_eq!(*database, "demo-order-database", "its own databases are filled");
 
     let policy = get(&new, "NetworkPolicy", "demo-restore");
-    let store = json!(names::selector("first", "objects"));
+    let store = json!(names::selector("first", EngineKind::Objects));
     assert!(allows(&policy, "egress", &store, 9000), "{policy}");
     // The other shop lets it in, as long as it makes backups.
     let reader = json!({ "app.kubernetes.io/name": "shop", names::RESTORES_FROM: "demo" });

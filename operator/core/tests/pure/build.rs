@@ -1,6 +1,7 @@
 //! What holds of the objects of every shop.
 
 use contracts::{env, ports};
+use operator_core::role::Role;
 use operator_core::{
     build::{CredentialKind, SecretHashes, credentials, databases, desired, topics},
     components::COMPONENTS,
@@ -100,8 +101,8 @@ fn every_object_has_the_standard_labels() {
     let shop = validated(json!({ "demoData": true, "backup": {} }));
     for object in objects(&shop) {
         let labels = object.body.metadata.labels.clone().unwrap_or_default();
-        let component = labels.get(names::COMPONENT_LABEL).expect("every object has a component");
-        for (label, value) in names::object_labels("demo", component) {
+        let role = Role::of(&labels).expect("every object has a role");
+        for (label, value) in names::object_labels("demo", role) {
             assert_eq!(labels.get(&label), Some(&value), "{} {}", object.kind(), object.name());
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
+use operator_core::role::Role;
 use operator_core::{
     build::{credentials, databases, desired, topics},
     crd::Shop,
@@ -107,7 +108,7 @@ fn leave_out_what_all_have(object: &mut Value, shop: &str) {
     let Some(metadata) = object["metadata"].as_object_mut() else { return };
     metadata.remove("namespace");
     metadata.remove("ownerReferences");
-    let standard = names::object_labels(shop, "");
+    let standard = names::object_labels(shop, Role::Shop);
     if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
         labels.retain(|label, _| label == names::COMPONENT_LABEL || !standard.contains_key(label));
     }
