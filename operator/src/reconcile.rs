@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -17,6 +18,7 @@ use operator_core::object::{CustomKind, Desired, HTTP_ROUTE, Object, SERVICE_MON
 use operator_core::role::Role;
 use operator_core::status::{self, Facts, Part, Reason};
 use operator_core::validate::{MissingApi, ValidatedShop, validate};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::apply::{Applier, Done, Outcome};
@@ -295,7 +297,10 @@ pub async fn write_status(
     }
     let api: Api<Shop> =
         Api::namespaced(context.client.clone(), &shop.namespace().unwrap_or_default());
-    match api.patch_status(&shop.name_any(), &params(), &patch(shop, status)).await {
+    match api
+        .patch_status(&shop.name_any(), &status_params(), &status_patch(&shop.metadata, status))
+        .await
+    {
         Ok(_) => {
             context.events.transition(shop, status).await;
             context.events.rollouts(shop, status).await;
@@ -339,13 +344,14 @@ async fn take_orders(shop: &Shop, context: &Context) -> Result<(), Error> {
     }
 }
 
-fn params() -> PatchParams {
+/// How a status is written.
+pub fn status_params() -> PatchParams {
     PatchParams::apply(names::OPERATOR).force()
 }
 
 /// The version keeps a status from being computed from one that is no longer there.
-fn patch(shop: &Shop, status: &ShopStatus) -> Patch<serde_json::Value> {
-    let (version, uid) = (&shop.metadata.resource_version, &shop.metadata.uid);
+pub fn status_patch(shop: &ObjectMeta, status: &impl Serialize) -> Patch<serde_json::Value> {
+    let (version, uid) = (&shop.resource_version, &shop.uid);
     Patch::Apply(json!({
         "apiVersion": "shop-operator.io/v1alpha1",
         "kind": "Shop",

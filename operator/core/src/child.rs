@@ -1,4 +1,4 @@
-//! The objects of a Shop as they were last seen: identity, version and status, and nothing else.
+//! Cached state of the objects of a Shop: identity, version, role and status.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ pub struct Seen {
     pub generation: i64,
     /// UID of the controller in `metadata.ownerReferences`.
     pub owner: Option<String>,
-    /// What it is there for, by its labels.
+    /// Its role, from its labels.
     pub role: Option<Role>,
     /// The image annotation of a Job.
     pub image: Option<String>,

@@ -13,7 +13,7 @@ const BACK_OFF: &str = "CrashLoopBackOff";
 /// A container that crashes again and again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Crash {
-    /// What its pod is there for.
+    /// Role of its pod.
     pub role: Role,
     /// What crashes, how, and what to do.
     pub message: String,

@@ -1,5 +1,4 @@
-//! What the operator decides, and nothing that it does: no client of a cluster, no sockets, no clock, no environment.
-//! Whoever wants to know why a Shop looks as it does reads this crate alone.
+//! The decisions of the operator, without I/O: no Kubernetes client, no sockets, no clock, no environment.
 
 pub mod build;
 pub mod child;

@@ -62,7 +62,7 @@ impl Object {
         self.body.metadata.namespace.as_deref().expect("every built object has a namespace")
     }
 
-    /// What the object is there for.
+    /// Role of the object, from its labels.
     pub fn role(&self) -> Option<Role> {
         self.body.metadata.labels.as_ref().and_then(Role::of)
     }

@@ -1,4 +1,4 @@
-//! What an object of a shop is there for.
+//! The role of each object of a shop.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,35 +6,33 @@ use std::fmt;
 use crate::crd::ServiceName;
 use crate::names::COMPONENT_LABEL;
 
-/// What an object of a shop is there for: labels and most names are made from it. It is read back from labels in one
-/// place, [`Role::of`].
+/// The role of an object. Labels and most names are derived from it; [`Role::of`] alone parses it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// It is for all pods of the shop.
+    /// For all pods of the shop.
     Shop,
-    /// It belongs to a service.
+    /// Part of a service.
     Service(ServiceName, Duty),
-    /// It belongs to a bundled engine.
+    /// Part of a bundled engine.
     Engine(EngineKind),
-    /// It leads Prometheus to the services.
+    /// Service discovery of Prometheus.
     Metrics,
-    /// It says which topics of an external Kafka are the shop's.
+    /// The record of the topics that the shop owns in an external Kafka.
     Topics,
-    /// It makes backups.
+    /// Backups.
     Backup,
-    /// It fills empty databases from a backup.
+    /// Restoration of a backup into empty databases.
     Restore,
 }
 
-/// What pods of a service do. All but those that serve have a component of their own, so that none of them is sent requests
-/// that are meant for these.
+/// The duty of a service's pods. Each has its own component, so that the Service selects the stable pods alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Duty {
-    /// They serve.
+    /// They serve requests.
     Stable,
-    /// They are of a new version beside the old one, and get their share of requests from the gateway alone.
+    /// They run a new version beside the stable one; only the gateway sends them requests.
     Canary,
-    /// They bring the database to the schema of the image.
+    /// They migrate the database to the schema of the image.
     Migration,
     /// They write demo data.
     Seed,
@@ -55,13 +53,13 @@ pub enum EngineKind {
     Mail,
 }
 
-/// Roles that nothing has to be added to.
-const ALONE: [Role; 5] = [Role::Shop, Role::Metrics, Role::Topics, Role::Backup, Role::Restore];
+/// Roles without a service or an engine.
+const SINGLE: [Role; 5] = [Role::Shop, Role::Metrics, Role::Topics, Role::Backup, Role::Restore];
 
 impl Duty {
     const ALL: [Self; 4] = [Self::Stable, Self::Canary, Self::Migration, Self::Seed];
 
-    /// What follows the name of the service.
+    /// Suffix of the component.
     const fn suffix(self) -> &'static str {
         match self {
             Self::Stable => "",
@@ -90,7 +88,7 @@ impl EngineKind {
 }
 
 impl Role {
-    /// The service that an object belongs to.
+    /// The service, of objects that belong to one.
     pub const fn service(self) -> Option<ServiceName> {
         match self {
             Self::Service(service, _) => Some(service),
@@ -98,21 +96,21 @@ impl Role {
         }
     }
 
-    /// The role that the labels of an object tell; nothing if they tell none that there is.
+    /// The role in the labels of an object, if they name one.
     pub fn of(labels: &BTreeMap<String, String>) -> Option<Self> {
         let component = labels.get(COMPONENT_LABEL)?;
         let of_service = |duty: Duty| {
             let service = ServiceName::parse(component.strip_suffix(duty.suffix())?)?;
             Some(Self::Service(service, duty))
         };
-        let alone = ALONE.into_iter().chain(EngineKind::ALL.map(Self::Engine));
+        let alone = SINGLE.into_iter().chain(EngineKind::ALL.map(Self::Engine));
         alone
             .into_iter()
             .find(|role| role.word() == component)
             .or_else(|| Duty::ALL.into_iter().find_map(of_service))
     }
 
-    /// The component of what is no service, or the service.
+    /// The component without the suffix of a duty.
     const fn word(self) -> &'static str {
         match self {
             Self::Shop => "base",
@@ -138,7 +136,7 @@ impl From<EngineKind> for Role {
     }
 }
 
-/// The component: a word that stands for the role in labels and names.
+/// The value of the component label, and part of names.
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())?;
@@ -161,12 +159,12 @@ mod tests {
     use crate::names;
 
     #[test]
-    fn every_role_is_read_back_from_its_labels() {
+    fn roles_round_trip_through_labels() {
         let services = ServiceName::ALL
             .into_iter()
             .flat_map(|service| Duty::ALL.map(|duty| Role::Service(service, duty)));
         let roles: Vec<Role> =
-            ALONE.into_iter().chain(EngineKind::ALL.map(Role::Engine)).chain(services).collect();
+            SINGLE.into_iter().chain(EngineKind::ALL.map(Role::Engine)).chain(services).collect();
         assert_eq!(roles.len(), 46);
         for role in roles {
             assert_eq!(Role::of(&names::object_labels("demo", role)), Some(role), "{role}");
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_of_others_tell_no_role() {
+    fn foreign_labels_have_no_role() {
         for component in ["", "order-", "order-canary-canary", "Order", "proxy", "-canary"] {
             let labels = names::labels([(COMPONENT_LABEL, component)]);
             assert_eq!(Role::of(&labels), None, "{component}");

@@ -3,6 +3,7 @@
 
 mod children;
 mod discovery;
+mod unreadable;
 
 pub use children::{optional, prunable, workloads};
 pub use discovery::{capabilities, discover};
@@ -14,7 +15,9 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::{ApiResource, NamespaceResourceScope, ObjectMeta, PartialObjectMeta};
+use kube::core::{
+    ApiResource, DeserializeGuard, NamespaceResourceScope, ObjectMeta, PartialObjectMeta,
+};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -32,6 +35,7 @@ use crate::context::Context;
 use crate::topics::competes;
 
 use children::{Follower, others, volumes};
+use unreadable::{Unreadable, report_unreadable, unwrap_readable};
 
 /// Where Shops that need a look are sent.
 pub type Wake = mpsc::UnboundedSender<ObjectRef<Shop>>;
@@ -75,13 +79,15 @@ impl Watches {
         }
         self.follow_optional();
         let (api, shops) = (self.api(), self.shops.clone());
+        let (queue, unreadable) = mpsc::unbounded_channel();
         let writer = self.writer.take().expect("watches are started once");
         self.tasks.spawn(follow_shops(
             api,
             (shops.clone(), writer),
             self.context.clone(),
-            self.wake.clone(),
+            (self.wake.clone(), queue),
         ));
+        self.tasks.spawn(report_unreadable(self.context.client.clone(), unreadable));
         let secrets = self.api();
         self.tasks.spawn(follow_references(secrets, shops.clone(), self.wake.clone()));
         let ready = shops.clone();
@@ -162,14 +168,15 @@ impl Watches {
 /// Keeps the store of Shops and wakes those that were changed by somebody else: an own status
 /// is no news.
 async fn follow_shops(
-    api: Api<Shop>,
+    api: Api<DeserializeGuard<Shop>>,
     (shops, writer): (Store<Shop>, Writer<Shop>),
     context: Arc<Context>,
-    wake: Wake,
+    (wake, queue): (Wake, Unreadable),
 ) {
     let stripped = watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(|shop| shop.managed_fields_mut().clear());
+        .modify(|shop| shop.managed_fields_mut().clear())
+        .filter_map(async |event| event.map(|event| unwrap_readable(event, &queue)).transpose());
     let events = reflector(writer, stripped);
     let mut known = HashMap::new();
     let mut capabilities = context.capabilities.clone();

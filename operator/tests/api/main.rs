@@ -29,5 +29,6 @@ mod server;
 mod sharing;
 mod signing_keys;
 mod topics;
+mod unreadable;
 mod volumes;
 mod world;

@@ -4,7 +4,9 @@ use std::env;
 use std::path::Path;
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleRef, Subject};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON,
+};
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::conditions::is_crd_established;
@@ -14,6 +16,8 @@ use operator_core::crd;
 use serde::Deserialize as _;
 use tokio::sync::OnceCell;
 
+/// Value of `deletionPolicy` that the tests' definition allows and the operator cannot parse.
+pub(crate) const FUTURE: &str = "Archive";
 /// Who the operator is to the API server.
 const OPERATOR_USER: &str = "system:serviceaccount:shop-operator:shop-operator";
 
@@ -50,8 +54,14 @@ pub(crate) async fn admin() -> Client {
 async fn install(client: Client) {
     let params = PatchParams::apply("tests").force();
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let definition = crd::definition();
+    let mut definition = crd::definition();
     let name = definition.metadata.name.clone().unwrap();
+    // A newer operator would accept it; the one under test cannot parse it.
+    let schema = definition.spec.versions[0].schema.as_mut().unwrap();
+    let properties = schema.open_api_v3_schema.as_mut().unwrap().properties.as_mut().unwrap();
+    let spec = properties.get_mut("spec").unwrap().properties.as_mut().unwrap();
+    let policies = spec.get_mut("deletionPolicy").unwrap().enum_.as_mut().unwrap();
+    policies.push(JSON(FUTURE.into()));
     definitions.patch(&name, &params, &Patch::Apply(definition)).await.unwrap();
     await_condition(definitions, &name, is_crd_established()).await.unwrap();
 

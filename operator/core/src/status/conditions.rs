@@ -90,6 +90,19 @@ pub(super) fn deleting(
     verdicts.iter().map(|verdict| condition(verdict, old, generation, now)).chain(others).collect()
 }
 
+/// Adds `Degraded` to the conditions of a Shop that cannot be parsed.
+pub(super) fn unreadable(
+    message: String,
+    known: Vec<Condition>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let verdict = Verdict::new("Degraded", true, Reason::InvalidSpec, message);
+    let degraded = condition(&verdict, &known, generation, now);
+    let others = known.into_iter().filter(|condition| condition.type_ != verdict.type_);
+    others.chain([degraded]).collect()
+}
+
 fn condition(
     verdict: &Verdict,
     old: &[Condition],

@@ -7,11 +7,13 @@ mod proxies;
 mod reason;
 mod rollouts;
 mod route;
+mod unreadable;
 
 pub use facts::{DemoData, Facts, Migration, Part, Rollout, ServiceFacts};
 pub use reason::Reason;
 pub use rollouts::describe;
 pub use route::route;
+pub use unreadable::unreadable;
 
 use crate::crd::{ServiceStatus, Shop, ShopStatus};
 use crate::names;
