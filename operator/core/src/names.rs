@@ -38,6 +38,12 @@ pub const SECRETS_HASH: &str = "shop-operator.io/secrets-hash";
 /// UID of the Shop that made or adopted an object that may outlive it. Such objects carry no owner reference, because
 /// the garbage collector knows no `deletionPolicy`.
 pub const SHOP_UID: &str = "shop-operator.io/shop-uid";
+/// Argo CD deletes what has the label of an application, no owner, and no place in Git, unless these say otherwise (its manual:
+/// "Sync Options", "Compare Options").
+const ARGO_CD: [(&str, &str); 2] = [
+    ("argocd.argoproj.io/sync-options", "Prune=false"),
+    ("argocd.argoproj.io/compare-options", "IgnoreExtraneous"),
+];
 /// Image that a Job runs for.
 pub const IMAGE_ANNOTATION: &str = "shop-operator.io/image";
 /// The template of a Deployment's pods, on one whose service is rolled out in steps: it stays what it is until
@@ -174,6 +180,13 @@ pub fn object_labels(shop: &str, role: impl Into<Role>) -> BTreeMap<String, Stri
     let mut object_labels = selector(shop, role);
     object_labels.extend(labels([(MANAGED_BY_LABEL, OPERATOR), (PART_OF_LABEL, OPERATOR)]));
     object_labels
+}
+
+/// The annotations of an object without owner reference, which a Shop of this UID made or adopted.
+pub fn unowned_annotations(shop_uid: &str) -> BTreeMap<String, String> {
+    let mut annotations = labels(ARGO_CD);
+    annotations.insert(SHOP_UID.to_owned(), shop_uid.to_owned());
+    annotations
 }
 
 /// The labels by which the operator finds the objects of every shop.

@@ -223,7 +223,7 @@ fn secret(spec: &CredentialSpec, namespace: Option<&str>, content: &Content) -> 
             name: Some(spec.name.clone()),
             namespace: namespace.map(str::to_owned),
             labels: Some(spec.labels.clone()),
-            annotations: Some([(names::SHOP_UID.to_owned(), spec.shop_uid.clone())].into()),
+            annotations: Some(names::unowned_annotations(&spec.shop_uid)),
             ..ObjectMeta::default()
         },
         data: Some(data.collect()),

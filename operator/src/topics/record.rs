@@ -69,7 +69,7 @@ impl Record {
                 name: Some(names::child(shop, Role::Topics)),
                 namespace: applier.shop.namespace.clone(),
                 labels: Some(names::object_labels(shop, Role::Topics)),
-                annotations: Some([(names::SHOP_UID.to_owned(), applier.uid.clone())].into()),
+                annotations: Some(names::unowned_annotations(&applier.uid)),
                 ..ObjectMeta::default()
             },
             data: Some([(KEY.to_owned(), list)].into()),

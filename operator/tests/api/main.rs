@@ -8,6 +8,7 @@
 
 mod adoption;
 mod apply;
+mod argo_cd;
 mod backups;
 mod crash;
 mod crashes;

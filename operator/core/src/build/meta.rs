@@ -17,10 +17,9 @@ pub(super) fn owned(shop: &ValidatedShop, name: String, role: impl Into<Role>) -
 
 /// Metadata of an object that holds data: whether it goes with the Shop is decided when that is deleted.
 pub(super) fn data(shop: &ValidatedShop, name: String, role: impl Into<Role>) -> ObjectMeta {
-    let mark = (names::SHOP_UID.to_owned(), shop.owner.uid.clone());
     ObjectMeta {
         owner_references: None,
-        annotations: Some([mark].into()),
+        annotations: Some(names::unowned_annotations(&shop.owner.uid)),
         ..owned(shop, name, role)
     }
 }
