@@ -1,9 +1,11 @@
 //! The admin port: `/live`, `/ready` and `/metrics`, apart from everything that can block.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -12,7 +14,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::context::PASS_TIMEOUT;
 use crate::metrics::Metrics;
+use crate::passes::Passes;
 
 /// Connections at a time: one kubelet, and few that scrape.
 const CONNECTIONS: usize = 32;
@@ -38,10 +42,15 @@ impl Phase {
     }
 }
 
-#[derive(Clone)]
-struct Admin {
-    phase: watch::Receiver<Phase>,
-    metrics: Metrics,
+/// What the admin port serves.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Phase of the process.
+    pub phase: watch::Receiver<Phase>,
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// Its reconciliations.
+    pub passes: Arc<Passes>,
 }
 
 /// Serves until `stop` is cancelled.
@@ -51,30 +60,53 @@ struct Admin {
 /// Fails if the address cannot be bound.
 pub async fn serve(
     address: SocketAddr,
-    phase: watch::Receiver<Phase>,
-    metrics: Metrics,
+    state: State,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/live", get(async || StatusCode::OK))
         .route("/ready", get(ready))
         .route("/metrics", get(print_metrics))
-        .with_state(Admin { phase, metrics });
+        .with_state(state);
     let listener = TcpListener::bind(address).await?;
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     listener::serve("admin", listener, router, limits, stop.cancelled_owned()).await;
     Ok(())
 }
 
-async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
-    let phase = *admin.phase.borrow();
+async fn ready(extract::State(state): extract::State<State>) -> (StatusCode, String) {
+    readiness(*state.phase.borrow(), state.passes.oldest())
+}
+
+/// A pass is cancelled after [`PASS_TIMEOUT`]. One that is still there a minute later blocks its thread.
+fn readiness(phase: Phase, oldest_pass: Option<Duration>) -> (StatusCode, String) {
+    let stuck = oldest_pass.filter(|age| *age > PASS_TIMEOUT + Duration::from_mins(1));
+    if let Some(age) = stuck {
+        let text = format!("a reconciliation is stuck for {} s", age.as_secs());
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
     let code = if phase.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, format!("{phase:?}").to_lowercase())
 }
 
-async fn print_metrics(State(admin): State<Admin>) -> impl IntoResponse {
+async fn print_metrics(extract::State(admin): extract::State<State>) -> impl IntoResponse {
     match admin.metrics.encode() {
         Ok(text) => Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stuck_reconciliation_makes_the_operator_unready() {
+        let code = |phase, age| readiness(phase, age).0;
+        assert_eq!(code(Phase::Leading, None), StatusCode::OK);
+        assert_eq!(code(Phase::Leading, Some(PASS_TIMEOUT)), StatusCode::OK);
+        let stuck = Some(PASS_TIMEOUT + Duration::from_secs(61));
+        assert_eq!(code(Phase::Leading, stuck), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(code(Phase::Syncing, None), StatusCode::SERVICE_UNAVAILABLE);
     }
 }

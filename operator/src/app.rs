@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower::timeout::TimeoutLayer;
 use tower::util::MapRequestLayer;
 use tracing::{info, warn};
 
@@ -21,9 +22,14 @@ use crate::context::Context;
 use crate::controller;
 use crate::leader::{Elector, Timing};
 use crate::metrics::Metrics;
+use crate::passes::Passes;
 use crate::settings::Settings;
 use crate::watches;
 
+/// For the headers of a response of the API server.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// For each read of a response's body. Longer than the API server keeps a watch without events open.
+const READ_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long reconciliations under way may take after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -55,9 +61,11 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let metrics = Metrics::new()?;
     let stop = CancellationToken::new();
     let (phase, phases) = watch::channel(Phase::Starting);
-    let admin = admin::serve(settings.admin_addr, phases, metrics.clone(), stop.clone());
+    let passes = Arc::new(Passes::default());
+    let state = admin::State { phase: phases, metrics: metrics.clone(), passes: passes.clone() };
+    let admin = admin::serve(settings.admin_addr, state, stop.clone());
     let mut terminated = signal(SignalKind::terminate()).map_err(Error::Listen)?;
-    let operator = operate(settings, metrics, phase, stop.clone());
+    let operator = operate(settings, metrics, passes, phase, stop.clone());
     tokio::pin!(operator);
     tokio::select! {
         result = admin => result.map_err(Error::Listen).and(Err(Error::Died("the admin port"))),
@@ -73,6 +81,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 async fn operate(
     settings: Settings,
     metrics: Metrics,
+    passes: Arc<Passes>,
     phase: watch::Sender<Phase>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
@@ -89,7 +98,12 @@ async fn operate(
     }
     metrics.leader.set(1);
     phase.send_replace(Phase::Syncing);
-    let leading = lead(client, settings, metrics, phase, stop.clone());
+    let context = |capabilities| {
+        let (config, pod) = (configuration(&settings), settings.pod_name.clone());
+        let context = Context::new(client.clone(), config, capabilities, metrics, pod);
+        Arc::new(Context { passes, ..context })
+    };
+    let leading = lead(&client, &settings, context, phase, stop.clone());
     let result = tokio::select! {
         // Nothing may be written from here on, so what is under way is dropped.
         () = elector.hold() => return Err(Error::LeaseLost),
@@ -101,17 +115,15 @@ async fn operate(
 
 /// Reconciles until `stop`.
 async fn lead(
-    client: Client,
-    settings: Settings,
-    metrics: Metrics,
+    client: &Client,
+    settings: &Settings,
+    context: impl FnOnce(watch::Receiver<Capabilities>) -> Arc<Context>,
     phase: watch::Sender<Phase>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let now = watches::capabilities(&client, Capabilities::default()).await;
+    let now = watches::capabilities(client, Capabilities::default()).await;
     let (found, capabilities) = watch::channel(now);
-    let pod = settings.pod_name.clone();
-    let config = configuration(&settings);
-    let context = Arc::new(Context::new(client.clone(), config, capabilities, metrics, pod));
+    let context = context(capabilities);
     let mut full = Vec::new();
     let prepared: Vec<_> = settings
         .scopes()
@@ -124,7 +136,7 @@ async fn lead(
         })
         .collect();
     let mut tasks: JoinSet<()> = prepared.into_iter().collect();
-    let discovery = watches::discover(client, &found);
+    let discovery = watches::discover(client.clone(), &found);
     tokio::pin!(discovery);
     let announce = async {
         if join_all(full).await.iter().all(Result::is_ok) {
@@ -147,14 +159,18 @@ async fn lead(
     }
 }
 
-/// A client of which every mutating request is counted.
-pub fn client(config: ClientConfig, metrics: &Metrics) -> kube::Result<Client> {
+/// A client with timeouts, of which every mutating request is counted.
+pub fn client(mut config: ClientConfig, metrics: &Metrics) -> kube::Result<Client> {
+    config.read_timeout = Some(READ_TIMEOUT);
+    // Otherwise the idle time of a pooled connection counts too.
+    config.reset_reader_on_write = true;
     let metrics = metrics.clone();
     let count = MapRequestLayer::new(move |request| {
         metrics.count_request(&request);
         request
     });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&count).build())
+    let limit = TimeoutLayer::new(REQUEST_TIMEOUT);
+    Ok(ClientBuilder::try_from(config)?.with_layer(&count).with_layer(&limit).build())
 }
 
 /// What of the settings shapes a shop.

@@ -17,9 +17,12 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::events::Events;
 use crate::metrics::Metrics;
+use crate::passes::Passes;
 
 /// Time after which a Shop is looked at again although nothing happened.
 pub const RESYNC: Duration = Duration::from_mins(5);
+/// Longest time of one reconciliation; engines that do not answer have shorter timeouts.
+pub const PASS_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long a stage of a deletion may fail before what is left is left.
 const GIVE_UP: Duration = Duration::from_mins(10);
 /// First and longest wait after an error.
@@ -47,6 +50,10 @@ pub struct Context {
     pub failing: Failing,
     /// Every Shop there is.
     pub shops: Shops,
+    /// Reconciliations under way.
+    pub passes: Arc<Passes>,
+    /// Longest time of one reconciliation.
+    pub pass_timeout: Duration,
 }
 
 impl Context {
@@ -69,6 +76,8 @@ impl Context {
             checks: Checks::default(),
             failing: Failing::new(GIVE_UP),
             shops: Shops::default(),
+            passes: Arc::default(),
+            pass_timeout: PASS_TIMEOUT,
         }
     }
 }

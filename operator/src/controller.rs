@@ -9,7 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use operator_core::crd::Shop;
 use telemetry::chain;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::field::Empty;
@@ -92,7 +92,10 @@ fn attempt(
         let metrics = &context.metrics;
         let begun = Instant::now();
         metrics.in_flight.inc();
-        let result = Box::pin(reconcile(&shop, &context)).await;
+        let pass = context.passes.begin();
+        let result = timeout(context.pass_timeout, Box::pin(reconcile(&shop, &context))).await;
+        let result = result.unwrap_or(Err(Error::Timeout(context.pass_timeout)));
+        drop(pass);
         metrics.in_flight.dec();
         let label = match &result {
             Ok(_) => {

@@ -1,6 +1,7 @@
 //! What can go wrong while a Shop is reconciled: one variant per step, each with a reason.
 
 use std::fmt;
+use std::time::Duration;
 
 use operator_core::status::Reason;
 use operator_core::validate::{FieldError, FieldErrorReason};
@@ -42,6 +43,9 @@ pub enum Error {
     /// The status could not be written.
     #[error("could not write the status")]
     Status(#[source] kube::Error),
+    /// The reconciliation was cancelled, because it took too long.
+    #[error("the reconciliation did not finish within {} s", .0.as_secs())]
+    Timeout(Duration),
     /// An annotation that asks for something could not be taken away.
     #[error("could not take an annotation away")]
     Order(#[source] kube::Error),
@@ -63,6 +67,7 @@ impl Error {
             Self::Finalizer(_) => Reason::FinalizerFailed,
             Self::Cleanup(_) => Reason::CleanupFailed,
             Self::Status(_) => Reason::StatusFailed,
+            Self::Timeout(_) => Reason::ReconcileTimedOut,
             Self::Order(_) => Reason::OrderFailed,
         }
     }
@@ -81,6 +86,7 @@ impl Error {
             | Self::Finalizer(_)
             | Self::Cleanup(_)
             | Self::Status(_)
+            | Self::Timeout(_)
             | Self::Order(_) => false,
         }
     }

@@ -18,6 +18,7 @@ pub mod events;
 pub mod leader;
 pub mod metrics;
 pub mod observe;
+pub mod passes;
 pub mod reconcile;
 pub mod rollout;
 pub mod services;

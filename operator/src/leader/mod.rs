@@ -77,13 +77,15 @@ impl Elector {
     /// Returns once this process holds the lease.
     pub async fn acquire(&mut self) {
         loop {
-            match self.attempt().await {
-                Ok(true) => {
+            match timeout(self.timing.renew_deadline, self.attempt()).await {
+                Ok(Ok(true)) => {
                     info!(identity = self.identity, "became the leader");
                     return;
                 }
-                Ok(false) => {}
-                Err(error) => warn!(%error, "could not take the lease"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => warn!(%error, "could not take the lease"),
+                // The connection may be cut without a sign; the next attempt opens another.
+                Err(_) => warn!("the API server did not answer in time"),
             }
             sleep(self.timing.retry_period).await;
         }

@@ -29,6 +29,7 @@ mod secrets;
 mod server;
 mod sharing;
 mod signing_keys;
+mod timeouts;
 mod topics;
 mod unreadable;
 mod volumes;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::Client;
 use operator_core::crd::Shop;
 use operator_core::validate::Capabilities;
-use shop_operator::context::{Context, Failing};
+use shop_operator::context::{Context, Failing, PASS_TIMEOUT};
 use shop_operator::metrics::Metrics;
 use shop_operator::{app, controller, reconcile, settings::Cli, watches};
 use tokio::sync::{oneshot, watch};
@@ -54,6 +54,17 @@ impl World {
         metrics: Metrics,
         found: watch::Sender<Capabilities>,
     ) -> Operator {
+        self.operator_within(PASS_TIMEOUT, client, metrics, found).await
+    }
+
+    /// An operator whose reconciliations may take only so long.
+    pub(crate) async fn operator_within(
+        &self,
+        pass_timeout: Duration,
+        client: Client,
+        metrics: Metrics,
+        found: watch::Sender<Capabilities>,
+    ) -> Operator {
         let cli = <Cli as clap::Parser>::parse_from(["shop-operator"]);
         let config = app::configuration(&cli.settings);
         let pod = "operator-under-test".to_owned();
@@ -62,6 +73,7 @@ impl World {
         if let Some(limit) = self.deletion_limit {
             context.failing = Failing::new(limit);
         }
+        context.pass_timeout = pass_timeout;
         let context = Arc::new(context);
         let stop = CancellationToken::new();
         let (done, synced) = oneshot::channel();

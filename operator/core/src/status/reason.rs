@@ -125,6 +125,8 @@ reasons! {
     SecretMissing,
     /// What the spec refers to could not be read.
     ObserveFailed,
+    /// A reconciliation was cancelled, because it took too long.
+    ReconcileTimedOut,
     /// The Shop's own Secrets could not be read.
     CredentialsUnreadable,
     /// A Secret has no usable private key.
