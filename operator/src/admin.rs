@@ -1,11 +1,10 @@
 //! The admin port: `/live`, `/ready` and `/metrics`, apart from everything that can block.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -16,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::PASS_TIMEOUT;
 use crate::metrics::Metrics;
-use crate::passes::Passes;
 
 /// Connections at a time: one kubelet, and few that scrape.
 const CONNECTIONS: usize = 32;
@@ -42,15 +40,10 @@ impl Phase {
     }
 }
 
-/// What the admin port serves.
-#[derive(Clone, Debug)]
-pub struct State {
-    /// Phase of the process.
-    pub phase: watch::Receiver<Phase>,
-    /// Its metrics.
-    pub metrics: Metrics,
-    /// Its reconciliations.
-    pub passes: Arc<Passes>,
+#[derive(Clone)]
+struct Admin {
+    phase: watch::Receiver<Phase>,
+    metrics: Metrics,
 }
 
 /// Serves until `stop` is cancelled.
@@ -60,22 +53,23 @@ pub struct State {
 /// Fails if the address cannot be bound.
 pub async fn serve(
     address: SocketAddr,
-    state: State,
+    phase: watch::Receiver<Phase>,
+    metrics: Metrics,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/live", get(async || StatusCode::OK))
         .route("/ready", get(ready))
         .route("/metrics", get(print_metrics))
-        .with_state(state);
+        .with_state(Admin { phase, metrics });
     let listener = TcpListener::bind(address).await?;
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     listener::serve("admin", listener, router, limits, stop.cancelled_owned()).await;
     Ok(())
 }
 
-async fn ready(extract::State(state): extract::State<State>) -> (StatusCode, String) {
-    readiness(*state.phase.borrow(), state.passes.oldest())
+async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
+    readiness(*admin.phase.borrow(), admin.metrics.passes.oldest())
 }
 
 /// A pass is cancelled after [`PASS_TIMEOUT`]. One that is still there a minute later blocks its thread.
@@ -89,7 +83,7 @@ fn readiness(phase: Phase, oldest_pass: Option<Duration>) -> (StatusCode, String
     (code, format!("{phase:?}").to_lowercase())
 }
 
-async fn print_metrics(extract::State(admin): extract::State<State>) -> impl IntoResponse {
+async fn print_metrics(State(admin): State<Admin>) -> impl IntoResponse {
     match admin.metrics.encode() {
         Ok(text) => Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text)),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),

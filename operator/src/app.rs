@@ -22,7 +22,6 @@ use crate::context::Context;
 use crate::controller;
 use crate::leader::{Elector, Timing};
 use crate::metrics::Metrics;
-use crate::passes::Passes;
 use crate::settings::Settings;
 use crate::watches;
 
@@ -61,11 +60,9 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let metrics = Metrics::new()?;
     let stop = CancellationToken::new();
     let (phase, phases) = watch::channel(Phase::Starting);
-    let passes = Arc::new(Passes::default());
-    let state = admin::State { phase: phases, metrics: metrics.clone(), passes: passes.clone() };
-    let admin = admin::serve(settings.admin_addr, state, stop.clone());
+    let admin = admin::serve(settings.admin_addr, phases, metrics.clone(), stop.clone());
     let mut terminated = signal(SignalKind::terminate()).map_err(Error::Listen)?;
-    let operator = operate(settings, metrics, passes, phase, stop.clone());
+    let operator = operate(settings, metrics, phase, stop.clone());
     tokio::pin!(operator);
     tokio::select! {
         result = admin => result.map_err(Error::Listen).and(Err(Error::Died("the admin port"))),
@@ -81,7 +78,6 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 async fn operate(
     settings: Settings,
     metrics: Metrics,
-    passes: Arc<Passes>,
     phase: watch::Sender<Phase>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
@@ -98,12 +94,7 @@ async fn operate(
     }
     metrics.leader.set(1);
     phase.send_replace(Phase::Syncing);
-    let context = |capabilities| {
-        let (config, pod) = (configuration(&settings), settings.pod_name.clone());
-        let context = Context::new(client.clone(), config, capabilities, metrics, pod);
-        Arc::new(Context { passes, ..context })
-    };
-    let leading = lead(&client, &settings, context, phase, stop.clone());
+    let leading = lead(client, settings, metrics, phase, stop.clone());
     let result = tokio::select! {
         // Nothing may be written from here on, so what is under way is dropped.
         () = elector.hold() => return Err(Error::LeaseLost),
@@ -115,15 +106,17 @@ async fn operate(
 
 /// Reconciles until `stop`.
 async fn lead(
-    client: &Client,
-    settings: &Settings,
-    context: impl FnOnce(watch::Receiver<Capabilities>) -> Arc<Context>,
+    client: Client,
+    settings: Settings,
+    metrics: Metrics,
     phase: watch::Sender<Phase>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let now = watches::capabilities(client, Capabilities::default()).await;
+    let now = watches::capabilities(&client, Capabilities::default()).await;
     let (found, capabilities) = watch::channel(now);
-    let context = context(capabilities);
+    let pod = settings.pod_name.clone();
+    let config = configuration(&settings);
+    let context = Arc::new(Context::new(client.clone(), config, capabilities, metrics, pod));
     let mut full = Vec::new();
     let prepared: Vec<_> = settings
         .scopes()
@@ -136,7 +129,7 @@ async fn lead(
         })
         .collect();
     let mut tasks: JoinSet<()> = prepared.into_iter().collect();
-    let discovery = watches::discover(client.clone(), &found);
+    let discovery = watches::discover(client, &found);
     tokio::pin!(discovery);
     let announce = async {
         if join_all(full).await.iter().all(Result::is_ok) {

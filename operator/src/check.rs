@@ -62,13 +62,11 @@ async fn phase(replica: SocketAddr) -> std::io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::sync::watch;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::admin::{Phase, State, serve};
+    use crate::admin::{Phase, serve};
     use crate::metrics::Metrics;
 
     #[tokio::test]
@@ -83,8 +81,7 @@ mod tests {
         let (phase, phases) = watch::channel(Phase::Standby);
         let stop = CancellationToken::new();
         let metrics = Metrics::new().unwrap();
-        let state = State { phase: phases, metrics, passes: Arc::default() };
-        tokio::spawn(serve(address, state, stop.clone()));
+        tokio::spawn(serve(address, phases, metrics, stop.clone()));
         let (wait, name) = (Duration::from_secs(2), address.to_string());
         let error = leader(&name, wait).await.unwrap_err();
         assert!(error.seen.ends_with("is standby"), "{error}");

@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::events::Events;
 use crate::metrics::Metrics;
-use crate::passes::Passes;
 
 /// Time after which a Shop is looked at again although nothing happened.
 pub const RESYNC: Duration = Duration::from_mins(5);
@@ -50,8 +49,6 @@ pub struct Context {
     pub failing: Failing,
     /// Every Shop there is.
     pub shops: Shops,
-    /// Reconciliations under way.
-    pub passes: Arc<Passes>,
     /// Longest time of one reconciliation.
     pub pass_timeout: Duration,
 }
@@ -76,7 +73,6 @@ impl Context {
             checks: Checks::default(),
             failing: Failing::new(GIVE_UP),
             shops: Shops::default(),
-            passes: Arc::default(),
             pass_timeout: PASS_TIMEOUT,
         }
     }

@@ -91,12 +91,10 @@ fn attempt(
     let task = async move {
         let metrics = &context.metrics;
         let begun = Instant::now();
-        metrics.in_flight.inc();
-        let pass = context.passes.begin();
+        let pass = metrics.passes.begin();
         let result = timeout(context.pass_timeout, Box::pin(reconcile(&shop, &context))).await;
         let result = result.unwrap_or(Err(Error::Timeout(context.pass_timeout)));
         drop(pass);
-        metrics.in_flight.dec();
         let label = match &result {
             Ok(_) => {
                 context.backoff.reset(&ObjectRef::from_obj(&*shop));

@@ -1,5 +1,7 @@
 //! What the operator measures of itself. Every metric name stands here.
 
+use std::sync::Arc;
+
 use http::{Method, Request};
 use kube::ResourceExt as _;
 use kube::client::Body;
@@ -9,6 +11,8 @@ use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder, process_collector::ProcessCollector,
 };
+
+use crate::passes::Passes;
 
 /// Labels of what is told of one Shop. `namespace` is the operator's own where Prometheus asks.
 const SHOP: [&str; 2] = ["shop_namespace", "shop"];
@@ -21,8 +25,8 @@ pub struct Metrics {
     pub reconcile_duration: HistogramVec,
     /// `shop_operator_reconcile_errors_total{reason}`.
     pub reconcile_errors: IntCounterVec,
-    /// `shop_operator_reconciles_in_flight`.
-    pub in_flight: IntGauge,
+    /// Reconciliations under way, with `shop_operator_reconciles_in_flight`.
+    pub passes: Arc<Passes>,
     /// `shop_operator_retry_queue_length`: Shops that wait for their next try after an error.
     pub retry_queue: IntGauge,
     /// `shop_operator_writes_total{verb,resource}`: mutating requests to the API server.
@@ -47,6 +51,8 @@ impl Metrics {
     /// Fails if two metrics share a name.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
+        let in_flight =
+            IntGauge::new("shop_operator_reconciles_in_flight", "Reconciliations running now.")?;
         let metrics = Self {
             reconcile_duration: HistogramVec::new(
                 HistogramOpts::new(
@@ -60,10 +66,7 @@ impl Metrics {
                 Opts::new("shop_operator_reconcile_errors_total", "Failed reconciliations."),
                 &["reason"],
             )?,
-            in_flight: IntGauge::new(
-                "shop_operator_reconciles_in_flight",
-                "Reconciliations running now.",
-            )?,
+            passes: Arc::new(Passes::new(in_flight.clone())),
             retry_queue: IntGauge::new(
                 "shop_operator_retry_queue_length",
                 "Shops that wait for their next try after an error.",
@@ -96,7 +99,7 @@ impl Metrics {
         let registry = &metrics.registry;
         registry.register(Box::new(metrics.reconcile_duration.clone()))?;
         registry.register(Box::new(metrics.reconcile_errors.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
+        registry.register(Box::new(in_flight))?;
         registry.register(Box::new(metrics.retry_queue.clone()))?;
         registry.register(Box::new(metrics.writes.clone()))?;
         registry.register(Box::new(metrics.backup_last_success.clone()))?;

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use tokio::time::Instant;
 
 /// When each reconciliation under way has begun.
-#[derive(Debug, Default)]
-pub struct Passes(Mutex<(u64, BTreeMap<u64, Instant>)>);
+#[derive(Debug)]
+pub struct Passes {
+    /// The last number, and the beginnings by number.
+    running: Mutex<(u64, BTreeMap<u64, Instant>)>,
+    /// How many there are.
+    gauge: IntGauge,
+}
 
 /// One reconciliation; it ends when dropped.
 #[derive(Debug)]
@@ -18,12 +24,18 @@ pub struct Pass<'a> {
 }
 
 impl Passes {
+    /// No reconciliation is under way yet.
+    pub fn new(gauge: IntGauge) -> Self {
+        Self { running: Mutex::default(), gauge }
+    }
+
     /// Begins a reconciliation.
     pub fn begin(&self) -> Pass<'_> {
-        self.with(|next, running| {
-            *next += 1;
-            running.insert(*next, Instant::now());
-            Pass { passes: self, number: *next }
+        self.gauge.inc();
+        self.with(|last, running| {
+            *last += 1;
+            running.insert(*last, Instant::now());
+            Pass { passes: self, number: *last }
         })
     }
 
@@ -33,15 +45,16 @@ impl Passes {
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut u64, &mut BTreeMap<u64, Instant>) -> T) -> T {
-        let mut passes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (next, running) = &mut *passes;
-        f(next, running)
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, running) = &mut *running;
+        f(last, running)
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.passes.with(|_, running| running.remove(&self.number));
+        self.passes.gauge.dec();
     }
 }
 
@@ -51,15 +64,17 @@ mod tests {
 
     #[test]
     fn the_oldest_pass_is_the_first_that_has_not_ended() {
-        let passes = Passes::default();
+        let gauge = IntGauge::new("passes", "Passes.").unwrap();
+        let passes = Passes::new(gauge.clone());
         assert_eq!(passes.oldest(), None);
         let first = passes.begin();
         std::thread::sleep(Duration::from_millis(20));
         let second = passes.begin();
+        assert_eq!(gauge.get(), 2);
         assert!(passes.oldest().unwrap() >= Duration::from_millis(20));
         drop(first);
         assert!(passes.oldest().unwrap() < Duration::from_millis(20));
         drop(second);
-        assert_eq!(passes.oldest(), None);
+        assert_eq!((passes.oldest(), gauge.get()), (None, 0));
     }
 }

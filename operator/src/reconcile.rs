@@ -1,6 +1,7 @@
 //! One reconciliation of one Shop, as the list of its steps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -19,6 +20,7 @@ use operator_core::role::Role;
 use operator_core::status::{self, Facts, Part, Reason};
 use operator_core::validate::{MissingApi, ValidatedShop, validate};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::apply::{Applier, Done, Outcome};
@@ -297,18 +299,36 @@ pub async fn write_status(
     }
     let api: Api<Shop> =
         Api::namespaced(context.client.clone(), &shop.namespace().unwrap_or_default());
-    match api
-        .patch_status(&shop.name_any(), &status_params(), &status_patch(&shop.metadata, status))
-        .await
-    {
-        Ok(_) => {
-            context.events.transition(shop, status).await;
-            context.events.rollouts(shop, status).await;
-            Ok(true)
-        }
-        // It was changed or deleted; the watch brings the news.
+    let written = apply_status(&api, &shop.metadata, status).await.map_err(Error::Status)?;
+    if written {
+        context.events.transition(shop, status).await;
+        context.events.rollouts(shop, status).await;
+    }
+    Ok(written)
+}
+
+/// Applies the status of a Shop, of whatever Rust type. False if the Shop was changed or deleted since it was read: the
+/// watch sends an event.
+pub async fn apply_status<K>(
+    api: &Api<K>,
+    shop: &ObjectMeta,
+    status: &impl Serialize,
+) -> kube::Result<bool>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    // The version keeps a status from being computed from one that is no longer there.
+    let patch = Patch::Apply(json!({
+        "apiVersion": "shop-operator.io/v1alpha1",
+        "kind": "Shop",
+        "metadata": { "resourceVersion": shop.resource_version, "uid": shop.uid },
+        "status": status,
+    }));
+    let (name, params) = (shop.name.as_deref(), PatchParams::apply(names::OPERATOR).force());
+    match api.patch_status(name.unwrap_or_default(), &params, &patch).await {
+        Ok(_) => Ok(true),
         Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(false),
-        Err(error) => Err(Error::Status(error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -342,20 +362,4 @@ async fn take_orders(shop: &Shop, context: &Context) -> Result<(), Error> {
         Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
         Err(error) => Err(Error::Order(error)),
     }
-}
-
-/// How a status is written.
-pub fn status_params() -> PatchParams {
-    PatchParams::apply(names::OPERATOR).force()
-}
-
-/// The version keeps a status from being computed from one that is no longer there.
-pub fn status_patch(shop: &ObjectMeta, status: &impl Serialize) -> Patch<serde_json::Value> {
-    let (version, uid) = (&shop.resource_version, &shop.uid);
-    Patch::Apply(json!({
-        "apiVersion": "shop-operator.io/v1alpha1",
-        "kind": "Shop",
-        "metadata": { "resourceVersion": version, "uid": uid },
-        "status": status,
-    }))
 }

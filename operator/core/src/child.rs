@@ -6,7 +6,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 
-use crate::names::IMAGE_ANNOTATION;
 use crate::object::Object;
 use crate::role::Role;
 
@@ -54,8 +53,6 @@ pub struct Seen {
     pub owner: Option<String>,
     /// Its role, from its labels.
     pub role: Option<Role>,
-    /// The image annotation of a Job.
-    pub image: Option<String>,
     /// Whether it has a deletion timestamp.
     pub deleting: bool,
     /// `status`, for kinds whose status matters.
@@ -72,7 +69,6 @@ impl Seen {
             generation: metadata.generation.unwrap_or_default(),
             owner: owners.iter().find(|o| o.controller == Some(true)).map(|o| o.uid.clone()),
             role: metadata.labels.as_ref().and_then(Role::of),
-            image: metadata.annotations.as_ref().and_then(|a| a.get(IMAGE_ANNOTATION)).cloned(),
             deleting: metadata.deletion_timestamp.is_some(),
             status,
         }

@@ -103,9 +103,8 @@ impl Role {
             let service = ServiceName::parse(component.strip_suffix(duty.suffix())?)?;
             Some(Self::Service(service, duty))
         };
-        let alone = SINGLE.into_iter().chain(EngineKind::ALL.map(Self::Engine));
-        alone
-            .into_iter()
+        let mut others = SINGLE.into_iter().chain(EngineKind::ALL.map(Self::Engine));
+        others
             .find(|role| role.word() == component)
             .or_else(|| Duty::ALL.into_iter().find_map(of_service))
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::reconcile::{status_params, status_patch};
+use crate::reconcile::apply_status;
 
 /// Backoff after a status could not be written.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
@@ -97,10 +97,5 @@ async fn report(client: &Client, (namespace, name): &(Option<String>, String)) -
         return Ok(());
     }
     warn!(%error, namespace, shop = name, "a Shop cannot be parsed");
-    match api.patch_status(name, &status_params(), &status_patch(&live.metadata, &new)).await {
-        Ok(_) => Ok(()),
-        // Changed or deleted: the watch sends an event.
-        Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
-        Err(error) => Err(error),
-    }
+    apply_status(&api, &live.metadata, &new).await.map(drop)
 }
