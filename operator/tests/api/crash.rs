@@ -3,22 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use http::{Method, Request};
+use http::Method;
 use kube::Client;
-use kube::client::{Body, ClientBuilder};
 use operator_core::crd::Shop;
 use operator_core::validate::Capabilities;
 use serde_json::{Value, json};
 use shop_operator::metrics::Metrics;
 use tokio::sync::{Notify, watch};
-use tower::{BoxError, Layer, Service};
 
+use crate::intercept;
 use crate::rollouts::{MeasuredPod, NEW, OLD, catalog, change, is_over, quickly};
-use crate::server;
 use crate::world::{World, condition, observed};
 
 /// Lets so many writes through and then nothing any more.
@@ -28,48 +24,18 @@ struct Budget {
     spent: Arc<Notify>,
 }
 
-impl<S> Layer<S> for Budget {
-    type Service = Budgeted<S>;
-
-    fn layer(&self, inner: S) -> Budgeted<S> {
-        Budgeted { budget: self.clone(), inner }
-    }
-}
-
-struct Budgeted<S> {
-    budget: Budget,
-    inner: S,
-}
-
-impl<S> Service<Request<Body>> for Budgeted<S>
-where
-    S: Service<Request<Body>, Error = BoxError>,
-    S::Future: Send + 'static,
-    S::Response: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let writes = !matches!(*request.method(), Method::GET);
-        if writes && self.budget.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            self.budget.spent.notify_one();
-            return async { Err("the process is dead".into()) }.boxed();
-        }
-        self.inner.call(request).boxed()
-    }
-}
-
 async fn budgeted(writes: i64) -> (Client, Budget) {
     let budget = Budget { left: Arc::new(AtomicI64::new(writes)), spent: Arc::new(Notify::new()) };
-    let config = server::operator_config().await;
-    let client = ClientBuilder::try_from(config).unwrap().with_layer(&budget).build();
-    (client, budget)
+    let Budget { left, spent } = budget.clone();
+    let client = intercept::client(move |method| {
+        let writes = !matches!(*method, Method::GET);
+        if writes && left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            spent.notify_one();
+            return Some(async { "the process is dead".into() }.boxed());
+        }
+        None
+    });
+    (client.await, budget)
 }
 
 /// What must be the same in two namespaces: everything but identity and what is random.

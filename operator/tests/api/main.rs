@@ -17,6 +17,7 @@ mod definitions;
 mod deletion;
 mod election;
 mod engines;
+mod intercept;
 mod kubelet;
 mod migrations;
 mod monitoring;

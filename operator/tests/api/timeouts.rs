@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use http::Method;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::DeleteParams;
-use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use operator_core::validate::Capabilities;
 use serde_json::json;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::intercept;
 use crate::server;
 use crate::world::{PATIENCE, World, condition};
 
@@ -99,62 +101,24 @@ async fn a_standby_with_a_cut_connection_takes_over() {
     timeout(PATIENCE, waiting).await.expect("the lease has expired").unwrap();
 }
 
-/// Never answers the requests of one method, as long as it is on.
-#[derive(Clone)]
-struct Hang(Arc<AtomicBool>);
-
-impl<S> tower::Layer<S> for Hang {
-    type Service = Hanging<S>;
-
-    fn layer(&self, inner: S) -> Hanging<S> {
-        Hanging { hang: self.clone(), inner }
-    }
-}
-
-struct Hanging<S> {
-    hang: Hang,
-    inner: S,
-}
-
-impl<S> tower::Service<http::Request<kube::client::Body>> for Hanging<S>
-where
-    S: tower::Service<http::Request<kube::client::Body>, Error = tower::BoxError>,
-    S::Future: Send + 'static,
-    S::Response: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = tower::BoxError;
-    type Future = futures_util::future::BoxFuture<'static, Result<S::Response, tower::BoxError>>;
-
-    fn poll_ready(
-        &mut self,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<(), tower::BoxError>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: http::Request<kube::client::Body>) -> Self::Future {
-        if request.method() == http::Method::PATCH && self.hang.0.load(Ordering::SeqCst) {
-            return Box::pin(std::future::pending());
-        }
-        Box::pin(self.inner.call(request))
-    }
-}
-
 #[tokio::test]
 async fn a_hung_reconciliation_is_cancelled_and_repeated() {
     let world = World::new().await;
     world.create(json!({})).await;
-    let hang = Hang(Arc::default());
-    let config = server::operator_config().await;
-    let client = ClientBuilder::try_from(config).unwrap().with_layer(&hang).build();
+    let hangs = Arc::new(AtomicBool::new(false));
+    let state = hangs.clone();
+    let client = intercept::client(move |method| {
+        let hangs = *method == Method::PATCH && state.load(Ordering::SeqCst);
+        hangs.then(|| std::future::pending().boxed())
+    });
+    let client = client.await;
     let (found, _) = watch::channel(Capabilities::default());
     let metrics = Metrics::new().unwrap();
     let operator =
         world.operator_within(Duration::from_secs(3), client, metrics.clone(), found).await;
     world.until_ready().await;
 
-    hang.0.store(true, Ordering::SeqCst);
+    hangs.store(true, Ordering::SeqCst);
     let services: kube::Api<Service> = world.api();
     services.delete("demo-order", &DeleteParams::default()).await.unwrap();
     let timed_out = metrics.reconcile_errors.with_label_values(&["ReconcileTimedOut"]);
@@ -164,7 +128,7 @@ async fn a_hung_reconciliation_is_cancelled_and_repeated() {
         }
     };
     timeout(PATIENCE, cancelled).await.expect("a pass that hangs is cancelled");
-    hang.0.store(false, Ordering::SeqCst);
+    hangs.store(false, Ordering::SeqCst);
     let back = |service: Option<&Service>| service.is_some();
     let back = kube::runtime::wait::await_condition(services, "demo-order", back);
     timeout(PATIENCE, back).await.expect("the next pass repairs").unwrap();
