@@ -56,18 +56,23 @@ pub(crate) async fn traced(world: World) -> Result<()> {
         seen = seen.context(complaints(&world).await?);
     }
     export(&world, None).await?;
-    // Waits until both are gone: who comes next may want to have them again.
+    // Waits until both are gone: a repetition creates them again.
     world.kubectl.run(&["delete", "pod,service", SINK]).await?;
     seen
 }
 
-/// What the services say of traces that they could not send.
+/// Selects the pods of all services.
+fn services() -> String {
+    format!("app.kubernetes.io/instance={SHOP},shop-operator.io/metrics=true")
+}
+
+/// Log lines of the services' trace exporters.
 async fn complaints(world: &World) -> Result<String> {
-    let services = format!("app.kubernetes.io/instance={SHOP},shop-operator.io/metrics=true");
+    let services = services();
     let logs = ["logs", "--prefix", "--tail=-1", "--max-log-requests=20", "--selector", &services];
     let logs = world.kubectl.run(&logs).await?;
     let lines = logs.lines().filter(|line| line.contains("opentelemetry"));
-    Ok(format!("said of traces:\n{}", lines.collect::<Vec<_>>().join("\n")))
+    Ok(format!("log lines about traces:\n{}", lines.collect::<Vec<_>>().join("\n")))
 }
 
 /// The sink is not of the shop: nothing but the Shop's own rules lets its services reach it.
@@ -112,7 +117,7 @@ async fn export(world: &World, endpoint: Option<&str>) -> Result<()> {
     let set = endpoint.map_or(unset, |endpoint| format!("{ENDPOINT}={endpoint}"));
     operator.run(&["set", "env", deployment, &set]).await?;
     operator.run(&["rollout", "status", deployment, "--timeout=180s"]).await?;
-    let services = format!("app.kubernetes.io/instance={SHOP},shop-operator.io/metrics=true");
+    let services = services();
     eventually("every pod is of the new kind", READY_PATIENCE, async || {
         let pods = world.kubectl.pods(&services).await?;
         ensure!(pods.len() == SERVICES.len(), "{} pods", pods.len());
@@ -152,7 +157,7 @@ async fn buy(world: &World) -> Result<()> {
     })
     .await?;
     spans.iter().try_for_each(conventional)?;
-    let all = eventually("all others have sent their traces too", SAGA_PATIENCE, async || {
+    let all = eventually("all other traces have arrived", SAGA_PATIENCE, async || {
         let all = read("").await?;
         for route in SECRETIVE {
             let seen = all.iter().any(|span| span["attributes"]["http.route"] == route);

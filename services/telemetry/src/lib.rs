@@ -117,9 +117,9 @@ impl Telemetry {
 
 fn exporter(endpoint: &str) -> Result<SpanExporter, ExporterBuildError> {
     // Until the exporter's own time limit, ten seconds. Its own policy gives a collector that restarts less than one.
-    let patient = RetryPolicy::recommended().with_max_retries(usize::MAX);
+    let policy = RetryPolicy::recommended().with_max_retries(usize::MAX);
     let exporter =
-        SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_retry_policy(patient);
+        SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_retry_policy(policy);
     if endpoint.starts_with("https:") {
         // The authorities that the image trusts; none is the default.
         exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots()).build()
@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// Passes on what it is sent.
+    /// Forwards requests to the test.
     struct Collector(mpsc::UnboundedSender<ExportTraceServiceRequest>);
 
     #[tonic::async_trait]
@@ -266,7 +266,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_collector_may_be_away_for_a_moment() {
-        // Whoever connects is refused until it listens.
+        // Connections are refused until it listens.
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let endpoint = format!("http://{}", socket.local_addr().unwrap());
@@ -278,14 +278,14 @@ mod tests {
             tokio::task::spawn_blocking(move || provider.force_flush())
         };
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(!sending.is_finished(), "given up after less than two seconds");
-        let (tell, mut told) = mpsc::unbounded_channel();
+        assert!(!sending.is_finished(), "abandoned after less than two seconds");
+        let (sender, mut received) = mpsc::unbounded_channel();
         let collector = Server::builder()
-            .add_service(TraceServiceServer::new(Collector(tell)))
+            .add_service(TraceServiceServer::new(Collector(sender)))
             .serve_with_incoming(TcpIncoming::from(socket.listen(16).unwrap()));
         let collector = tokio::spawn(collector);
         sending.await.unwrap().unwrap();
-        let sent = told.recv().await.unwrap();
+        let sent = received.recv().await.unwrap();
         assert_eq!(sent.resource_spans[0].scope_spans[0].spans[0].name, "work");
         collector.abort();
     }

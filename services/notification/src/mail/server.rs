@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ impl MailServer {
             ("smtp", Some(_)) => return Err(MailUrlError::Tls),
             ("smtps", _) => {
                 let config = ClientConfig::with_platform_verifier()?;
-                (SUBMISSIONS_PORT, Encryption::Implicit(std::sync::Arc::new(config).into()))
+                (SUBMISSIONS_PORT, Encryption::Implicit(TlsConnector::from(Arc::new(config))))
             }
             _ => return Err(MailUrlError::Scheme),
         };
