@@ -9,11 +9,11 @@ use kube::{Api, Client, ResourceExt as _};
 use operator_core::child::{ChildKey, Seen};
 use operator_core::components::COMPONENTS;
 use operator_core::crd::Shop;
+use operator_core::credentials::{self, Content};
 use operator_core::role::{Duty, Role};
 use operator_core::validate::{Capabilities, Observed, SecretFacts, referenced_secrets};
 
 use crate::cache::Cache;
-use crate::credentials::{self, Content};
 use crate::error::Error;
 
 /// What was read, and the Secrets' content, which goes no further than the steps with I/O.

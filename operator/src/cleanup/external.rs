@@ -8,6 +8,7 @@ use kube::{Api, ResourceExt as _};
 use operator_core::build::{DatabasePlan, TopicPlan};
 use operator_core::components::{COMPONENTS, Need};
 use operator_core::crd::{CredentialsSecretRef, ExternalDatabase, ExternalEvents};
+use operator_core::credentials;
 use operator_core::names;
 use operator_core::validate::{FieldError, FieldErrorReason};
 
@@ -16,8 +17,6 @@ use crate::databases::{Admin, Owned};
 use crate::engines::{admin, claim_topics};
 use crate::error::Error;
 use crate::topics::{self, Login};
-
-use crate::credentials;
 
 /// What could not be dropped, and why.
 pub(super) struct Left {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use operator_core::build::{DatabasePlan, TopicPlan};
 use operator_core::crd::{CredentialsSecretRef, Shop, SslMode};
+use operator_core::credentials::{self, Content, Credentials};
 use operator_core::names;
 use operator_core::object::Object;
 use operator_core::role::EngineKind;
@@ -21,7 +22,6 @@ use url::Url;
 
 use crate::apply::{Applier, Live};
 use crate::context::{Context, Engine};
-use crate::credentials::{Content, Credentials};
 use crate::error::Error;
 use crate::observe::has_ready_pod;
 use crate::topics::{Login, client, knock};
@@ -150,7 +150,7 @@ impl Engines<'_> {
 
     /// Everything that a check depends on, as a short text.
     fn wish(&self, plan: &impl std::fmt::Debug) -> String {
-        let foreign: Vec<String> = self.secrets.values().map(crate::credentials::hash).collect();
+        let foreign: Vec<String> = self.secrets.values().map(credentials::hash).collect();
         names::hash(&format!("{plan:?}{:?}{foreign:?}", self.credentials.hashes()))
     }
 

@@ -1,33 +1,16 @@
-//! Passwords, and the key pair that access tokens are signed and verified with.
+//! The key pair that access tokens are signed and verified with.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{self, DecodePrivateKey as _, EncodePrivateKey as _};
 use ed25519_dalek::{SigningKey, VerifyingKey};
-use rand::distr::{Alphanumeric, SampleString as _};
-use rand::rngs::SysRng;
-use rand::{TryRng as _, rng};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// Letters and digits need no quoting in URLs, and 32 of them carry 190 bits.
-const PASSWORD_LENGTH: usize = 32;
-
-/// A new password.
-pub(super) fn password() -> String {
-    Alphanumeric.sample_string(&mut rng(), PASSWORD_LENGTH)
-}
-
-/// A new Ed25519 private key as PKCS#8 PEM (RFC 8410).
-///
-/// # Panics
-///
-/// If the operating system gives no randomness: there is no safe way to go on.
-pub(super) fn signing_key() -> Result<String, pkcs8::Error> {
-    let mut seed = [0; 32];
-    SysRng.try_fill_bytes(&mut seed).expect("the operating system gives randomness");
-    let pem = SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF)?;
+/// The Ed25519 private key of a seed as PKCS#8 PEM (RFC 8410).
+pub(super) fn signing_key(seed: &[u8; 32]) -> Result<String, pkcs8::Error> {
+    let pem = SigningKey::from_bytes(seed).to_pkcs8_pem(LineEnding::LF)?;
     Ok(pem.as_str().to_owned())
 }
 
@@ -56,12 +39,12 @@ mod tests {
 
     #[test]
     fn a_new_key_has_its_public_half() {
-        let pem = signing_key().unwrap();
+        let pem = signing_key(&[1; 32]).unwrap();
         assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\n"));
         let public = public_key(&pem).unwrap();
         assert_eq!(public["kty"], "OKP");
         assert_eq!(public["x"].as_str().unwrap().len(), 43);
-        assert_ne!(signing_key().unwrap(), pem);
+        assert_ne!(signing_key(&[2; 32]).unwrap(), pem);
     }
 
     /// The key and its thumbprint in appendix A of RFC 8037.
@@ -71,11 +54,5 @@ mod tests {
         let bytes: [u8; 32] = BASE64_URL_SAFE_NO_PAD.decode(x).unwrap().try_into().unwrap();
         let key = VerifyingKey::from_bytes(&bytes).unwrap();
         assert_eq!(thumbprint(&key), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-    }
-
-    #[test]
-    fn passwords_differ() {
-        assert_eq!(password().len(), PASSWORD_LENGTH);
-        assert_ne!(password(), password());
     }
 }

@@ -13,29 +13,20 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
-use kube::core::Selector;
-use kube::{Api, ResourceExt as _};
-use operator_core::build::{CredentialKind, CredentialSpec, SecretHashes, SecretKey};
-use operator_core::names;
-use operator_core::object::Object;
-use operator_core::status::Reason;
 use url::Url;
 
-use crate::apply::{self, Applier};
+use crate::build::{CredentialKind, CredentialSpec, SecretHashes, SecretKey};
+use crate::entropy::Entropy;
+use crate::names;
+use crate::object::Object;
+use crate::status::Reason;
 
 /// The decoded content of a Secret.
 pub type Content = BTreeMap<String, String>;
 
-/// Why a Secret could not be ensured.
+/// Why the content of a Secret cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The Secrets of the Shop could not be listed.
-    #[error("could not list the Shop's Secrets")]
-    List(#[source] kube::Error),
-    /// A Secret could not be read or written.
-    #[error("could not apply a Secret")]
-    Apply(#[from] apply::Error),
     /// The private key in a Secret is none.
     #[error("Secret {secret} has no Ed25519 key: restore it, or delete it to sign everybody out")]
     Key {
@@ -56,19 +47,8 @@ impl Error {
     /// The word for conditions and metric labels.
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::List(_) => Reason::CredentialsUnreadable,
-            Self::Apply(error) => error.reason(),
             Self::Key { .. } => Reason::SigningKeyInvalid,
             Self::Url { .. } => Reason::UrlInvalid,
-        }
-    }
-
-    /// Whether only a change can help.
-    pub fn is_permanent(&self) -> bool {
-        match self {
-            Self::List(_) => false,
-            Self::Apply(error) => error.is_permanent(),
-            Self::Key { .. } | Self::Url { .. } => true,
         }
     }
 }
@@ -117,42 +97,28 @@ pub fn content(secret: &Secret) -> Content {
         .collect()
 }
 
-/// Makes every Secret what it should be and returns their content.
-pub async fn ensure(applier: &Applier<'_>, specs: &[CredentialSpec]) -> Result<Credentials, Error> {
-    let mut found = list(applier).await?;
+/// The content that every Secret should have, given what the Secrets hold now.
+pub fn decide(
+    specs: &[CredentialSpec],
+    found: &BTreeMap<String, Content>,
+    now: Timestamp,
+    entropy: &Entropy,
+) -> Result<Credentials, Error> {
     let mut credentials = Credentials::default();
-    let mut objects = Vec::new();
+    let none = Content::new();
     // The public keys are computed from a Secret that stands before them.
     for spec in specs {
-        let old = match found.remove(&spec.name) {
-            Some(content) => content,
-            None => read(applier, &spec.name).await?,
-        };
-        let new = wanted(spec, &old, &credentials, Timestamp::now())?;
-        objects.push(secret(spec, applier.shop.namespace.as_deref(), &new));
+        let old = found.get(&spec.name).unwrap_or(&none);
+        let new = wanted(spec, old, &credentials, (now, entropy))?;
         credentials.0.insert(spec.name.clone(), new);
-    }
-    for (_, result) in applier.apply_all(&objects).await {
-        result?;
     }
     Ok(credentials)
 }
 
-async fn list(applier: &Applier<'_>) -> Result<BTreeMap<String, Content>, Error> {
-    let namespace = applier.shop.namespace.as_deref().unwrap_or_default();
-    let api: Api<Secret> = Api::namespaced(applier.client.clone(), namespace);
-    let labels: Selector = names::shop_selector(&applier.shop.name).into_iter().collect();
-    let list = api.list(&ListParams::default().labels_from(&labels)).await.map_err(Error::List)?;
-    Ok(list.items.iter().map(|secret| (secret.name_any(), content(secret))).collect())
-}
-
-/// A Secret that is not in the list may be there without its labels. Nothing random is made
-/// for a name that is taken.
-async fn read(applier: &Applier<'_>, name: &str) -> Result<Content, Error> {
-    let resource = kube::core::ApiResource::erase::<Secret>(&());
-    let Some(live) = applier.get(&resource, name).await? else { return Ok(Content::new()) };
-    applier.check_ownership(&live, &resource)?;
-    Ok(live.try_parse().map(|secret| content(&secret)).unwrap_or_default())
+/// The Secrets as objects.
+pub fn objects(specs: &[CredentialSpec], credentials: &Credentials, namespace: Option<&str>) -> Vec<Object> {
+    let content = |spec: &CredentialSpec| credentials.0.get(&spec.name);
+    specs.iter().filter_map(|spec| Some(secret(spec, namespace, content(spec)?))).collect()
 }
 
 /// What a Secret should hold, given what it holds.
@@ -160,10 +126,11 @@ fn wanted(
     spec: &CredentialSpec,
     old: &Content,
     others: &Credentials,
-    now: Timestamp,
+    (now, entropy): (Timestamp, &Entropy),
 ) -> Result<Content, Error> {
     let kept = |key: &str| old.get(key).filter(|value| !value.is_empty()).cloned();
-    let password = || kept(SecretKey::PASSWORD).unwrap_or_else(keys::password);
+    let random = |key: &str| kept(key).unwrap_or_else(|| entropy.password(&format!("{}/{key}", spec.name)));
+    let password = || random(SecretKey::PASSWORD);
     let invalid_key = |source| Error::Key { secret: spec.name.clone(), source };
     let content: Vec<(&str, String)> = match &spec.kind {
         CredentialKind::AdminPassword { username } => {
@@ -187,7 +154,7 @@ fn wanted(
             ]
         }
         CredentialKind::SigningKey { requested } => {
-            return rotation::advance(old, requested.as_deref(), now).map_err(invalid_key);
+            return rotation::advance(old, requested.as_deref(), now, entropy).map_err(invalid_key);
         }
         CredentialKind::PublicKeys { signing_key } => {
             let private = others.0.get(signing_key).cloned().unwrap_or_default();
@@ -197,7 +164,7 @@ fn wanted(
         }
         CredentialKind::ObjectKeys { access_key } => vec![
             (SecretKey::ACCESS_KEY, access_key.clone()),
-            (SecretKey::SECRET_KEY, kept(SecretKey::SECRET_KEY).unwrap_or_else(keys::password)),
+            (SecretKey::SECRET_KEY, random(SecretKey::SECRET_KEY)),
         ],
         CredentialKind::AdminAccount { email } => vec![
             // Who signed up with it keeps it, whatever the host becomes.

@@ -6,10 +6,11 @@
 
 use ed25519_dalek::pkcs8;
 use jiff::{SignedDuration, Timestamp};
-use operator_core::build::SecretKey;
 use serde_json::{Value, json};
 
 use super::{Content, keys};
+use crate::build::SecretKey;
+use crate::entropy::Entropy;
 
 /// How long a key signs.
 const INTERVAL: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -25,12 +26,15 @@ pub(super) fn advance(
     old: &Content,
     requested: Option<&str>,
     now: Timestamp,
+    entropy: &Entropy,
 ) -> Result<Content, pkcs8::Error> {
     let kept = |key: &str| old.get(key).filter(|value| !value.is_empty()).cloned();
     let requested = requested.unwrap_or_default();
+    let new_key = || keys::signing_key(&entropy.bytes(SecretKey::NEXT_KEY));
     let Some(current) = kept(SecretKey::SIGNING_KEY) else {
         // Neither was published, and nothing that was signed before is to be valid.
-        let (current, next) = (keys::signing_key()?, keys::signing_key()?);
+        let current = keys::signing_key(&entropy.bytes(SecretKey::SIGNING_KEY))?;
+        let next = new_key()?;
         return Ok(content(current, next, None, now, requested));
     };
     let (previous, answered) = (kept(SecretKey::PREVIOUS_KEY), kept(SecretKey::ROTATION_REQUEST));
@@ -39,13 +43,13 @@ pub(super) fn advance(
     let published = published.filter(|at: &Timestamp| *at <= now);
     let (Some(next), Some(published)) = (kept(SecretKey::NEXT_KEY), published) else {
         // Of an operator that made one key, or written by hand: the lead of the next key begins now.
-        return Ok(content(current, keys::signing_key()?, previous, now, &answered));
+        return Ok(content(current, new_key()?, previous, now, &answered));
     };
     let age = now.duration_since(published);
     let due = age >= INTERVAL || (age >= LEAD && !requested.is_empty() && requested != answered);
     if due {
         let previous = Some(keys::public_key(&current)?.to_string());
-        return Ok(content(next, keys::signing_key()?, previous, now, requested));
+        return Ok(content(next, new_key()?, previous, now, requested));
     }
     let previous = previous.filter(|_| age < OVERLAP);
     Ok(content(current, next, previous, published, &answered))
@@ -81,7 +85,20 @@ pub(super) fn public_keys(private: &Content) -> Result<String, pkcs8::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
     use super::*;
+
+    /// Rotates with randomness of its own.
+    fn advance(
+        old: &Content,
+        requested: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Content, pkcs8::Error> {
+        static SEED: AtomicU8 = AtomicU8::new(0);
+        let seed = SEED.fetch_add(1, Ordering::Relaxed);
+        super::advance(old, requested, now, &Entropy::new([seed; 32]))
+    }
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -151,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_key_of_an_older_operator_signs_on_with_a_next_one_beside_it() {
-        let key = keys::signing_key().unwrap();
+        let key = keys::signing_key(&[9; 32]).unwrap();
         let old = Content::from([(SecretKey::SIGNING_KEY.to_owned(), key.clone())]);
         let new = advance(&old, Some("now"), start()).unwrap();
         assert_eq!(get(&new, SecretKey::SIGNING_KEY), Some(key.as_str()));
