@@ -28,7 +28,9 @@ impl Entropy {
         let limit = u8::MAX - u8::MAX % count;
         let bytes = (0..).flat_map(|number| self.block(purpose, number));
         let fair = bytes.filter(|byte| *byte < limit);
-        fair.take(PASSWORD_LENGTH).map(|byte| char::from(ALPHABET[usize::from(byte % count)])).collect()
+        fair.take(PASSWORD_LENGTH)
+            .map(|byte| char::from(ALPHABET[usize::from(byte % count)]))
+            .collect()
     }
 
     fn block(&self, purpose: &str, number: u32) -> [u8; 32] {

@@ -204,12 +204,22 @@ pub fn label_selector(labels: BTreeMap<String, String>) -> LabelSelector {
     LabelSelector { match_labels: Some(labels), match_expressions: None }
 }
 
-/// An image's tag as the value of a label, if it is one.
+/// An image's tag as the value of a label, if it is one. A tag may begin or end with what a label may not.
 pub fn version_label(image: &str) -> Option<String> {
     let name = image.split('@').next().unwrap_or(image);
     let (_, tag) = name.rsplit('/').next()?.split_once(':')?;
-    let end = tag.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
-    (!end.is_empty() && end.len() <= 63).then(|| end.to_owned())
+    let version = tag.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    (!version.is_empty() && is_label_value(version)).then(|| version.to_owned())
+}
+
+/// Whether a label may have this value (Kubernetes' manual, "Labels and Selectors").
+pub fn is_label_value(value: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric();
+    value.is_empty()
+        || value.len() <= 63
+            && value.starts_with(is_word)
+            && value.ends_with(is_word)
+            && value.chars().all(|c| is_word(c) || matches!(c, '-' | '_' | '.'))
 }
 
 /// Eight hexadecimal digits that stand for a longer text.

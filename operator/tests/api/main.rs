@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod accepted;
 mod adoption;
 mod apply;
 mod argo_cd;

@@ -116,7 +116,11 @@ pub fn decide(
 }
 
 /// The Secrets as objects.
-pub fn objects(specs: &[CredentialSpec], credentials: &Credentials, namespace: Option<&str>) -> Vec<Object> {
+pub fn objects(
+    specs: &[CredentialSpec],
+    credentials: &Credentials,
+    namespace: Option<&str>,
+) -> Vec<Object> {
     let content = |spec: &CredentialSpec| credentials.0.get(&spec.name);
     specs.iter().filter_map(|spec| Some(secret(spec, namespace, content(spec)?))).collect()
 }
@@ -129,7 +133,8 @@ fn wanted(
     (now, entropy): (Timestamp, &Entropy),
 ) -> Result<Content, Error> {
     let kept = |key: &str| old.get(key).filter(|value| !value.is_empty()).cloned();
-    let random = |key: &str| kept(key).unwrap_or_else(|| entropy.password(&format!("{}/{key}", spec.name)));
+    let random =
+        |key: &str| kept(key).unwrap_or_else(|| entropy.password(&format!("{}/{key}", spec.name)));
     let password = || random(SecretKey::PASSWORD);
     let invalid_key = |source| Error::Key { secret: spec.name.clone(), source };
     let content: Vec<(&str, String)> = match &spec.kind {

@@ -17,6 +17,9 @@ const SHOP: &str = "[a-z]([-a-z0-9]{0,28}[a-z0-9])?";
 /// DNS labels in the sense of RFC 1035, as the names of Services are.
 const NAMESPACE: &str = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
 
+/// The images that the pattern of `services[].image` admits, with every kind of tag.
+const IMAGE: &str = "[A-Za-z0-9][A-Za-z0-9._:/@-]{0,20}(:[A-Za-z0-9._:/@-]{0,70})?";
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -58,10 +61,33 @@ proptest! {
     }
 
     #[test]
+    fn the_version_of_any_image_is_a_label(image in IMAGE) {
+        if let Some(version) = names::version_label(&image) {
+            prop_assert!(!version.is_empty() && is_label_value(&version), "{image}: {version}");
+        }
+    }
+
+    #[test]
+    fn a_tag_that_is_a_label_is_the_version(tag in "[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?") {
+        let image = format!("localhost:5000/shop/order:{tag}@sha256:00");
+        prop_assert_eq!(names::version_label(&image), Some(tag));
+    }
+
+    #[test]
     fn the_rule_and_the_operator_agree_on_names(name in "[a-z0-9.-]{0,33}") {
         let by_rule = regex_of_the_rule(&name) && name.len() <= names::MAX_SHOP_NAME;
         prop_assert_eq!(names::is_shop_name(&name), by_rule);
     }
+}
+
+/// `(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?`, at most 63 characters: the API server's rule.
+fn is_label_value(value: &str) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric();
+    let bytes = value.as_bytes();
+    let ends = bytes.first().zip(bytes.last());
+    bytes.len() <= 63
+        && ends.is_none_or(|(first, last)| is_word(first) && is_word(last))
+        && bytes.iter().all(|byte| is_word(byte) || b"-_.".contains(byte))
 }
 
 /// `^[a-z]([-a-z0-9]*[a-z0-9])?$`, as the CRD has it.
@@ -91,6 +117,9 @@ fn versions_are_read_from_images() {
         ("localhost:5000/order", None),
         ("localhost:5000/order:a@sha256:00", Some("a")),
         ("order:edge-", Some("edge")),
+        ("order:_edge._", Some("edge")),
+        ("order:__", None),
+        ("order:1.0:2.0", None),
         ("order@sha256:00", None),
     ];
     for (image, version) in cases {

@@ -1,0 +1,63 @@
+//! What is built of a Shop, put to the API server without being stored.
+
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::DynamicObject;
+use operator_core::build::{SecretHashes, desired};
+use operator_core::crd::Shop;
+use operator_core::validate::{Observed, SecretFacts, referenced_secrets, validate};
+use serde_json::{Value, json};
+use shop_operator::{app, settings::Cli};
+
+use crate::world::{NAME, World};
+
+/// What the API server says of a Shop with this spec, and then of every object that is built of it.
+async fn refusals(world: &World, spec: Value) -> Vec<String> {
+    let shop = json!({
+        "apiVersion": "shop-operator.io/v1alpha1", "kind": "Shop",
+        "metadata": { "name": NAME }, "spec": spec,
+    });
+    let params = PostParams { dry_run: true, ..PostParams::default() };
+    let shop: Shop = serde_json::from_value(shop).unwrap();
+    let shop = match world.shops().create(&params, &shop).await {
+        Ok(shop) => shop,
+        Err(kube::Error::Api(status)) => return vec![status.message],
+        Err(error) => panic!("{error}"),
+    };
+    let facts = |name: String| (name, complete());
+    let observed = Observed {
+        secrets: referenced_secrets(&shop.spec).into_iter().map(facts).collect(),
+        ..Observed::default()
+    };
+    let cli = <Cli as clap::Parser>::parse_from(["shop-operator"]);
+    let shop = match validate(&shop, &observed, &app::configuration(&cli.settings)) {
+        Ok(shop) => shop,
+        Err(errors) => return errors.iter().map(ToString::to_string).collect(),
+    };
+    let mut refused = Vec::new();
+    let params = PatchParams { dry_run: true, ..PatchParams::apply("tests") };
+    for (_, object) in desired(&shop, &SecretHashes::new()).iter() {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(world.client.clone(), &world.namespace, &object.resource);
+        if let Err(error) = api.patch(object.name(), &params, &Patch::Apply(&object.body)).await {
+            refused.push(format!("{} {}: {error}", object.kind(), object.name()));
+        }
+    }
+    refused
+}
+
+/// A Secret with every key that a test's spec names.
+fn complete() -> SecretFacts {
+    let keys = ["url", "username", "password", "accessKey", "secretKey", "token"];
+    SecretFacts { keys: keys.map(str::to_owned).into(), hash: "0".into() }
+}
+
+#[tokio::test]
+async fn any_tag_of_an_image_makes_objects_that_are_accepted() {
+    let world = World::new().await;
+    for tag in ["_1.0", "1.0_", "-._", "__", ".1", &"1".repeat(64), "1:2", "1.0@sha256:00"] {
+        let image = format!("localhost:5000/order:{tag}");
+        let spec = json!({ "services": [{ "name": "order", "image": image }], "backup": {} });
+        assert_eq!(refusals(&world, spec).await, [""; 0], "{tag}");
+    }
+}
