@@ -222,6 +222,28 @@ pub fn is_label_value(value: &str) -> bool {
             && value.chars().all(|c| is_word(c) || matches!(c, '-' | '_' | '.'))
 }
 
+/// Whether a label or annotation may have this key: a word of at most 63 characters, which may stand behind a DNS name
+/// and a slash.
+pub fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(p, n)| (Some(p), n));
+    let is_dns_label = |label: &str| {
+        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        label.starts_with(is_word)
+            && label.ends_with(is_word)
+            && label.chars().all(|c| is_word(c) || c == '-')
+    };
+    !name.is_empty()
+        && is_label_value(name)
+        && prefix.is_none_or(|dns| dns.len() <= 253 && dns.split('.').all(is_dns_label))
+}
+
+/// What is wrong with a key that is not [one of a label](is_label_key).
+pub fn not_a_label_key(key: &str) -> String {
+    format!(
+        "`{key}` is not a key of labels: at most 63 letters, digits, `-`, `_` and `.`, optionally behind a DNS name and `/`"
+    )
+}
+
 /// Eight hexadecimal digits that stand for a longer text.
 pub fn short_hash(text: &str) -> String {
     hash(text)[..8].to_owned()

@@ -61,3 +61,33 @@ async fn any_tag_of_an_image_makes_objects_that_are_accepted() {
         assert_eq!(refusals(&world, spec).await, [""; 0], "{tag}");
     }
 }
+
+#[tokio::test]
+async fn pods_may_be_scheduled_by_every_field() {
+    let world = World::new().await;
+    let settings = json!({
+        "nodeSelector": { "example.com/pool": "shop" },
+        "tolerations": [{ "key": "dedicated", "operator": "Exists", "tolerationSeconds": 60, "effect": "NoExecute" }],
+        "affinity": {
+            "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{ "matchExpressions": [
+                    { "key": "zone", "operator": "Exists" },
+                ] }],
+            } },
+            "podAntiAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [{
+                "weight": 1,
+                "podAffinityTerm": {
+                    "topologyKey": "zone", "labelSelector": { "matchLabels": { "a": "b" } },
+                },
+            }] },
+        },
+        "priorityClassName": "shop",
+        "topologySpreadConstraints": [
+            { "maxSkew": 1, "minDomains": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule" },
+        ],
+    });
+    let spec = json!({ "demoData": true, "backup": {}, "scheduling": settings });
+    assert_eq!(refusals(&world, spec).await, [""; 0]);
+    let spec = json!({ "backup": settings, "cache": { "bundled": settings } });
+    assert_eq!(refusals(&world, spec).await, [""; 0]);
+}

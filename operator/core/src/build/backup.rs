@@ -151,7 +151,7 @@ fn template(
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         ..Container::default()
     };
-    let mut spec = pod::spec(shop, role, USER, container, vec![volume]);
+    let mut spec = pod::spec(shop, role, USER, &shop.backup_scheduling, container, vec![volume]);
     spec.init_containers = Some(vec![pod::confined(shop, before)]);
     spec.restart_policy = Some("Never".into());
     pod::template(scope, names::selector(&shop.name, role), spec)

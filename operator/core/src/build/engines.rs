@@ -23,7 +23,7 @@ use super::{
     volume,
 };
 use crate::{
-    crd::Storage,
+    crd::{Scheduling, Storage},
     names,
     object::Object,
     role::EngineKind,
@@ -63,6 +63,7 @@ struct Engine<'a> {
     mounted: Vec<Mounted>,
     ready: Probe,
     resources: &'a ResourceRequirements,
+    scheduling: &'a Scheduling,
     storage: Option<&'a Storage>,
 }
 
@@ -102,8 +103,8 @@ fn engines(shop: &ValidatedShop) -> Vec<Engine<'_>> {
     if let ObjectStoreEngine::Bundled(server) = &shop.object_store {
         engines.push(objects_engine(shop, server));
     }
-    if let MailEngine::Bundled { image, resources, .. } = &shop.mail {
-        engines.push(mail(image, resources));
+    if let MailEngine::Bundled { image, resources, scheduling, .. } = &shop.mail {
+        engines.push(mail(image, resources, scheduling));
     }
     engines
 }
@@ -123,6 +124,7 @@ fn postgres<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
         mounted: vec![password(shop, kind), scratch("tmp", "/tmp")],
         ready: exec_probe(&["pg_isready", "-q", "-h", "127.0.0.1"]),
         resources: &server.resources,
+        scheduling: &server.scheduling,
         storage: Some(&server.storage),
     }
 }
@@ -142,6 +144,7 @@ fn redis<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
         mounted: vec![password(shop, kind), scratch("tmp", "/tmp")],
         ready: exec_probe(&["sh", "-c", REDIS_READY]),
         resources: &server.resources,
+        scheduling: &server.scheduling,
         storage: Some(&server.storage),
     }
 }
@@ -160,6 +163,7 @@ fn kafka<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine<'a> {
         mounted: vec![scratch("tmp", "/tmp")],
         ready: tcp_probe("kafka"),
         resources: &server.resources,
+        scheduling: &server.scheduling,
         storage: Some(&server.storage),
     }
 }
@@ -182,11 +186,16 @@ fn objects_engine<'a>(shop: &ValidatedShop, server: &'a BundledServer) -> Engine
         mounted: vec![password(shop, kind)],
         ready: tcp_probe("s3"),
         resources: &server.resources,
+        scheduling: &server.scheduling,
         storage: Some(&server.storage),
     }
 }
 
-fn mail<'a>(image: &'a str, resources: &'a ResourceRequirements) -> Engine<'a> {
+fn mail<'a>(
+    image: &'a str,
+    resources: &'a ResourceRequirements,
+    scheduling: &'a Scheduling,
+) -> Engine<'a> {
     Engine {
         kind: EngineKind::Mail,
         image,
@@ -197,6 +206,7 @@ fn mail<'a>(image: &'a str, resources: &'a ResourceRequirements) -> Engine<'a> {
         mounted: vec![scratch("tmp", "/tmp")],
         ready: tcp_probe("smtp"),
         resources,
+        scheduling,
         storage: None,
     }
 }
@@ -287,7 +297,8 @@ fn template(
         liveness_probe: Some(pod::every(20, 6, tcp_probe(engine.ports[0].0))),
         ..Container::default()
     };
-    let mut spec = pod::spec(shop, engine.kind.into(), USER, container, volumes);
+    let mut spec = pod::spec(shop, engine.kind.into(), USER, engine.scheduling, container, volumes);
+    spec.topology_spread_constraints = pod::spread(engine.scheduling, &labels, &[]);
     spec.init_containers = before.map(|container| vec![pod::confined(shop, container)]);
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
     pod::template(scope, labels, spec)

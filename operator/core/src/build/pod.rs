@@ -8,29 +8,38 @@ use k8s_openapi::{
         Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource,
         ExecAction, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec,
         PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector, SecretVolumeSource,
-        SecurityContext, TCPSocketAction, Volume, VolumeMount,
+        SecurityContext, TCPSocketAction, TopologySpreadConstraint, Volume, VolumeMount,
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
 use super::Scope;
 use crate::role::Role;
-use crate::{crd::PullPolicy, names, validate::ValidatedShop};
+use crate::{
+    crd::{PullPolicy, Scheduling},
+    names,
+    validate::ValidatedShop,
+};
 
 /// Where Secrets and ConfigMaps are mounted, each in a directory of its name.
 const SECRETS: &str = "/etc/shop";
 
-/// A pod of a shop. `user` is the numeric user and group of its processes and files.
+/// A pod of a shop, but for how it is spread. `user` is the numeric user and group of its processes and files.
 pub(super) fn spec(
     shop: &ValidatedShop,
     role: Role,
     user: i64,
+    scheduling: &Scheduling,
     container: Container,
     volumes: Vec<Volume>,
 ) -> PodSpec {
     let pull_secrets: Vec<_> =
         shop.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     PodSpec {
+        node_selector: scheduling.node_selector.clone().filter(|labels| !labels.is_empty()),
+        tolerations: scheduling.tolerations.clone().filter(|all| !all.is_empty()),
+        affinity: scheduling.affinity.clone(),
+        priority_class_name: scheduling.priority_class_name.clone(),
         service_account_name: Some(names::child(&shop.name, role)),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -51,6 +60,27 @@ pub(super) fn spec(
         volumes: (!volumes.is_empty()).then_some(volumes),
         ..PodSpec::default()
     }
+}
+
+/// How pods with these labels are spread, if the spec says so. Of a Deployment, by `keys`, pods of one revision.
+pub(super) fn spread(
+    scheduling: &Scheduling,
+    selector: &BTreeMap<String, String>,
+    keys: &[&str],
+) -> Option<Vec<TopologySpreadConstraint>> {
+    let constraints = scheduling.topology_spread_constraints.clone()?;
+    let about_own = |constraint: TopologySpreadConstraint| {
+        if constraint.label_selector.is_some() {
+            return constraint;
+        }
+        let keys: Vec<_> = keys.iter().map(|&key| key.to_owned()).collect();
+        TopologySpreadConstraint {
+            label_selector: Some(names::label_selector(selector.clone())),
+            match_label_keys: constraint.match_label_keys.or((!keys.is_empty()).then_some(keys)),
+            ..constraint
+        }
+    };
+    Some(constraints.into_iter().map(about_own).collect())
 }
 
 /// A container that may do nothing that it need not.

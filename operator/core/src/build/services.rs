@@ -33,6 +33,8 @@ use crate::{
 const USER: i64 = 65532;
 /// [`env`]'s drain time, then half a minute for the slowest request.
 const GRACE_SECONDS: i64 = 40;
+/// Label by which a Deployment tells the pods of its revisions apart.
+const REVISION: &str = "pod-template-hash";
 /// Port of the gateway's Service, so that its URL needs none.
 pub(super) const PUBLIC_PORT: i32 = 80;
 
@@ -150,7 +152,9 @@ fn deployment(
 fn serving(shop: &ValidatedShop, service: &ServiceInstance, role: Role) -> PodSpec {
     let mut spec = running(shop, service, "serve");
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
-    spec.topology_spread_constraints = Some(vec![spread(shop, role)]);
+    let pods = names::selector(&shop.name, role);
+    let asked = pod::spread(&service.scheduling, &pods, &[REVISION]);
+    spec.topology_spread_constraints = Some(asked.unwrap_or_else(|| vec![spread(pods)]));
     let ports = service.component.ports().map(|(name, port)| ContainerPort {
         name: Some(name.into()),
         container_port: port.into(),
@@ -179,21 +183,17 @@ pub(super) fn running(shop: &ValidatedShop, service: &ServiceInstance, command: 
         volume_mounts: Some(mounts),
         ..Container::default()
     };
-    PodSpec {
-        node_selector: (!service.node_selector.is_empty()).then(|| service.node_selector.clone()),
-        tolerations: (!service.tolerations.is_empty()).then(|| service.tolerations.clone()),
-        ..pod::spec(shop, name.into(), USER, container, volumes)
-    }
+    pod::spec(shop, name.into(), USER, &service.scheduling, container, volumes)
 }
 
 /// Pods of one revision keep apart from each other where the nodes allow it.
-fn spread(shop: &ValidatedShop, role: Role) -> TopologySpreadConstraint {
+fn spread(pods: BTreeMap<String, String>) -> TopologySpreadConstraint {
     TopologySpreadConstraint {
         max_skew: 1,
         topology_key: "kubernetes.io/hostname".into(),
         when_unsatisfiable: "ScheduleAnyway".into(),
-        label_selector: Some(names::label_selector(names::selector(&shop.name, role))),
-        match_label_keys: Some(vec!["pod-template-hash".into()]),
+        label_selector: Some(names::label_selector(pods)),
+        match_label_keys: Some(vec![REVISION.into()]),
         ..TopologySpreadConstraint::default()
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::empty;
+use super::{Scheduling, empty};
 
 /// Backups of the databases of all services, in the shop's object store under `backups/`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +28,10 @@ pub struct Backup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
     pub tools_image: Option<String>,
+
+    /// On which nodes the Jobs that back up and restore run. Default: `spec.scheduling`.
+    #[serde(flatten)]
+    pub scheduling: Scheduling,
 }
 
 fn default_schedule() -> String {

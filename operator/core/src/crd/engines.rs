@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Resources, empty, schema};
+use super::{Resources, Scheduling, empty, schema};
 
 /// The Postgres server of the shop.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +86,10 @@ pub struct BundledEngine {
     /// CPU and memory. Absent: enough for a small shop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+
+    /// On which nodes its pod runs. Default: `spec.scheduling`.
+    #[serde(flatten)]
+    pub scheduling: Scheduling,
 }
 
 /// A volume.
@@ -203,6 +207,10 @@ pub struct BundledMail {
     /// CPU and memory. Absent: enough for development.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+
+    /// On which nodes its pod runs. Default: `spec.scheduling`.
+    #[serde(flatten)]
+    pub scheduling: Scheduling,
 }
 
 /// A mail server that somebody else runs.

@@ -16,6 +16,7 @@ mod limits;
 mod objects;
 mod payments;
 mod rollout;
+mod scheduling;
 mod schema;
 mod search;
 mod services;
@@ -36,6 +37,7 @@ pub use rollout::{
     BlueGreenSettings, CanarySettings, CanaryStep, PodCounters, Rollout, RolloutReason,
     RolloutState, RolloutStatus, RolloutStrategy,
 };
+pub use scheduling::Scheduling;
 pub use schema::{definition, yaml};
 pub use search::Search;
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
@@ -233,6 +235,11 @@ pub struct ShopSpec {
     #[schemars(length(max = 9))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub services: Vec<ServiceSpec>,
+
+    /// On which nodes all pods of the shop run: those of its services, engines and Jobs. Services, bundled engines and
+    /// `backup` have the same fields, each in place of the one here.
+    #[serde(default)]
+    pub scheduling: Scheduling,
 
     /// Logs, metrics and traces.
     #[serde(default)]

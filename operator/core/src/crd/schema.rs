@@ -4,10 +4,11 @@ use contracts::Currency;
 use contracts::search::LANGUAGES;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::Shop;
+use k8s_openapi::api::core::v1::{Toleration, TopologySpreadConstraint};
 
 /// Syntax of a quantity, without the exponents and the precision that nobody writes by hand.
 const QUANTITY: &str = r"^([0-9]{1,15}m|[0-9]{1,15}(\.[0-9]{1,3})?([kMGTPE]|[KMGTPE]i)?)$";
@@ -41,11 +42,96 @@ pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Schema of labels: their keys are judged by validation, because a schema cannot.
+pub(super) fn label_values(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 32,
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": 63,
+            "pattern": r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        },
+    })
+}
+
+/// Schema of a type of Kubernetes: bounded, and with the first sentence of each description, because they are long and
+/// the definition has many of them.
+pub(super) fn kubernetes<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = generator.subschema_for::<T>().to_value();
+    bound(&mut schema);
+    schema.try_into().expect("a bounded schema is a schema")
+}
+
+/// Schema of tolerations, with what the API server would refuse in a pod.
+pub(super) fn tolerations(generator: &mut SchemaGenerator) -> Schema {
+    let mut item = kubernetes::<Toleration>(generator).to_value();
+    item["properties"]["operator"]["enum"] = json!(["Exists", "Equal"]);
+    item["properties"]["effect"]["enum"] =
+        json!(["", "NoSchedule", "PreferNoSchedule", "NoExecute"]);
+    item["x-kubernetes-validations"] = json!([
+        {
+            "rule": "(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
+            "message": "a toleration without key tolerates every taint: its operator must be Exists",
+        },
+        {
+            "rule": "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+            "message": "a toleration with operator Exists has no value",
+        },
+        {
+            "rule": "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            "message": "tolerationSeconds needs the effect NoExecute",
+        },
+    ]);
+    json_schema!({ "type": "array", "maxItems": 16, "items": item })
+}
+
+/// Schema of topology spread constraints, with what the API server would refuse in a pod.
+pub(super) fn topology_spread_constraints(generator: &mut SchemaGenerator) -> Schema {
+    let mut item = kubernetes::<TopologySpreadConstraint>(generator).to_value();
+    let fields = &mut item["properties"];
+    fields["maxSkew"]["minimum"] = json!(1);
+    fields["minDomains"]["minimum"] = json!(1);
+    fields["topologyKey"]["minLength"] = json!(1);
+    fields["whenUnsatisfiable"]["enum"] = json!(["DoNotSchedule", "ScheduleAnyway"]);
+    for policy in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
+        fields[policy]["enum"] = json!(["Honor", "Ignore"]);
+    }
+    json_schema!({ "type": "array", "maxItems": 8, "items": item })
+}
+
+/// Bounds what Kubernetes leaves open, and shortens descriptions.
+fn bound(schema: &mut Value) {
+    let Some(fields) = schema.as_object_mut() else { return };
+    if let Some(description) = fields.get("description").and_then(Value::as_str) {
+        let sentence = description.split_once(". ").map_or(description, |(first, _)| first);
+        let sentence = format!("{}.", sentence.trim_end_matches('.'));
+        fields.insert("description".into(), json!(sentence));
+    }
+    let bounds: &[(&str, i64)] = match fields.get("type").and_then(Value::as_str) {
+        Some("string") => &[("maxLength", 253)],
+        Some("array") => &[("maxItems", 32)],
+        Some("integer") => &[("minimum", 0), ("maximum", 2_147_483_647)],
+        Some("object") if fields.contains_key("additionalProperties") => &[("maxProperties", 32)],
+        _ => &[],
+    };
+    for (name, bound) in bounds {
+        fields.entry(*name).or_insert_with(|| json!(bound));
+    }
+    each_below(schema, &mut |_, below| bound(below));
+}
+
 /// The CRD of [`Shop`].
 pub fn definition() -> CustomResourceDefinition {
     let mut crd = serde_json::to_value(Shop::crd()).expect("a CRD is JSON");
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     tidy(schema);
+    let spec = &mut schema["properties"]["spec"]["properties"];
+    for (name, field) in spec.as_object_mut().into_iter().flatten() {
+        if name != "scheduling" {
+            explain_once(field);
+        }
+    }
     // The five-line Shop has no spec at all; the derive cannot say so.
     if let Some(root) = schema.as_object_mut() {
         root.remove("required");
@@ -57,6 +143,30 @@ pub fn definition() -> CustomResourceDefinition {
 /// The CRD of [`Shop`] as YAML.
 pub fn yaml() -> String {
     serde_yaml_ng::to_string(&definition()).expect("a CRD is YAML")
+}
+
+/// Leaves the explanation of Kubernetes' own types to `spec.scheduling`, so that `kubectl apply` can store the definition
+/// in an annotation.
+fn explain_once(schema: &mut Value) {
+    fn strip(schema: &mut Value) {
+        schema.as_object_mut().into_iter().for_each(|fields| drop(fields.remove("description")));
+        each_below(schema, &mut |_, below| strip(below));
+    }
+    each_below(schema, &mut |name, field| match name {
+        "affinity" | "tolerations" | "topologySpreadConstraints" => {
+            each_below(field, &mut |_, below| strip(below));
+        }
+        _ => explain_once(field),
+    });
+}
+
+/// Shows the schemas right below one, with their names.
+fn each_below(schema: &mut Value, see: &mut impl FnMut(&str, &mut Value)) {
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    fields.into_iter().flatten().for_each(|(name, field)| see(name, field));
+    for name in ["items", "additionalProperties"] {
+        schema.get_mut(name).into_iter().for_each(|below| see(name, below));
+    }
 }
 
 /// Takes out what the derives put in and the API server does not want: `nullable` (a null then

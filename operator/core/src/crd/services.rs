@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use k8s_openapi::{api::core::v1::Toleration, apimachinery::pkg::api::resource::Quantity};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Rollout, schema, yes};
+use super::{Rollout, Scheduling, schema, yes};
 
 /// Name of a service.
 #[derive(
@@ -119,16 +119,9 @@ pub struct ServiceSpec {
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z0-9_:=,.-]+$"))]
     pub log_level: Option<String>,
 
-    /// Labels of the nodes that the pods may run on.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
-    pub node_selector: BTreeMap<String, String>,
-
-    /// Taints that the pods tolerate.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub tolerations: Vec<Toleration>,
+    /// On which nodes its pods and Jobs run. Default: `spec.scheduling`.
+    #[serde(flatten)]
+    pub scheduling: Scheduling,
 
     /// How many pods may be evicted at once, while there are two or more.
     #[serde(default)]
@@ -150,8 +143,7 @@ impl ServiceSpec {
             image: None,
             resources: None,
             log_level: None,
-            node_selector: BTreeMap::new(),
-            tolerations: Vec::new(),
+            scheduling: Scheduling::default(),
             disruption_budget: DisruptionBudget::default(),
             rollout: None,
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::errors::Errors;
-use super::{Config, Identity, schedule};
-use crate::crd::{Shop, ShopSpec};
+use super::{Config, Identity, schedule, scheduling};
+use crate::crd::{Scheduling, Shop, ShopSpec};
 use crate::names;
 
 /// How backups are made.
@@ -51,6 +51,12 @@ pub(super) fn images(spec: &ShopSpec, version: &str, config: &Config) -> BackupI
         program: format!("{repository}/{}:{version}", names::BACKUP),
         tools: tools.unwrap_or_else(|| config.engine_images.postgres.clone()),
     }
+}
+
+/// Of the Jobs that back up, and that restore.
+pub(super) fn scheduling(spec: &ShopSpec, errors: &mut Errors) -> Scheduling {
+    let own = spec.backup.as_ref().map(|backup| backup.scheduling.clone()).unwrap_or_default();
+    scheduling::resolve("spec.backup", &own, spec, errors)
 }
 
 pub(super) fn backups(shop: &Shop, errors: &mut Errors) -> Option<Backups> {

@@ -10,13 +10,10 @@ use k8s_openapi::{
 use super::{
     BundledServer, CacheEngine, DatabaseEngine, EngineImages, EventsEngine, Identity, MailEngine,
     ObjectStoreEngine, TopicSettings, errors::Errors, model::mail_domain, quantity::canonical,
-    services,
+    scheduling, services,
 };
 use crate::{
-    crd::{
-        BundledEngine, Cache, Database, Events, ExternalEvents, Mail, ObjectStore, Resources,
-        ShopSpec, Storage, Topics,
-    },
+    crd::{BundledEngine, ExternalEvents, Resources, Scheduling, ShopSpec, Storage, Topics},
     names,
 };
 
@@ -32,14 +29,15 @@ const MAIL: Defaults = ("5m", "64Mi", "256Mi");
 const OBJECTS: Defaults = ("10m", "32Mi", "256Mi");
 
 pub(super) fn database(
-    spec: &Database,
+    shop: &ShopSpec,
     images: &EngineImages,
     errors: &mut Errors,
 ) -> Option<DatabaseEngine> {
-    let path = "spec.database";
+    let (path, spec) = ("spec.database", &shop.database);
     match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
         Choice::Bundled(bundled) => {
-            Some(DatabaseEngine::Bundled(server(path, bundled, &images.postgres, POSTGRES, errors)))
+            let server = server(path, shop, bundled, &images.postgres, POSTGRES, errors);
+            Some(DatabaseEngine::Bundled(server))
         }
         Choice::External(external) => Some(DatabaseEngine::External {
             host: external.host.clone(),
@@ -51,15 +49,16 @@ pub(super) fn database(
 }
 
 pub(super) fn cache(
-    spec: &Cache,
+    shop: &ShopSpec,
     images: &EngineImages,
     identity: Option<&Identity>,
     errors: &mut Errors,
 ) -> Option<CacheEngine> {
-    let path = "spec.cache";
+    let (path, spec) = ("spec.cache", &shop.cache);
     match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
         Choice::Bundled(bundled) => {
-            Some(CacheEngine::Bundled(server(path, bundled, &images.redis, REDIS, errors)))
+            let server = server(path, shop, bundled, &images.redis, REDIS, errors);
+            Some(CacheEngine::Bundled(server))
         }
         Choice::External(external) => {
             let prefix = || identity.map(|shop| names::key_prefix(&shop.namespace, &shop.name));
@@ -73,14 +72,15 @@ pub(super) fn cache(
 }
 
 pub(super) fn events(
-    spec: &Events,
+    shop: &ShopSpec,
     images: &EngineImages,
     errors: &mut Errors,
 ) -> Option<EventsEngine> {
-    let path = "spec.events";
+    let (path, spec) = ("spec.events", &shop.events);
     match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
         Choice::Bundled(bundled) => {
-            Some(EventsEngine::Bundled(server(path, bundled, &images.kafka, KAFKA, errors)))
+            let server = server(path, shop, bundled, &images.kafka, KAFKA, errors);
+            Some(EventsEngine::Bundled(server))
         }
         Choice::External(external) => {
             check_kafka(external, errors);
@@ -93,14 +93,14 @@ pub(super) fn events(
 }
 
 pub(super) fn object_store(
-    spec: &ObjectStore,
+    shop: &ShopSpec,
     images: &EngineImages,
     errors: &mut Errors,
 ) -> Option<ObjectStoreEngine> {
-    let path = "spec.objectStore";
+    let (path, spec) = ("spec.objectStore", &shop.object_store);
     match one_of(path, spec.bundled.as_ref(), spec.external.as_ref(), errors)? {
         Choice::Bundled(bundled) => {
-            let server = server(path, bundled, &images.objects, OBJECTS, errors);
+            let server = server(path, shop, bundled, &images.objects, OBJECTS, errors);
             Some(ObjectStoreEngine::Bundled(server))
         }
         Choice::External(external) => Some(ObjectStoreEngine::External(external.clone())),
@@ -116,22 +116,22 @@ pub(super) fn check_staff(spec: &ShopSpec, errors: &mut Errors) {
 }
 
 pub(super) fn mail(
-    spec: &Mail,
+    shop: &ShopSpec,
     images: &EngineImages,
-    shop: &str,
-    host: Option<&str>,
+    name: &str,
     errors: &mut Errors,
 ) -> MailEngine {
-    let path = "spec.mail";
+    let (path, spec) = ("spec.mail", &shop.mail);
     let Some(external) = &spec.external else {
-        let asked = spec.bundled.as_ref().and_then(|bundled| bundled.resources.as_ref());
-        let from = format!("{shop} <shop@{}>", mail_domain(shop, host));
+        let bundled = spec.bundled.clone().unwrap_or_default();
+        let from = format!("{name} <shop@{}>", mail_domain(name, shop.host.as_deref()));
         if from.parse::<MailFrom>().is_err() {
             errors.invalid("spec.host", "cannot be the domain of an e-mail address");
         }
         return MailEngine::Bundled {
             image: images.mail.clone(),
-            resources: resources(path, asked, MAIL, errors),
+            resources: resources(path, bundled.resources.as_ref(), MAIL, errors),
+            scheduling: nodes(path, &bundled.scheduling, shop, errors),
             from,
         };
     };
@@ -193,6 +193,7 @@ fn one_of<'a, B, E>(
 
 fn server(
     path: &str,
+    shop: &ShopSpec,
     bundled: &BundledEngine,
     image: &str,
     defaults: Defaults,
@@ -202,6 +203,7 @@ fn server(
         image: image.to_owned(),
         storage: Storage { size: canonical(&bundled.storage.size), ..bundled.storage.clone() },
         resources: resources(path, bundled.resources.as_ref(), defaults, errors),
+        scheduling: nodes(path, &bundled.scheduling, shop, errors),
     }
 }
 
@@ -213,6 +215,10 @@ fn resources(
 ) -> ResourceRequirements {
     let requests = [("cpu", cpu), ("memory", memory)];
     services::resources(&format!("{path}.bundled"), asked, &requests, &[("memory", limit)], errors)
+}
+
+fn nodes(path: &str, own: &Scheduling, shop: &ShopSpec, errors: &mut Errors) -> Box<Scheduling> {
+    Box::new(scheduling::resolve(&format!("{path}.bundled"), own, shop, errors))
 }
 
 /// A map of quantities from pairs.

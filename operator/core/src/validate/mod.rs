@@ -11,6 +11,7 @@ mod quantity;
 mod references;
 mod rollout;
 mod schedule;
+mod scheduling;
 mod services;
 
 pub use backup::{BackupImages, Backups, Restoration};
@@ -46,12 +47,14 @@ pub fn validate(
     let spec = &shop.spec;
     let identity = identity(shop, &mut errors);
     let images = &config.engine_images;
-    let database = engines::database(&spec.database, images, &mut errors);
-    let cache = engines::cache(&spec.cache, images, identity.as_ref(), &mut errors);
-    let events = engines::events(&spec.events, images, &mut errors);
-    let object_store = engines::object_store(&spec.object_store, images, &mut errors);
+    let database = engines::database(spec, images, &mut errors);
+    let cache = engines::cache(spec, images, identity.as_ref(), &mut errors);
+    let events = engines::events(spec, images, &mut errors);
+    let object_store = engines::object_store(spec, images, &mut errors);
     let backups = backup::backups(shop, &mut errors);
     let restoration = backup::restoration(shop, identity.as_ref(), &mut errors);
+    scheduling::check("spec.scheduling", &spec.scheduling, &mut errors);
+    let backup_scheduling = backup::scheduling(spec, &mut errors);
     check_currency(spec, &mut errors);
     check_exposure(spec, &mut errors);
     check_proxies(spec, &mut errors);
@@ -71,7 +74,7 @@ pub fn validate(
         return Err(errors.into());
     };
     let topics = engines::topics(&spec.topics, &events, &namespace, &name, &mut errors);
-    let mail = engines::mail(&spec.mail, images, &name, spec.host.as_deref(), &mut errors);
+    let mail = engines::mail(spec, images, &name, &mut errors);
     if !errors.is_empty() {
         return Err(errors.into());
     }
@@ -97,6 +100,7 @@ pub fn validate(
         backups,
         restoration,
         backup_images: backup::images(spec, version, config),
+        backup_scheduling,
         topics,
         mail,
         staff_email: spec.staff_email.clone(),

@@ -8,13 +8,12 @@ use crate::{
     components::Component,
     crd::{
         CredentialsSecretRef, ExternalObjectStore, Gateway, KafkaSecurity, Limits, Payments,
-        PullPolicy, Search, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
+        PullPolicy, Scheduling, Search, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
     },
     names,
 };
 use k8s_openapi::{
-    api::core::v1::{ResourceRequirements, Toleration},
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
+    api::core::v1::ResourceRequirements, apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 
 /// A Shop with everything resolved once.
@@ -52,6 +51,8 @@ pub struct ValidatedShop {
     pub restoration: Option<Restoration>,
     /// Images of the Jobs of both.
     pub backup_images: BackupImages,
+    /// On which nodes they run.
+    pub backup_scheduling: Scheduling,
     /// How topics are made.
     pub topics: TopicSettings,
     /// The mail server.
@@ -152,6 +153,8 @@ pub struct BundledServer {
     pub storage: Storage,
     /// CPU and memory.
     pub resources: ResourceRequirements,
+    /// On which nodes its pod runs.
+    pub scheduling: Box<Scheduling>,
 }
 
 /// The Postgres server of a shop.
@@ -211,6 +214,8 @@ pub enum MailEngine {
         image: String,
         /// CPU and memory.
         resources: ResourceRequirements,
+        /// On which nodes its pod runs.
+        scheduling: Box<Scheduling>,
         /// Sender of e-mails.
         from: String,
     },
@@ -260,10 +265,8 @@ pub struct ServiceInstance {
     pub resources: ResourceRequirements,
     /// Log filter.
     pub log_level: String,
-    /// Labels of the nodes it may run on.
-    pub node_selector: BTreeMap<String, String>,
-    /// Taints it tolerates.
-    pub tolerations: Vec<Toleration>,
+    /// On which nodes its pods and Jobs run.
+    pub scheduling: Scheduling,
     /// Pods that may be evicted at once.
     pub max_unavailable: i32,
     /// How a new version takes over beside the old one; nothing if pods are replaced one by one.

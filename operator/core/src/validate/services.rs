@@ -9,7 +9,7 @@ use super::{
     engines::quantities,
     errors::Errors,
     quantity::{canonical_map, milli},
-    rollout,
+    rollout, scheduling,
 };
 use crate::{
     components::{COMPONENTS, Component, LIMITS, Need, REPLICAS, REQUESTS},
@@ -54,8 +54,7 @@ pub(super) fn resolve(
                 .log_level
                 .clone()
                 .unwrap_or_else(|| spec.observability.log_level.clone()),
-            node_selector: settings.node_selector.clone(),
-            tolerations: settings.tolerations.clone(),
+            scheduling: scheduling::resolve(&path, &settings.scheduling, spec, errors),
             max_unavailable: settings.disruption_budget.max_unavailable,
             migration_due: component.needs(Need::Database) && !migrated,
             seed_due: spec.demo_data && component.seeds && !seeded,

@@ -10,6 +10,7 @@ mod manifests;
 mod names;
 mod probes;
 mod rollout;
+mod scheduling;
 mod support;
 mod validate;
 mod variables;

@@ -14,7 +14,7 @@ use operator_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    crd::{schema, visit},
+    crd::{below_scheduling, schema, visit},
     support::{config, documents, hashes, observed, stored, yaml_files},
 };
 
@@ -48,9 +48,15 @@ fn every_field_is_shown_in_some_manifest() {
             note("spec", &document["spec"], &mut shown);
         }
     }
+    // Scheduling has the same fields everywhere.
+    let fields = schema()["properties"]["spec"]["properties"]["scheduling"]["properties"].clone();
+    let of_scheduling = |path: &str| {
+        let name = path.rsplit('.').next().unwrap_or_default();
+        fields.get(name).is_some() && shown.contains(&format!("spec.scheduling.{name}"))
+    };
     let mut missing = Vec::new();
     visit("spec", &schema()["properties"]["spec"], &mut |path, _| {
-        if !shown.contains(path) && !path.contains("tolerations") {
+        if !shown.contains(path) && !below_scheduling(path) && !of_scheduling(path) {
             missing.push(path.to_owned());
         }
     });

@@ -1,0 +1,31 @@
+//! On which nodes pods run, resolved.
+
+use super::errors::Errors;
+use crate::crd::{Scheduling, ShopSpec};
+use crate::names;
+
+/// The settings of some pods, and of those that are absent the shop's.
+pub(super) fn resolve(
+    path: &str,
+    own: &Scheduling,
+    spec: &ShopSpec,
+    errors: &mut Errors,
+) -> Scheduling {
+    check(path, own, errors);
+    own.or(&spec.scheduling)
+}
+
+/// The schema cannot judge the keys of a map.
+pub(super) fn check(path: &str, scheduling: &Scheduling, errors: &mut Errors) {
+    for key in scheduling.node_selector.iter().flatten().map(|(key, _)| key) {
+        if !names::is_label_key(key) {
+            errors.invalid(format!("{path}.nodeSelector"), names::not_a_label_key(key));
+        }
+    }
+    for (i, spread) in scheduling.topology_spread_constraints.iter().flatten().enumerate() {
+        if !names::is_label_key(&spread.topology_key) {
+            let path = format!("{path}.topologySpreadConstraints[{i}].topologyKey");
+            errors.invalid(path, names::not_a_label_key(&spread.topology_key));
+        }
+    }
+}
