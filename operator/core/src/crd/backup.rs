@@ -31,7 +31,7 @@ pub struct Backup {
 
     /// On which nodes the Jobs that back up and restore run. Default: `spec.scheduling`.
     #[serde(flatten)]
-    pub scheduling: Scheduling,
+    pub scheduling: Box<Scheduling>,
 }
 
 fn default_schedule() -> String {

@@ -89,7 +89,7 @@ pub struct BundledEngine {
 
     /// On which nodes its pod runs. Default: `spec.scheduling`.
     #[serde(flatten)]
-    pub scheduling: Scheduling,
+    pub scheduling: Box<Scheduling>,
 }
 
 /// A volume.
@@ -210,7 +210,7 @@ pub struct BundledMail {
 
     /// On which nodes its pod runs. Default: `spec.scheduling`.
     #[serde(flatten)]
-    pub scheduling: Scheduling,
+    pub scheduling: Box<Scheduling>,
 }
 
 /// A mail server that somebody else runs.

@@ -239,7 +239,7 @@ pub struct ShopSpec {
     /// On which nodes all pods of the shop run: those of its services, engines and Jobs. Services, bundled engines and
     /// `backup` have the same fields, each in place of the one here.
     #[serde(default)]
-    pub scheduling: Scheduling,
+    pub scheduling: Box<Scheduling>,
 
     /// Logs, metrics and traces.
     #[serde(default)]

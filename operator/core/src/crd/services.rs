@@ -121,7 +121,7 @@ pub struct ServiceSpec {
 
     /// On which nodes its pods and Jobs run. Default: `spec.scheduling`.
     #[serde(flatten)]
-    pub scheduling: Scheduling,
+    pub scheduling: Box<Scheduling>,
 
     /// How many pods may be evicted at once, while there are two or more.
     #[serde(default)]
@@ -143,7 +143,7 @@ impl ServiceSpec {
             image: None,
             resources: None,
             log_level: None,
-            scheduling: Scheduling::default(),
+            scheduling: Box::default(),
             disruption_budget: DisruptionBudget::default(),
             rollout: None,
         }

@@ -54,9 +54,9 @@ pub(super) fn images(spec: &ShopSpec, version: &str, config: &Config) -> BackupI
 }
 
 /// Of the Jobs that back up, and that restore.
-pub(super) fn scheduling(spec: &ShopSpec, errors: &mut Errors) -> Scheduling {
+pub(super) fn scheduling(spec: &ShopSpec, errors: &mut Errors) -> Box<Scheduling> {
     let own = spec.backup.as_ref().map(|backup| backup.scheduling.clone()).unwrap_or_default();
-    scheduling::resolve("spec.backup", &own, spec, errors)
+    Box::new(scheduling::resolve("spec.backup", &own, spec, errors))
 }
 
 pub(super) fn backups(shop: &Shop, errors: &mut Errors) -> Option<Backups> {

@@ -52,7 +52,7 @@ pub struct ValidatedShop {
     /// Images of the Jobs of both.
     pub backup_images: BackupImages,
     /// On which nodes they run.
-    pub backup_scheduling: Scheduling,
+    pub backup_scheduling: Box<Scheduling>,
     /// How topics are made.
     pub topics: TopicSettings,
     /// The mail server.
@@ -266,7 +266,7 @@ pub struct ServiceInstance {
     /// Log filter.
     pub log_level: String,
     /// On which nodes its pods and Jobs run.
-    pub scheduling: Scheduling,
+    pub scheduling: Box<Scheduling>,
     /// Pods that may be evicted at once.
     pub max_unavailable: i32,
     /// How a new version takes over beside the old one; nothing if pods are replaced one by one.

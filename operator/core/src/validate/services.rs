@@ -54,7 +54,7 @@ pub(super) fn resolve(
                 .log_level
                 .clone()
                 .unwrap_or_else(|| spec.observability.log_level.clone()),
-            scheduling: scheduling::resolve(&path, &settings.scheduling, spec, errors),
+            scheduling: scheduling::resolve(&path, &settings.scheduling, spec, errors).into(),
             max_unavailable: settings.disruption_budget.max_unavailable,
             migration_due: component.needs(Need::Database) && !migrated,
             seed_due: spec.demo_data && component.seeds && !seeded,
