@@ -240,7 +240,7 @@ pub fn is_label_key(key: &str) -> bool {
 /// What is wrong with a key that is not [one of a label](is_label_key).
 pub fn not_a_label_key(key: &str) -> String {
     format!(
-        "`{key}` is not a key of labels: at most 63 letters, digits, `-`, `_` and `.`, optionally behind a DNS name and `/`"
+        "`{key}` is not a key of labels or annotations: at most 63 letters, digits, `-`, `_` and `.`, optionally behind a DNS name and `/`"
     )
 }
 

@@ -91,3 +91,30 @@ async fn pods_may_be_scheduled_by_every_field() {
     let spec = json!({ "backup": settings, "cache": { "bundled": settings } });
     assert_eq!(refusals(&world, spec).await, [""; 0]);
 }
+
+#[tokio::test]
+async fn labels_and_annotations_are_passed_on() {
+    let world = World::new().await;
+    let service = json!({
+        "type": "LoadBalancer",
+        "annotations": { "service.beta.kubernetes.io/aws-load-balancer-type": "external" },
+        "loadBalancerClass": "service.k8s.aws/nlb",
+        "loadBalancerSourceRanges": ["203.0.113.0/24", "2001:db8::/32"],
+        "externalTrafficPolicy": "Local",
+    });
+    let pods = json!({
+        "labels": { "team": "shop", "example.com/cost-centre": "" },
+        "annotations": { "Example.com/Owner": "shop" },
+    });
+    let spec = json!({
+        "demoData": true, "backup": {}, "gateway": { "service": service }, "podMetadata": pods,
+        "services": [{ "name": "order", "podMetadata": pods }],
+    });
+    assert_eq!(refusals(&world, spec).await, [""; 0]);
+    let node_port = json!({ "type": "NodePort", "externalTrafficPolicy": "Cluster" });
+    let spec = json!({ "gateway": { "service": node_port } });
+    assert_eq!(refusals(&world, spec).await, [""; 0]);
+    let taken = json!({ "podMetadata": { "labels": { "app.kubernetes.io/name": "mine" } } });
+    let refused = refusals(&world, taken).await;
+    assert!(refused[0].contains("are the operator's"), "{refused:?}");
+}

@@ -154,7 +154,7 @@ fn template(
     let mut spec = pod::spec(shop, role, USER, &shop.backup_scheduling, container, vec![volume]);
     spec.init_containers = Some(vec![pod::confined(shop, before)]);
     spec.restart_policy = Some("Never".into());
-    pod::template(scope, names::selector(&shop.name, role), spec)
+    pod::template(scope, names::selector(&shop.name, role), &shop.pod_metadata, spec)
 }
 
 fn job(template: PodTemplateSpec) -> JobSpec {

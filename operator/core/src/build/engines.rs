@@ -301,7 +301,7 @@ fn template(
     spec.topology_spread_constraints = pod::spread(engine.scheduling, &labels, &[]);
     spec.init_containers = before.map(|container| vec![pod::confined(shop, container)]);
     spec.termination_grace_period_seconds = Some(GRACE_SECONDS);
-    pod::template(scope, labels, spec)
+    pod::template(scope, labels, &shop.pod_metadata, spec)
 }
 
 fn service(shop: &ValidatedShop, engine: &Engine<'_>) -> Service {

@@ -66,7 +66,8 @@ fn ingress(shop: &ValidatedShop, spec: &crd::Ingress) -> Ingress {
 }
 
 fn http_route(shop: &ValidatedShop, spec: &crd::HttpRoute) -> Object {
-    let metadata = meta::child(shop, ServiceName::Gateway);
+    let mut metadata = meta::child(shop, ServiceName::Gateway);
+    metadata.annotations = (!spec.annotations.is_empty()).then(|| spec.annotations.clone());
     let spec = json!({
         "parentRefs": spec.parent_refs,
         "hostnames": shop.host.iter().collect::<Vec<_>>(),
@@ -118,5 +119,9 @@ fn service_monitor(shop: &ValidatedShop) -> Object {
         "selector": { "matchLabels": selector },
         "endpoints": [{ "port": ports::ADMIN_NAME, "path": "/metrics", "relabelings": relabelings }],
     });
-    Object::custom(SERVICE_MONITOR, meta::child(shop, Role::Metrics), &spec)
+    let mut metadata = meta::child(shop, Role::Metrics);
+    let mut labels = shop.service_monitor_labels.clone();
+    labels.append(metadata.labels.get_or_insert_default());
+    metadata.labels = Some(labels);
+    Object::custom(SERVICE_MONITOR, metadata, &spec)
 }

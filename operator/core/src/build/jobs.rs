@@ -41,7 +41,7 @@ fn job(scope: &Scope<'_>, service: &ServiceInstance, role: Role, command: &str) 
     labels.extend(names::selector(&shop.name, role));
     let mut spec = services::running(shop, service, command);
     spec.restart_policy = Some("Never".into());
-    let template = pod::template(scope, labels.clone(), spec);
+    let template = pod::template(scope, labels.clone(), &service.pod_metadata, spec);
     let identity = serde_json::to_string(&template).expect("a pod template is JSON");
     let name = names::job(&shop.name, role, &identity);
     let mut metadata = meta::versioned(meta::owned(shop, name, role), &service.image);

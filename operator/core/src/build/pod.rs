@@ -16,7 +16,7 @@ use k8s_openapi::{
 use super::Scope;
 use crate::role::Role;
 use crate::{
-    crd::{PullPolicy, Scheduling},
+    crd::{PodMetadata, PullPolicy, Scheduling},
     names,
     validate::ValidatedShop,
 };
@@ -101,17 +101,22 @@ pub(super) fn confined(shop: &ValidatedShop, container: Container) -> Container 
 pub(super) fn template(
     scope: &Scope<'_>,
     labels: BTreeMap<String, String>,
+    metadata: &PodMetadata,
     spec: PodSpec,
 ) -> PodTemplateSpec {
     let hashes: Vec<_> = secrets(&spec)
         .iter()
         .map(|name| format!("{name}={}", scope.hashes.get(*name).map_or("", String::as_str)))
         .collect();
-    let annotations = (!hashes.is_empty()).then(|| {
-        BTreeMap::from([(names::SECRETS_HASH.into(), names::short_hash(&hashes.join(",")))])
-    });
+    // The operator's own win.
+    let PodMetadata { labels: mut all, mut annotations } = metadata.clone();
+    all.extend(labels);
+    if !hashes.is_empty() {
+        annotations.insert(names::SECRETS_HASH.into(), names::short_hash(&hashes.join(",")));
+    }
+    let annotations = (!annotations.is_empty()).then_some(annotations);
     PodTemplateSpec {
-        metadata: Some(ObjectMeta { labels: Some(labels), annotations, ..ObjectMeta::default() }),
+        metadata: Some(ObjectMeta { labels: Some(all), annotations, ..ObjectMeta::default() }),
         spec: Some(spec),
     }
 }
@@ -123,8 +128,12 @@ pub(super) fn kept(scope: &Scope<'_>, kept: &PodTemplateSpec) -> PodTemplateSpec
     if secrets(&spec).iter().any(|name| !scope.hashes.contains_key(*name)) {
         return kept.clone();
     }
-    let labels = kept.metadata.as_ref().and_then(|metadata| metadata.labels.clone());
-    template(scope, labels.unwrap_or_default(), spec)
+    let ObjectMeta { labels, annotations, .. } = kept.metadata.clone().unwrap_or_default();
+    let metadata = PodMetadata {
+        labels: labels.unwrap_or_default(),
+        annotations: annotations.unwrap_or_default(),
+    };
+    template(scope, BTreeMap::new(), &metadata, spec)
 }
 
 /// Names of the Secrets whose content a pod reads.

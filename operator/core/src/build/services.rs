@@ -21,7 +21,7 @@ use k8s_openapi::{
 
 use super::{Scope, env, meta, pod};
 use crate::{
-    crd::{ServiceName, ServiceType},
+    crd::{self, ServiceName},
     names,
     object::Object,
     role::{Duty, Role},
@@ -113,7 +113,7 @@ fn template_of(scope: &Scope<'_>, service: &ServiceInstance, role: Role) -> PodT
     let mut labels = names::service_selector(&shop.name, service.component.name);
     labels.extend(names::selector(&shop.name, role));
     labels.extend(names::labels([(names::METRICS_LABEL, "true")]));
-    pod::template(scope, labels, serving(shop, service, role))
+    pod::template(scope, labels, &service.pod_metadata, serving(shop, service, role))
 }
 
 /// Pods that serve. The note says what they are, where that must outlive the operator.
@@ -210,13 +210,19 @@ fn network_service(shop: &ValidatedShop, service: &ServiceInstance) -> Service {
         app_protocol: (port == ports::GRPC).then(|| "kubernetes.io/h2c".into()),
         ..ServicePort::default()
     });
-    let type_ = if gateway { shop.gateway.service.type_ } else { ServiceType::default() };
+    let asked = if gateway { shop.gateway.service.clone() } else { crd::Service::default() };
+    let mut metadata = meta::child(shop, name);
+    metadata.annotations = (!asked.annotations.is_empty()).then_some(asked.annotations);
+    let ranges = asked.load_balancer_source_ranges;
     Service {
-        metadata: meta::child(shop, name),
+        metadata,
         spec: Some(ServiceSpec {
-            type_: Some(type_.as_str().into()),
+            type_: Some(asked.type_.as_str().into()),
             selector: Some(names::selector(&shop.name, name)),
             ports: Some(ports.collect()),
+            load_balancer_class: asked.load_balancer_class,
+            load_balancer_source_ranges: (!ranges.is_empty()).then_some(ranges),
+            external_traffic_policy: asked.external_traffic_policy.map(|p| p.as_str().into()),
             ..ServiceSpec::default()
         }),
         status: None,

@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{empty, yes};
+use super::{empty, schema, yes};
 
 /// The public entry of the shop.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,13 +61,69 @@ impl Default for Gateway {
     }
 }
 
-/// The Service in front of the gateway's pods.
+/// The Service in front of the gateway's pods. The fields are those of a Service: `kubectl explain service.spec`.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.type == 'LoadBalancer' || !(has(self.loadBalancerClass) || has(self.loadBalancerSourceRanges))")
+        .message("loadBalancerClass and loadBalancerSourceRanges need type LoadBalancer"),
+    validation = Rule::new("self.type != 'ClusterIP' || !has(self.externalTrafficPolicy)")
+        .message("externalTrafficPolicy needs type NodePort or LoadBalancer"),
+    validation = Rule::new("self.type != 'LoadBalancer' || oldSelf.type != 'LoadBalancer' || (has(self.loadBalancerClass) == has(oldSelf.loadBalancerClass) && (!has(self.loadBalancerClass) || self.loadBalancerClass == oldSelf.loadBalancerClass))")
+        .message("loadBalancerClass cannot be changed, because a Service keeps its class: change type to ClusterIP first, then to LoadBalancer with the new class"),
+)]
 pub struct Service {
     /// Type of the Service.
     #[serde(default, rename = "type")]
     pub type_: ServiceType,
+
+    /// Annotations of the Service, for the load balancer of a cloud or for external-dns.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::annotations")]
+    pub annotations: BTreeMap<String, String>,
+
+    /// Class of the load balancer. Absent: the cluster's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 317),
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+        )
+    )]
+    pub load_balancer_class: Option<String>,
+
+    /// Networks that the load balancer lets in, where it can, e.g. `203.0.113.0/24`. Absent: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 4, max = 49), regex(pattern = r"^[0-9A-Fa-f:.]+/[0-9]{1,3}$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub load_balancer_source_ranges: Vec<String>,
+
+    /// Where requests from outside may be sent: `Cluster` to pods of any node, `Local` to those of the node that they came to,
+    /// which keeps the clients' addresses. Absent: `Cluster`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<TrafficPolicy>,
+}
+
+/// Where requests from outside may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TrafficPolicy {
+    /// To pods of any node.
+    Cluster,
+    /// To pods of the node that they came to.
+    Local,
+}
+
+impl TrafficPolicy {
+    /// The word that Kubernetes knows the policy by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "Cluster",
+            Self::Local => "Local",
+        }
+    }
 }
 
 /// Type of a Service.
@@ -109,7 +165,7 @@ pub struct Ingress {
 
     /// Annotations of the Ingress, for its controller.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(schema_with = "schema::annotations")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -125,6 +181,11 @@ pub struct HttpRoute {
     /// Whether shoppers reach these Gateways over https.
     #[serde(default = "yes")]
     pub tls: bool,
+
+    /// Annotations of the HTTPRoute, e.g. for external-dns.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::annotations")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A Gateway of the Gateway API.

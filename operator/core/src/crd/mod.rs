@@ -13,6 +13,7 @@ mod engines;
 mod events;
 mod gateway;
 mod limits;
+mod metadata;
 mod objects;
 mod payments;
 mod rollout;
@@ -29,8 +30,9 @@ pub use engines::{
     ExternalDatabase, ExternalMail, Mail, SecretKeyRef, SslMode, Storage,
 };
 pub use events::{Events, ExternalEvents, KafkaSecurity, SaslMechanism, SecurityProtocol, Topics};
-pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType};
+pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType, TrafficPolicy};
 pub use limits::Limits;
+pub use metadata::PodMetadata;
 pub use objects::{ExternalObjectStore, ObjectStore, ObjectStoreSecretRef};
 pub use payments::{Payments, Stripe, StripeSecretRef};
 pub use rollout::{
@@ -43,6 +45,8 @@ pub use search::Search;
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
 pub use sms::{Sms, TokenSecretRef};
 pub use status::{DataLoss, ServiceStatus, ShopStatus};
+
+use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -241,6 +245,10 @@ pub struct ShopSpec {
     #[serde(default)]
     pub scheduling: Box<Scheduling>,
 
+    /// Labels and annotations of all pods of the shop. A service may have more, or others of the same keys.
+    #[serde(default)]
+    pub pod_metadata: Box<PodMetadata>,
+
     /// Logs, metrics and traces.
     #[serde(default)]
     pub observability: Observability,
@@ -312,6 +320,11 @@ pub struct Observability {
     /// Creates ServiceMonitors where the API of prometheus-operator is installed.
     #[serde(default = "yes")]
     pub service_monitors: bool,
+
+    /// Labels of the ServiceMonitor, as the selector of your Prometheus has them, e.g. `release: prometheus`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::labels")]
+    pub service_monitor_labels: BTreeMap<String, String>,
 
     /// OTLP/gRPC endpoint that traces are sent to, e.g. `http://collector.monitoring:4317`. Absent: no traces are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

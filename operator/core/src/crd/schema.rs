@@ -13,6 +13,10 @@ use k8s_openapi::api::core::v1::{Toleration, TopologySpreadConstraint};
 /// Syntax of a quantity, without the exponents and the precision that nobody writes by hand.
 const QUANTITY: &str = r"^([0-9]{1,15}m|[0-9]{1,15}(\.[0-9]{1,3})?([kMGTPE]|[KMGTPE]i)?)$";
 
+/// What the keys of labels and annotations must not be, in CEL.
+const RESERVED: &str =
+    "!key.startsWith('shop-operator.io/') && !key.startsWith('app.kubernetes.io/')";
+
 /// Schema of a volume's size: a string, so that CEL's `quantity()` takes it.
 pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "minLength": 1, "maxLength": 32, "pattern": QUANTITY })
@@ -42,7 +46,35 @@ pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Schema of labels: their keys are judged by validation, because a schema cannot.
+/// Schema of labels of the operator's objects.
+pub(super) fn labels(generator: &mut SchemaGenerator) -> Schema {
+    let mut labels = label_values(generator).to_value();
+    let of_controllers =
+        "['pod-template-hash', 'controller-revision-hash', 'controller-uid', 'job-name']";
+    let reserved = format!(
+        "{RESERVED} && !key.startsWith('batch.kubernetes.io/') && !(key in {of_controllers})"
+    );
+    labels["x-kubernetes-validations"] = json!([{
+        "rule": format!("self.all(key, {reserved})"),
+        "message": "labels of shop-operator.io/ and app.kubernetes.io/ are the operator's, and those that tell pods of a controller apart are its own",
+    }]);
+    labels.try_into().expect("it is a schema")
+}
+
+/// Schema of annotations of the operator's objects.
+pub(super) fn annotations(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 32,
+        "additionalProperties": { "type": "string", "maxLength": 16384 },
+        "x-kubernetes-validations": [{
+            "rule": format!("self.all(key, {RESERVED})"),
+            "message": "annotations of shop-operator.io/ and app.kubernetes.io/ are the operator's",
+        }],
+    })
+}
+
+/// Schema of labels of other objects: their keys are judged by validation, because a schema cannot.
 pub(super) fn label_values(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Rollout, Scheduling, schema, yes};
+use super::{PodMetadata, Rollout, Scheduling, schema, yes};
 
 /// Name of a service.
 #[derive(
@@ -123,6 +123,10 @@ pub struct ServiceSpec {
     #[serde(flatten)]
     pub scheduling: Box<Scheduling>,
 
+    /// Labels and annotations of its pods, those of its Jobs too, beside `spec.podMetadata`.
+    #[serde(default)]
+    pub pod_metadata: Box<PodMetadata>,
+
     /// How many pods may be evicted at once, while there are two or more.
     #[serde(default)]
     pub disruption_budget: DisruptionBudget,
@@ -144,6 +148,7 @@ impl ServiceSpec {
             resources: None,
             log_level: None,
             scheduling: Box::default(),
+            pod_metadata: Box::default(),
             disruption_budget: DisruptionBudget::default(),
             rollout: None,
         }

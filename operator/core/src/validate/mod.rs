@@ -6,6 +6,7 @@ mod backup;
 mod engines;
 mod errors;
 mod input;
+mod metadata;
 mod model;
 mod quantity;
 mod references;
@@ -53,11 +54,12 @@ pub fn validate(
     let object_store = engines::object_store(spec, images, &mut errors);
     let backups = backup::backups(shop, &mut errors);
     let restoration = backup::restoration(shop, identity.as_ref(), &mut errors);
+    metadata::check(spec, &mut errors);
     scheduling::check("spec.scheduling", &spec.scheduling, &mut errors);
     let backup_scheduling = backup::scheduling(spec, &mut errors);
     check_currency(spec, &mut errors);
     check_exposure(spec, &mut errors);
-    check_proxies(spec, &mut errors);
+    check_networks(spec, &mut errors);
     engines::check_staff(spec, &mut errors);
     check_payments(spec, &mut errors);
     references::check(spec, observed, &mut errors);
@@ -114,6 +116,8 @@ pub fn validate(
         service_monitors: wants.service_monitors && has.service_monitors,
         http_route: wants.http_routes && has.http_routes,
         missing_apis: missing_apis(wants, has),
+        service_monitor_labels: spec.observability.service_monitor_labels.clone(),
+        pod_metadata: spec.pod_metadata.clone(),
         otlp_endpoint: spec.observability.otlp_endpoint.clone(),
         network_policies: spec.network_policies.enabled,
         operator_namespace: config.operator_namespace.clone(),
@@ -188,11 +192,17 @@ fn check_payments(spec: &ShopSpec, errors: &mut Errors) {
 }
 
 /// The schema knows the characters of a network; whether they make one, the gateway's own reader says.
-fn check_proxies(spec: &ShopSpec, errors: &mut Errors) {
-    for (i, proxy) in spec.gateway.trusted_proxies.iter().enumerate() {
-        if let Err(error) = proxy.parse::<Network>() {
-            errors
-                .invalid(format!("spec.gateway.trustedProxies[{i}]"), format!("`{proxy}` {error}"));
+fn check_networks(spec: &ShopSpec, errors: &mut Errors) {
+    let gateway = &spec.gateway;
+    for (field, networks) in [
+        ("trustedProxies", &gateway.trusted_proxies),
+        ("service.loadBalancerSourceRanges", &gateway.service.load_balancer_source_ranges),
+    ] {
+        for (i, network) in networks.iter().enumerate() {
+            if let Err(error) = network.parse::<Network>() {
+                errors
+                    .invalid(format!("spec.gateway.{field}[{i}]"), format!("`{network}` {error}"));
+            }
         }
     }
 }

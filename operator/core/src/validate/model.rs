@@ -8,7 +8,8 @@ use crate::{
     components::Component,
     crd::{
         CredentialsSecretRef, ExternalObjectStore, Gateway, KafkaSecurity, Limits, Payments,
-        PullPolicy, Scheduling, Search, SecretKeyRef, ServiceName, Sms, SslMode, Storage,
+        PodMetadata, PullPolicy, Scheduling, Search, SecretKeyRef, ServiceName, Sms, SslMode,
+        Storage,
     },
     names,
 };
@@ -79,6 +80,10 @@ pub struct ValidatedShop {
     pub http_route: bool,
     /// What was asked for and cannot be made.
     pub missing_apis: Vec<MissingApi>,
+    /// Labels of ServiceMonitors.
+    pub service_monitor_labels: BTreeMap<String, String>,
+    /// Labels and annotations of pods.
+    pub pod_metadata: Box<PodMetadata>,
     /// OTLP endpoint for traces.
     pub otlp_endpoint: Option<String>,
     /// Whether network policies are made.
@@ -267,6 +272,8 @@ pub struct ServiceInstance {
     pub log_level: String,
     /// On which nodes its pods and Jobs run.
     pub scheduling: Box<Scheduling>,
+    /// Labels and annotations of its pods.
+    pub pod_metadata: PodMetadata,
     /// Pods that may be evicted at once.
     pub max_unavailable: i32,
     /// How a new version takes over beside the old one; nothing if pods are replaced one by one.

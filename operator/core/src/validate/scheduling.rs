@@ -1,6 +1,7 @@
 //! On which nodes pods run, resolved.
 
 use super::errors::Errors;
+use super::metadata;
 use crate::crd::{Scheduling, ShopSpec};
 use crate::names;
 
@@ -17,10 +18,8 @@ pub(super) fn resolve(
 
 /// The schema cannot judge the keys of a map.
 pub(super) fn check(path: &str, scheduling: &Scheduling, errors: &mut Errors) {
-    for key in scheduling.node_selector.iter().flatten().map(|(key, _)| key) {
-        if !names::is_label_key(key) {
-            errors.invalid(format!("{path}.nodeSelector"), names::not_a_label_key(key));
-        }
+    if let Some(labels) = &scheduling.node_selector {
+        metadata::check_labels(&format!("{path}.nodeSelector"), labels, errors);
     }
     for (i, spread) in scheduling.topology_spread_constraints.iter().flatten().enumerate() {
         if !names::is_label_key(&spread.topology_key) {

@@ -8,6 +8,7 @@ use super::{
     Config, Observed, Scaling, ServiceInstance,
     engines::quantities,
     errors::Errors,
+    metadata,
     quantity::{canonical_map, milli},
     rollout, scheduling,
 };
@@ -42,6 +43,7 @@ pub(super) fn resolve(
             .image
             .clone()
             .unwrap_or_else(|| format!("{repository}/{}:{version}", component.name));
+        metadata::check_pods(&format!("{path}.podMetadata"), &settings.pod_metadata, errors);
         let migrated = observed.migrated.get(&component.name) == Some(&image);
         let seeded = observed.seeded.contains(&component.name);
         let scaling = scaling(&path, settings, errors);
@@ -55,6 +57,7 @@ pub(super) fn resolve(
                 .clone()
                 .unwrap_or_else(|| spec.observability.log_level.clone()),
             scheduling: scheduling::resolve(&path, &settings.scheduling, spec, errors).into(),
+            pod_metadata: settings.pod_metadata.over(&spec.pod_metadata),
             max_unavailable: settings.disruption_budget.max_unavailable,
             migration_due: component.needs(Need::Database) && !migrated,
             seed_due: spec.demo_data && component.seeds && !seeded,

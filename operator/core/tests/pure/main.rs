@@ -7,6 +7,7 @@ mod cel;
 mod conditions;
 mod crd;
 mod manifests;
+mod metadata;
 mod names;
 mod probes;
 mod rollout;
