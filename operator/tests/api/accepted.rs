@@ -118,3 +118,23 @@ async fn labels_and_annotations_are_passed_on() {
     let refused = refusals(&world, taken).await;
     assert!(refused[0].contains("are the operator's"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn variables_are_passed_on() {
+    let world = World::new().await;
+    let key = json!({ "name": "team", "key": "name" });
+    let env = json!([
+        { "name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128" },
+        { "name": "no_proxy", "value": "" },
+        { "name": "TEAM", "valueFrom": { "configMapKeyRef": key } },
+    ]);
+    let token = json!({ "name": "token", "key": "token", "optional": true });
+    let own = json!([{ "name": "TOKEN", "valueFrom": { "secretKeyRef": token } }]);
+    let spec = json!({
+        "demoData": true, "backup": {}, "env": env, "services": [{ "name": "order", "env": own }],
+    });
+    assert_eq!(refusals(&world, spec).await, [""; 0]);
+    let spec = json!({ "env": [{ "name": "DATABASE_URL", "value": "postgres://elsewhere" }] });
+    let refused = refusals(&world, spec).await;
+    assert_eq!(refused, ["spec.env[0].name: `DATABASE_URL` is set by the operator, from the spec"]);
+}

@@ -12,7 +12,7 @@ use super::engines::USER;
 use super::env::{common_of_jobs, objects, objects_of};
 use super::plans::{SecretKey, databases};
 use super::services::account;
-use super::{Scope, meta, pod};
+use super::{Scope, extra, meta, pod};
 use crate::names;
 use crate::object::Object;
 use crate::role::Role;
@@ -125,6 +125,7 @@ fn template(
 ) -> PodTemplateSpec {
     let shop = scope.shop;
     variables.push(pod::var("SSL_CERT_FILE", format!("{PROGRAM}/authorities.pem")));
+    variables.extend(extra::variables(&shop.env, &shop.cluster_domain));
     let images = &shop.backup_images;
     let (volume, mount) = pod::scratch("program", PROGRAM);
     let resources = ResourceRequirements {

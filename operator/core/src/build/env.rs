@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::EnvVar;
 
 use super::{
     engines::BUCKET,
+    extra,
     plans::{OBJECTS_PORT, SecretKey, topics},
     pod::{Mounted, config_files, secret_dir, secret_files, secret_var, var},
 };
@@ -65,6 +66,7 @@ pub(super) fn variables(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<
         vars.extend(shop.sms.iter().flat_map(sms));
     }
     vars.extend(peers(shop, service));
+    vars.extend(extra::variables(&service.env, &shop.cluster_domain));
     vars
 }
 

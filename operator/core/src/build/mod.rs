@@ -5,6 +5,7 @@ mod backup;
 mod engines;
 mod env;
 mod exposure;
+mod extra;
 mod jobs;
 mod meta;
 mod network;

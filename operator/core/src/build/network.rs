@@ -18,12 +18,12 @@ use k8s_openapi::{
 use super::{
     backup,
     env::SMTP_PORT,
-    meta,
+    extra, meta,
     plans::{OBJECTS_PORT, REDIS_PORT, databases, topics},
 };
 use crate::{
     components::Need,
-    crd::ServiceName,
+    crd::{EnvVar, ServiceName},
     names,
     object::Object,
     role::{EngineKind, Role},
@@ -173,6 +173,7 @@ fn egress(shop: &ValidatedShop, service: &ServiceInstance) -> Vec<NetworkPolicyE
         .chain(peers(component.http_peers, ports::HTTP))
         .chain(peers(component.grpc_peers, ports::GRPC))
         .chain(outside)
+        .chain(proxies(&service.env))
         .collect()
 }
 
@@ -199,7 +200,13 @@ fn job_policy(shop: &ValidatedShop, role: Role) -> NetworkPolicy {
         }
     });
     let selector = names::selector(&shop.name, role);
-    policy(shop, role, selector, Vec::new(), egress.collect())
+    policy(shop, role, selector, Vec::new(), egress.chain(proxies(&shop.env)).collect())
+}
+
+/// The way to the proxies among variables that are passed on.
+fn proxies(variables: &[EnvVar]) -> Option<NetworkPolicyEgressRule> {
+    let ports = extra::proxy_ports(variables);
+    (!ports.is_empty()).then(|| NetworkPolicyEgressRule { to: None, ports: Some(tcp(ports)) })
 }
 
 /// The Jobs among the callers of a bundled engine: the shop's own, and those of shops that begin with one

@@ -23,6 +23,7 @@ mod search;
 mod services;
 mod sms;
 mod status;
+mod variables;
 
 pub use backup::{Backup, BackupStatus, FailedBackup, RestoreFrom, Restored, SuccessfulBackup};
 pub use engines::{
@@ -45,6 +46,7 @@ pub use search::Search;
 pub use services::{Autoscaling, DisruptionBudget, Resources, ServiceName, ServiceSpec};
 pub use sms::{Sms, TokenSecretRef};
 pub use status::{DataLoss, ServiceStatus, ShopStatus};
+pub use variables::{EnvKeySelector, EnvVar, EnvVarSource};
 
 use std::collections::BTreeMap;
 
@@ -244,6 +246,13 @@ pub struct ShopSpec {
     /// `backup` have the same fields, each in place of the one here.
     #[serde(default)]
     pub scheduling: Box<Scheduling>,
+
+    /// Environment variables of all services, of their Jobs, and of those that back up and restore, e.g. `HTTPS_PROXY`: where
+    /// a proxy is named, what is in the cluster is added to `NO_PROXY`. A service may have more, or others of the same names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub env: Vec<EnvVar>,
 
     /// Labels and annotations of all pods of the shop. A service may have more, or others of the same keys.
     #[serde(default)]

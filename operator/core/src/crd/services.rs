@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PodMetadata, Rollout, Scheduling, schema, yes};
+use super::{EnvVar, PodMetadata, Rollout, Scheduling, schema, yes};
 
 /// Name of a service.
 #[derive(
@@ -123,6 +123,12 @@ pub struct ServiceSpec {
     #[serde(flatten)]
     pub scheduling: Box<Scheduling>,
 
+    /// Environment variables of the service and its Jobs, beside `spec.env`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub env: Vec<EnvVar>,
+
     /// Labels and annotations of its pods, those of its Jobs too, beside `spec.podMetadata`.
     #[serde(default)]
     pub pod_metadata: Box<PodMetadata>,
@@ -148,6 +154,7 @@ impl ServiceSpec {
             resources: None,
             log_level: None,
             scheduling: Box::default(),
+            env: Vec::new(),
             pod_metadata: Box::default(),
             disruption_budget: DisruptionBudget::default(),
             rollout: None,

@@ -14,6 +14,7 @@ mod rollout;
 mod schedule;
 mod scheduling;
 mod services;
+mod variables;
 
 pub use backup::{BackupImages, Backups, Restoration};
 pub(crate) use engines::quantities;
@@ -55,6 +56,7 @@ pub fn validate(
     let backups = backup::backups(shop, &mut errors);
     let restoration = backup::restoration(shop, identity.as_ref(), &mut errors);
     metadata::check(spec, &mut errors);
+    variables::check("spec.env", &spec.env, &mut errors);
     scheduling::check("spec.scheduling", &spec.scheduling, &mut errors);
     let backup_scheduling = backup::scheduling(spec, &mut errors);
     check_currency(spec, &mut errors);
@@ -117,6 +119,7 @@ pub fn validate(
         http_route: wants.http_routes && has.http_routes,
         missing_apis: missing_apis(wants, has),
         service_monitor_labels: spec.observability.service_monitor_labels.clone(),
+        env: spec.env.clone(),
         pod_metadata: spec.pod_metadata.clone(),
         otlp_endpoint: spec.observability.otlp_endpoint.clone(),
         network_policies: spec.network_policies.enabled,

@@ -7,9 +7,9 @@ use super::{BackupImages, Backups, Recipe, Restoration};
 use crate::{
     components::Component,
     crd::{
-        CredentialsSecretRef, ExternalObjectStore, Gateway, KafkaSecurity, Limits, Payments,
-        PodMetadata, PullPolicy, Scheduling, Search, SecretKeyRef, ServiceName, Sms, SslMode,
-        Storage,
+        CredentialsSecretRef, EnvVar, ExternalObjectStore, Gateway, KafkaSecurity, Limits,
+        Payments, PodMetadata, PullPolicy, Scheduling, Search, SecretKeyRef, ServiceName, Sms,
+        SslMode, Storage,
     },
     names,
 };
@@ -82,6 +82,8 @@ pub struct ValidatedShop {
     pub missing_apis: Vec<MissingApi>,
     /// Labels of ServiceMonitors.
     pub service_monitor_labels: BTreeMap<String, String>,
+    /// Variables of Jobs that are no service's, beside their own.
+    pub env: Vec<EnvVar>,
     /// Labels and annotations of pods.
     pub pod_metadata: Box<PodMetadata>,
     /// OTLP endpoint for traces.
@@ -272,6 +274,8 @@ pub struct ServiceInstance {
     pub log_level: String,
     /// On which nodes its pods and Jobs run.
     pub scheduling: Box<Scheduling>,
+    /// Variables of its pods and Jobs, beside their own.
+    pub env: Vec<EnvVar>,
     /// Labels and annotations of its pods.
     pub pod_metadata: PodMetadata,
     /// Pods that may be evicted at once.

@@ -1,6 +1,8 @@
 //! What a spec refers to.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use super::{Observed, errors::Errors};
 use crate::crd::{
@@ -10,11 +12,13 @@ use crate::crd::{
 /// A reference to keys of a Secret that somebody else keeps.
 struct Reference<'a> {
     /// Path of the field that refers.
-    path: &'static str,
+    path: Cow<'static, str>,
     /// Name of the Secret.
     name: &'a str,
     /// Keys that it must have, and the fields that name them.
     keys: Vec<(&'static str, &'a str)>,
+    /// Whether pods start without it.
+    optional: bool,
 }
 
 /// Names of the Secrets that a spec refers to and the operator reads.
@@ -32,7 +36,8 @@ pub(super) fn hashes(spec: &ShopSpec, observed: &Observed) -> BTreeMap<String, S
 
 /// Every Secret that a spec refers to must be there, with its keys.
 pub(super) fn check(spec: &ShopSpec, observed: &Observed, errors: &mut Errors) {
-    for Reference { path, name, keys } in references(spec) {
+    let required = references(spec).into_iter().filter(|reference| !reference.optional);
+    for Reference { path, name, keys, .. } in required {
         let Some(facts) = observed.secrets.get(name) else {
             let message = format!("there is no Secret `{name}` in the shop's namespace");
             errors.secret_missing(format!("{path}.name"), message);
@@ -70,22 +75,43 @@ fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
         spec.object_store.external.as_ref().map(|external| object_keys(&external.secret_ref));
     let stripe = spec.payments.stripe.as_ref().map(|stripe| stripes(&stripe.secret_ref));
     let sms = spec.sms.as_ref().map(|sms| Reference {
-        path: "spec.sms.tokenSecretRef",
+        path: "spec.sms.tokenSecretRef".into(),
         name: &sms.token_secret_ref.name,
         keys: vec![("key", &*sms.token_secret_ref.key)],
+        optional: false,
     });
-    [database, cache, events, mail, objects, stripe, sms].into_iter().flatten().collect()
+    let all = [database, cache, events, mail, objects, stripe, sms].into_iter().flatten();
+    all.chain(of_variables(spec)).collect()
+}
+
+/// References of variables that are passed on.
+fn of_variables(spec: &ShopSpec) -> impl Iterator<Item = Reference<'_>> {
+    let services = spec.services.iter().enumerate().filter(|(_, service)| service.enabled);
+    let services = services.map(|(i, service)| (format!("spec.services[{i}].env"), &service.env));
+    let lists = iter::once(("spec.env".to_owned(), &spec.env)).chain(services);
+    lists.flat_map(|(path, variables)| {
+        variables.iter().enumerate().filter_map(move |(i, variable)| {
+            let secret = variable.value_from.as_ref()?.secret_key_ref.as_ref()?;
+            Some(Reference {
+                path: format!("{path}[{i}].valueFrom.secretKeyRef").into(),
+                name: &secret.name,
+                keys: vec![("key", &*secret.key)],
+                optional: secret.optional,
+            })
+        })
+    })
 }
 
 fn credentials<'a>(path: &'static str, secret: &'a CredentialsSecretRef) -> Reference<'a> {
     let keys = vec![("usernameKey", &*secret.username_key), ("passwordKey", &*secret.password_key)];
-    Reference { path, name: &secret.name, keys }
+    Reference { path: path.into(), name: &secret.name, keys, optional: false }
 }
 
 fn object_keys(secret: &ObjectStoreSecretRef) -> Reference<'_> {
     let keys =
         vec![("accessKeyKey", &*secret.access_key_key), ("secretKeyKey", &*secret.secret_key_key)];
-    Reference { path: "spec.objectStore.external.secretRef", name: &secret.name, keys }
+    let path = "spec.objectStore.external.secretRef".into();
+    Reference { path, name: &secret.name, keys, optional: false }
 }
 
 fn stripes(secret: &StripeSecretRef) -> Reference<'_> {
@@ -93,9 +119,11 @@ fn stripes(secret: &StripeSecretRef) -> Reference<'_> {
         ("apiKeyKey", &*secret.api_key_key),
         ("webhookSecretKey", &*secret.webhook_secret_key),
     ];
-    Reference { path: "spec.payments.stripe.secretRef", name: &secret.name, keys }
+    let path = "spec.payments.stripe.secretRef".into();
+    Reference { path, name: &secret.name, keys, optional: false }
 }
 
 fn key<'a>(path: &'static str, secret: &'a SecretKeyRef) -> Reference<'a> {
-    Reference { path, name: &secret.name, keys: vec![("key", &*secret.key)] }
+    let keys = vec![("key", &*secret.key)];
+    Reference { path: path.into(), name: &secret.name, keys, optional: false }
 }

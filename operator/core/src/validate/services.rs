@@ -10,7 +10,7 @@ use super::{
     errors::Errors,
     metadata,
     quantity::{canonical_map, milli},
-    rollout, scheduling,
+    rollout, scheduling, variables,
 };
 use crate::{
     components::{COMPONENTS, Component, LIMITS, Need, REPLICAS, REQUESTS},
@@ -43,6 +43,7 @@ pub(super) fn resolve(
             .image
             .clone()
             .unwrap_or_else(|| format!("{repository}/{}:{version}", component.name));
+        variables::check(&format!("{path}.env"), &settings.env, errors);
         metadata::check_pods(&format!("{path}.podMetadata"), &settings.pod_metadata, errors);
         let migrated = observed.migrated.get(&component.name) == Some(&image);
         let seeded = observed.seeded.contains(&component.name);
@@ -57,6 +58,7 @@ pub(super) fn resolve(
                 .clone()
                 .unwrap_or_else(|| spec.observability.log_level.clone()),
             scheduling: scheduling::resolve(&path, &settings.scheduling, spec, errors).into(),
+            env: variables::over(&spec.env, &settings.env),
             pod_metadata: settings.pod_metadata.over(&spec.pod_metadata),
             max_unavailable: settings.disruption_budget.max_unavailable,
             migration_due: component.needs(Need::Database) && !migrated,

@@ -6,6 +6,7 @@ mod canary;
 mod cel;
 mod conditions;
 mod crd;
+mod extra;
 mod manifests;
 mod metadata;
 mod names;

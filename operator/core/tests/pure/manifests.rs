@@ -48,11 +48,13 @@ fn every_field_is_shown_in_some_manifest() {
             note("spec", &document["spec"], &mut shown);
         }
     }
-    // Scheduling has the same fields everywhere.
+    // Scheduling and variables have the same fields everywhere.
     let fields = schema()["properties"]["spec"]["properties"]["scheduling"]["properties"].clone();
     let of_scheduling = |path: &str| {
         let name = path.rsplit('.').next().unwrap_or_default();
-        fields.get(name).is_some() && shown.contains(&format!("spec.scheduling.{name}"))
+        let elsewhere = path.replace("spec.services[].env[]", "spec.env[]");
+        shown.contains(&elsewhere)
+            || fields.get(name).is_some() && shown.contains(&format!("spec.scheduling.{name}"))
     };
     let mut missing = Vec::new();
     visit("spec", &schema()["properties"]["spec"], &mut |path, _| {
