@@ -138,3 +138,25 @@ async fn variables_are_passed_on() {
     let refused = refusals(&world, spec).await;
     assert_eq!(refused, ["spec.env[0].name: `DATABASE_URL` is set by the operator, from the spec"]);
 }
+
+#[tokio::test]
+async fn network_policies_can_be_widened() {
+    let world = World::new().await;
+    let rules = json!([
+        { "to": [{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"] } }] },
+        { "to": [{ "namespaceSelector": {}, "podSelector": { "matchLabels": { "app": "redis" } } }],
+          "ports": [{ "port": 6380, "protocol": "TCP" }, { "port": "redis-tls" }] },
+        { "ports": [{ "port": 30000, "endPort": 32767, "protocol": "UDP" }] },
+        {},
+    ]);
+    let policies = json!({ "dns": { "ports": [53, 8053] }, "additionalEgress": rules });
+    let spec = json!({ "backup": {}, "networkPolicies": policies });
+    assert_eq!(refusals(&world, spec).await, [""; 0]);
+    let no_port = json!({ "networkPolicies": { "dns": { "ports": [] } } });
+    assert_eq!(refusals(&world, no_port).await, [""; 0]);
+    let bad = json!({ "networkPolicies": { "additionalEgress": [
+        { "to": [{ "ipBlock": { "cidr": "10.0.0.0/33" } }] },
+    ] } });
+    let refused = refusals(&world, bad).await;
+    assert!(refused[0].contains("additionalEgress[0].to[0].ipBlock.cidr"), "{refused:?}");
+}

@@ -33,11 +33,18 @@ use crate::{
     },
 };
 
-const DNS_PORT: u16 = 53;
+/// Where the cluster's DNS servers are, by the label of their pods that distributions give them. A rule is about the
+/// pods' ports, and these need not be the Service's.
+const DNS_NAMESPACE: &str = "kube-system";
+const DNS_PODS: [&str; 3] = ["kube-dns", "coredns", "node-local-dns"];
+/// Where OKD has them; nothing else is there.
+const OKD_DNS: &str = "openshift-dns";
+/// Label of every namespace with its name.
+const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// Every policy of a shop.
 pub(super) fn policies(shop: &ValidatedShop) -> Vec<Object> {
-    if !shop.network_policies {
+    if !shop.network_policies.enabled {
         return Vec::new();
     }
     let services = shop.services.iter().map(|service| service_policy(shop, service));
@@ -99,9 +106,8 @@ fn backends(shop: &ValidatedShop) -> [Backend; 5] {
     ]
 }
 
-/// Denies everything but names (DNS), and the admin port to the cluster: probes and Prometheus.
+/// Denies everything but names (DNS), the admin port to the cluster (probes and Prometheus), and what the spec adds.
 fn base(shop: &ValidatedShop) -> NetworkPolicy {
-    let dns = [("UDP", DNS_PORT), ("TCP", DNS_PORT)];
     let anywhere_in_cluster = NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector::default()),
         ..Default::default()
@@ -110,11 +116,40 @@ fn base(shop: &ValidatedShop) -> NetworkPolicy {
         from: Some(vec![anywhere_in_cluster]),
         ports: Some(tcp([ports::ADMIN])),
     };
-    let egress = NetworkPolicyEgressRule {
+    let mut egress = dns(&shop.network_policies.dns.ports);
+    egress.extend(shop.network_policies.additional_egress.clone());
+    policy(shop, Role::Shop, names::shop_selector(&shop.name), vec![admin], egress)
+}
+
+/// The way to DNS servers: by these ports wherever they are, which may be an address of the node, and to the cluster's own.
+fn dns(ports: &[u16]) -> Vec<NetworkPolicyEgressRule> {
+    let anywhere = NetworkPolicyEgressRule {
         to: None,
-        ports: Some(dns.map(|(protocol, number)| port(protocol, number)).into()),
+        ports: Some(
+            ports.iter().flat_map(|&number| ["UDP", "TCP"].map(|p| port(p, number))).collect(),
+        ),
     };
-    policy(shop, Role::Shop, names::shop_selector(&shop.name), vec![admin], vec![egress])
+    let namespace = |name| Some(names::label_selector(names::labels([(NAMESPACE_LABEL, name)])));
+    let servers = LabelSelectorRequirement {
+        key: "k8s-app".into(),
+        operator: "In".into(),
+        values: Some(DNS_PODS.map(str::to_owned).into()),
+    };
+    let servers = NetworkPolicyPeer {
+        namespace_selector: namespace(DNS_NAMESPACE),
+        pod_selector: Some(LabelSelector {
+            match_expressions: Some(vec![servers]),
+            match_labels: None,
+        }),
+        ip_block: None,
+    };
+    let okd = NetworkPolicyPeer {
+        namespace_selector: namespace(OKD_DNS),
+        ..NetworkPolicyPeer::default()
+    };
+    let own = NetworkPolicyEgressRule { to: Some(vec![servers, okd]), ports: None };
+    // Without a port the rule would let everything out.
+    (!ports.is_empty()).then_some(anywhere).into_iter().chain([own]).collect()
 }
 
 /// What a service and its Jobs may be called by, and may call.
@@ -281,8 +316,7 @@ fn pods_of(shop: &ValidatedShop, services: &[ServiceName]) -> NetworkPolicyPeer 
 }
 
 fn operator_pods(shop: &ValidatedShop) -> NetworkPolicyPeer {
-    let namespace =
-        names::labels([("kubernetes.io/metadata.name", shop.operator_namespace.as_str())]);
+    let namespace = names::labels([(NAMESPACE_LABEL, shop.operator_namespace.as_str())]);
     NetworkPolicyPeer {
         namespace_selector: Some(names::label_selector(namespace)),
         pod_selector: Some(names::label_selector(shop.operator_pod_labels.clone())),

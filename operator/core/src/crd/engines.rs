@@ -183,7 +183,8 @@ pub struct ExternalCache {
     /// Where the server's URL is, e.g. `rediss://:password@host:6379`.
     pub secret_ref: SecretKeyRef,
 
-    /// Port that the URL names, opened by the network policies.
+    /// Port that the URL names, opened by the network policies. Where a Service maps it to another port of its pods, that one
+    /// goes to `networkPolicies.additionalEgress`.
     #[serde(default = "default_redis_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,

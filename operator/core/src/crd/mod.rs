@@ -14,6 +14,7 @@ mod events;
 mod gateway;
 mod limits;
 mod metadata;
+mod network;
 mod objects;
 mod payments;
 mod rollout;
@@ -34,6 +35,7 @@ pub use events::{Events, ExternalEvents, KafkaSecurity, SaslMechanism, SecurityP
 pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType, TrafficPolicy};
 pub use limits::Limits;
 pub use metadata::PodMetadata;
+pub use network::{Dns, NetworkPolicies};
 pub use objects::{ExternalObjectStore, ObjectStore, ObjectStoreSecretRef};
 pub use payments::{Payments, Stripe, StripeSecretRef};
 pub use rollout::{
@@ -351,21 +353,6 @@ fn default_log_level() -> String {
 }
 
 impl Default for Observability {
-    fn default() -> Self {
-        empty()
-    }
-}
-
-/// Network rules between the parts of the shop.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NetworkPolicies {
-    /// Denies all traffic of the shop's pods but the connections they need.
-    #[serde(default = "yes")]
-    pub enabled: bool,
-}
-
-impl Default for NetworkPolicies {
     fn default() -> Self {
         empty()
     }

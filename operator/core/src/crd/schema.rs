@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Shop;
 use k8s_openapi::api::core::v1::{Toleration, TopologySpreadConstraint};
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 
 /// Syntax of a quantity, without the exponents and the precision that nobody writes by hand.
 const QUANTITY: &str = r"^([0-9]{1,15}m|[0-9]{1,15}(\.[0-9]{1,3})?([kMGTPE]|[KMGTPE]i)?)$";
@@ -116,6 +117,15 @@ pub(super) fn tolerations(generator: &mut SchemaGenerator) -> Schema {
         },
     ]);
     json_schema!({ "type": "array", "maxItems": 16, "items": item })
+}
+
+/// Schema of what pods may connect to, with what the API server would refuse in a policy.
+pub(super) fn egress(generator: &mut SchemaGenerator) -> Schema {
+    let mut item = kubernetes::<NetworkPolicyEgressRule>(generator).to_value();
+    let port = &mut item["properties"]["ports"]["items"]["properties"];
+    port["protocol"]["enum"] = json!(["TCP", "UDP", "SCTP"]);
+    port["endPort"]["maximum"] = json!(65535);
+    json_schema!({ "type": "array", "maxItems": 32, "items": item })
 }
 
 /// Schema of topology spread constraints, with what the API server would refuse in a pod.

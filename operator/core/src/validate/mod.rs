@@ -8,6 +8,7 @@ mod errors;
 mod input;
 mod metadata;
 mod model;
+mod network;
 mod quantity;
 mod references;
 mod rollout;
@@ -56,6 +57,7 @@ pub fn validate(
     let backups = backup::backups(shop, &mut errors);
     let restoration = backup::restoration(shop, identity.as_ref(), &mut errors);
     metadata::check(spec, &mut errors);
+    network::check(&spec.network_policies.additional_egress, &mut errors);
     variables::check("spec.env", &spec.env, &mut errors);
     scheduling::check("spec.scheduling", &spec.scheduling, &mut errors);
     let backup_scheduling = backup::scheduling(spec, &mut errors);
@@ -122,7 +124,7 @@ pub fn validate(
         env: spec.env.clone(),
         pod_metadata: spec.pod_metadata.clone(),
         otlp_endpoint: spec.observability.otlp_endpoint.clone(),
-        network_policies: spec.network_policies.enabled,
+        network_policies: spec.network_policies.clone(),
         operator_namespace: config.operator_namespace.clone(),
         operator_pod_labels: config.operator_pod_labels.clone(),
         cluster_domain: config.cluster_domain.clone(),

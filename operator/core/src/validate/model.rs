@@ -8,8 +8,8 @@ use crate::{
     components::Component,
     crd::{
         CredentialsSecretRef, EnvVar, ExternalObjectStore, Gateway, KafkaSecurity, Limits,
-        Payments, PodMetadata, PullPolicy, Scheduling, Search, SecretKeyRef, ServiceName, Sms,
-        SslMode, Storage,
+        NetworkPolicies, Payments, PodMetadata, PullPolicy, Scheduling, Search, SecretKeyRef,
+        ServiceName, Sms, SslMode, Storage,
     },
     names,
 };
@@ -88,8 +88,8 @@ pub struct ValidatedShop {
     pub pod_metadata: Box<PodMetadata>,
     /// OTLP endpoint for traces.
     pub otlp_endpoint: Option<String>,
-    /// Whether network policies are made.
-    pub network_policies: bool,
+    /// Which network policies are made.
+    pub network_policies: NetworkPolicies,
     /// Namespace of the operator's pods.
     pub operator_namespace: String,
     /// Labels of the operator's pods.

@@ -10,6 +10,7 @@ mod extra;
 mod manifests;
 mod metadata;
 mod names;
+mod network;
 mod probes;
 mod rollout;
 mod scheduling;

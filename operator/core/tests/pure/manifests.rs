@@ -14,7 +14,7 @@ use operator_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    crd::{below_scheduling, schema, visit},
+    crd::{of_kubernetes, schema, visit},
     support::{config, documents, hashes, observed, stored, yaml_files},
 };
 
@@ -58,7 +58,7 @@ fn every_field_is_shown_in_some_manifest() {
     };
     let mut missing = Vec::new();
     visit("spec", &schema()["properties"]["spec"], &mut |path, _| {
-        if !shown.contains(path) && !below_scheduling(path) && !of_scheduling(path) {
+        if !shown.contains(path) && !of_kubernetes(path) && !of_scheduling(path) {
             missing.push(path.to_owned());
         }
     });
