@@ -57,8 +57,14 @@ impl Error {
         match self {
             Self::Observe { .. } => Reason::ObserveFailed,
             Self::Invalid(errors) => {
-                let missing = |e: &FieldError| e.reason == FieldErrorReason::SecretMissing;
-                if errors.iter().all(missing) { Reason::SecretMissing } else { Reason::InvalidSpec }
+                let has = |reason| errors.iter().any(|error| error.reason == reason);
+                if has(FieldErrorReason::InvalidSpec) {
+                    Reason::InvalidSpec
+                } else if has(FieldErrorReason::SecretInvalid) {
+                    Reason::SecretInvalid
+                } else {
+                    Reason::SecretMissing
+                }
             }
             Self::Credentials(error) => error.reason(),
             Self::Apply(error) => error.reason(),

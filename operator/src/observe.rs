@@ -33,14 +33,13 @@ pub async fn observe(
 ) -> Result<Observation, Error> {
     let secrets = read_secrets(client, shop).await?;
     let children = cache.children(&ObjectRef::from_obj(shop));
-    let facts = |content: &Content| SecretFacts {
-        keys: content.iter().filter(|(_, v)| !v.is_empty()).map(|(key, _)| key.clone()).collect(),
-        hash: credentials::hash(content),
-    };
     let known = shop.status.iter().flat_map(|status| &status.services);
     let mut observed = Observed {
         capabilities,
-        secrets: secrets.iter().map(|(name, content)| (name.clone(), facts(content))).collect(),
+        secrets: secrets
+            .iter()
+            .map(|(name, content)| (name.clone(), SecretFacts::of(content)))
+            .collect(),
         migrated: known
             .clone()
             .filter_map(|service| Some((service.name, service.migrated_image.clone()?)))

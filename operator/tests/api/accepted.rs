@@ -1,5 +1,6 @@
 //! What is built of a Shop, put to the API server without being stored.
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
@@ -9,7 +10,8 @@ use operator_core::validate::{Observed, SecretFacts, referenced_secrets, validat
 use serde_json::{Value, json};
 use shop_operator::{app, settings::Cli};
 
-use crate::world::{NAME, World};
+use crate::server::variable;
+use crate::world::{NAME, World, condition};
 
 /// What the API server says of a Shop with this spec, and then of every object that is built of it.
 async fn refusals(world: &World, spec: Value) -> Vec<String> {
@@ -49,7 +51,7 @@ async fn refusals(world: &World, spec: Value) -> Vec<String> {
 /// A Secret with every key that a test's spec names.
 fn complete() -> SecretFacts {
     let keys = ["url", "username", "password", "accessKey", "secretKey", "token"];
-    SecretFacts { keys: keys.map(str::to_owned).into(), hash: "0".into() }
+    SecretFacts { keys: keys.map(str::to_owned).into(), ..SecretFacts::default() }
 }
 
 #[tokio::test]
@@ -159,4 +161,22 @@ async fn network_policies_can_be_widened() {
     ] } });
     let refused = refusals(&world, bad).await;
     assert!(refused[0].contains("additionalEgress[0].to[0].ipBlock.cidr"), "{refused:?}");
+}
+
+/// As `echo` and `kubectl create secret --from-file` write it.
+#[tokio::test]
+async fn a_line_break_in_a_secret_is_reported_and_its_removal_helps() {
+    let world = World::new().await;
+    let url = variable("TEST_REDIS_URL");
+    world.secret("cache", &[("url", &format!("{url}\n"))]).await;
+    world.create(json!({ "cache": { "external": { "secretRef": { "name": "cache" } } } })).await;
+    let _operator = world.operator().await;
+    let invalid = |shop: &Shop| condition(shop, "Ready") == ("False", "SecretInvalid");
+    let shop = world.until("refused", invalid).await;
+    let conditions = shop.status.unwrap().conditions;
+    let message = &conditions.iter().find(|found| found.type_ == "Ready").unwrap().message;
+    assert!(message.contains("the key `url` of the Secret `cache`"), "{message}");
+    let patch = Patch::Merge(json!({ "stringData": { "url": url } }));
+    world.api::<Secret>().patch("cache", &PatchParams::default(), &patch).await.unwrap();
+    world.until_ready().await;
 }

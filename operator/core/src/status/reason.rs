@@ -123,6 +123,8 @@ reasons! {
     InvalidSpec,
     /// The spec names a Secret, or a key of one, that does not exist.
     SecretMissing,
+    /// The value of a key of such a Secret cannot be used.
+    SecretInvalid,
     /// What the spec refers to could not be read.
     ObserveFailed,
     /// A reconciliation was cancelled, because it took too long.

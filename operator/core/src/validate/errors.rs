@@ -21,6 +21,8 @@ pub enum FieldErrorReason {
     InvalidSpec,
     /// The field names a Secret, or a key of one, that does not exist; creating it helps.
     SecretMissing,
+    /// The field names a key of a Secret whose value nothing can use; another value helps.
+    SecretInvalid,
 }
 
 impl FieldErrorReason {
@@ -29,6 +31,7 @@ impl FieldErrorReason {
         match self {
             Self::InvalidSpec => "InvalidSpec",
             Self::SecretMissing => "SecretMissing",
+            Self::SecretInvalid => "SecretInvalid",
         }
     }
 }
@@ -44,6 +47,10 @@ impl Errors {
 
     pub(super) fn secret_missing(&mut self, path: String, message: String) {
         self.push(path, message, FieldErrorReason::SecretMissing);
+    }
+
+    pub(super) fn secret_invalid(&mut self, path: String, message: String) {
+        self.push(path, message, FieldErrorReason::SecretInvalid);
     }
 
     fn push(&mut self, path: String, message: String, reason: FieldErrorReason) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::crd::ServiceName;
+use crate::credentials::{self, Content};
 
 /// How the operator is configured, as far as it shapes a shop.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +64,22 @@ pub struct Capabilities {
 pub struct SecretFacts {
     /// Keys that have a value.
     pub keys: BTreeSet<String>,
+    /// Keys whose value has a line break or another control character.
+    pub broken: BTreeSet<String>,
     /// Hash of the content, which restarts pods when it changes.
     pub hash: String,
+}
+
+impl SecretFacts {
+    /// The facts of a Secret with this content.
+    pub fn of(content: &Content) -> Self {
+        let keys = |has: fn(&str) -> bool| {
+            content.iter().filter(|(_, value)| has(value)).map(|(key, _)| key.clone()).collect()
+        };
+        Self {
+            keys: keys(|value| !value.is_empty()),
+            broken: keys(|value| value.contains(char::is_control)),
+            hash: credentials::hash(content),
+        }
+    }
 }

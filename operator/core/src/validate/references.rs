@@ -19,6 +19,8 @@ struct Reference<'a> {
     keys: Vec<(&'static str, &'a str)>,
     /// Whether pods start without it.
     optional: bool,
+    /// Whether the values may be anything, because they are the user's own affair.
+    opaque: bool,
 }
 
 /// Names of the Secrets that a spec refers to and the operator reads.
@@ -34,18 +36,27 @@ pub(super) fn hashes(spec: &ShopSpec, observed: &Observed) -> BTreeMap<String, S
         .collect()
 }
 
-/// Every Secret that a spec refers to must be there, with its keys.
+/// Every Secret that a spec refers to must be there, with its keys, and these must have a value that can be used: none of
+/// them has more than one line, and services read them as they are.
 pub(super) fn check(spec: &ShopSpec, observed: &Observed, errors: &mut Errors) {
     let required = references(spec).into_iter().filter(|reference| !reference.optional);
-    for Reference { path, name, keys, .. } in required {
+    for Reference { path, name, keys, opaque, .. } in required {
         let Some(facts) = observed.secrets.get(name) else {
             let message = format!("there is no Secret `{name}` in the shop's namespace");
             errors.secret_missing(format!("{path}.name"), message);
             continue;
         };
-        for (field, key) in keys.into_iter().filter(|(_, key)| !facts.keys.contains(*key)) {
+        for (field, key) in keys.iter().filter(|(_, key)| !facts.keys.contains(*key)) {
             let message = format!("the Secret `{name}` has no key `{key}`");
             errors.secret_missing(format!("{path}.{field}"), message);
+        }
+        let broken = keys.iter().filter(|(_, key)| !opaque && facts.broken.contains(*key));
+        for (field, key) in broken {
+            let message = format!(
+                "the key `{key}` of the Secret `{name}` has a line break or another control character, often at \
+                 its end: write it again without, e.g. by `printf %s` instead of `echo`"
+            );
+            errors.secret_invalid(format!("{path}.{field}"), message);
         }
     }
 }
@@ -79,6 +90,7 @@ fn references(spec: &ShopSpec) -> Vec<Reference<'_>> {
         name: &sms.token_secret_ref.name,
         keys: vec![("key", &*sms.token_secret_ref.key)],
         optional: false,
+        opaque: false,
     });
     let all = [database, cache, events, mail, objects, stripe, sms].into_iter().flatten();
     all.chain(of_variables(spec)).collect()
@@ -97,6 +109,7 @@ fn of_variables(spec: &ShopSpec) -> impl Iterator<Item = Reference<'_>> {
                 name: &secret.name,
                 keys: vec![("key", &*secret.key)],
                 optional: secret.optional,
+                opaque: true,
             })
         })
     })
@@ -104,14 +117,14 @@ fn of_variables(spec: &ShopSpec) -> impl Iterator<Item = Reference<'_>> {
 
 fn credentials<'a>(path: &'static str, secret: &'a CredentialsSecretRef) -> Reference<'a> {
     let keys = vec![("usernameKey", &*secret.username_key), ("passwordKey", &*secret.password_key)];
-    Reference { path: path.into(), name: &secret.name, keys, optional: false }
+    Reference { path: path.into(), name: &secret.name, keys, optional: false, opaque: false }
 }
 
 fn object_keys(secret: &ObjectStoreSecretRef) -> Reference<'_> {
     let keys =
         vec![("accessKeyKey", &*secret.access_key_key), ("secretKeyKey", &*secret.secret_key_key)];
     let path = "spec.objectStore.external.secretRef".into();
-    Reference { path, name: &secret.name, keys, optional: false }
+    Reference { path, name: &secret.name, keys, optional: false, opaque: false }
 }
 
 fn stripes(secret: &StripeSecretRef) -> Reference<'_> {
@@ -120,10 +133,10 @@ fn stripes(secret: &StripeSecretRef) -> Reference<'_> {
         ("webhookSecretKey", &*secret.webhook_secret_key),
     ];
     let path = "spec.payments.stripe.secretRef".into();
-    Reference { path, name: &secret.name, keys, optional: false }
+    Reference { path, name: &secret.name, keys, optional: false, opaque: false }
 }
 
 fn key<'a>(path: &'static str, secret: &'a SecretKeyRef) -> Reference<'a> {
     let keys = vec![("key", &*secret.key)];
-    Reference { path: path.into(), name: &secret.name, keys, optional: false }
+    Reference { path: path.into(), name: &secret.name, keys, optional: false, opaque: false }
 }

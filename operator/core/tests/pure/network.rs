@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::build::get;
 use crate::support::{judged, validated};
 
-fn egress(policies: Value) -> Vec<Value> {
+fn egress(policies: &Value) -> Vec<Value> {
     let shop = validated(json!({ "networkPolicies": policies }));
     let base = get(&shop, "NetworkPolicy", "demo-base");
     assert!(
@@ -21,7 +21,7 @@ fn names_are_looked_up_wherever_the_cluster_has_its_dns() {
         let of = |number: &u16| ["UDP", "TCP"].map(|p| json!({ "port": number, "protocol": p }));
         numbers.iter().flat_map(of).collect::<Vec<_>>()
     };
-    let rules = egress(json!({}));
+    let rules = egress(&json!({}));
     // NodeLocal DNSCache is at an address of the node, which no selector finds.
     assert_eq!(rules[0], json!({ "ports": ports(&[53]) }));
     // A Service may map its port to any port of the servers' pods.
@@ -38,10 +38,10 @@ fn names_are_looked_up_wherever_the_cluster_has_its_dns() {
     assert_eq!(rules.len(), 2);
 
     assert_eq!(
-        egress(json!({ "dns": { "ports": [53, 8053] } }))[0]["ports"],
+        egress(&json!({ "dns": { "ports": [53, 8053] } }))[0]["ports"],
         json!(ports(&[53, 8053]))
     );
-    let none = egress(json!({ "dns": { "ports": [] } }));
+    let none = egress(&json!({ "dns": { "ports": [] } }));
     assert!(none.iter().all(|rule| rule["to"].is_array()), "no rule lets everything out: {none:?}");
 }
 
@@ -54,7 +54,7 @@ fn policies_can_be_widened() {
         }],
         "ports": [{ "port": 6380, "protocol": "TCP" }],
     });
-    let rules = egress(json!({ "additionalEgress": [rule] }));
+    let rules = egress(&json!({ "additionalEgress": [rule] }));
     assert_eq!(rules.get(2..), Some(std::slice::from_ref(&rule)));
     let shop =
         validated(json!({ "networkPolicies": { "enabled": false, "additionalEgress": [rule] } }));

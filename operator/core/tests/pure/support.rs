@@ -80,10 +80,10 @@ pub(crate) fn config() -> Config {
 /// A cluster that has every optional API, and these Secrets.
 pub(crate) fn observed(secrets: &[Secret]) -> Observed {
     let facts = |secret: &Secret| {
-        let keys = secret.string_data.iter().flatten().map(|(key, _)| key.clone()).collect();
+        let content = secret.string_data.clone().unwrap_or_default();
         let name = secret.metadata.name.clone().unwrap_or_default();
         let hash = names::hash(&format!("content of {name}"));
-        (name, SecretFacts { keys, hash })
+        (name, SecretFacts { hash, ..SecretFacts::of(&content) })
     };
     Observed {
         capabilities: Capabilities { service_monitors: true, http_routes: true },

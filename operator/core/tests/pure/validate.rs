@@ -1,5 +1,7 @@
 //! What validation refuses, and what it resolves.
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ObjectMeta;
 use operator_core::{
     crd::ServiceName,
     validate::{FieldErrorReason, MailEngine, MissingApi, Observed, SecretFacts, validate},
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     build::{objects, templates},
     crd::schema,
-    support::{config, judged, observed, shop, validated},
+    support::{config, documents, judged, observed, shop, stored, validated, yaml_files},
 };
 
 #[test]
@@ -112,7 +114,11 @@ fn every_error_is_told_at_once() {
 fn mail_may_be_exchanged_but_is_one_or_the_other() {
     let smtp = json!({ "secretRef": { "name": "smtp" }, "from": "a@example.com" });
     let mut there = observed(&[]);
-    let facts = SecretFacts { keys: ["url".to_owned()].into(), hash: "abc".into() };
+    let facts = SecretFacts {
+        keys: ["url".to_owned()].into(),
+        hash: "abc".into(),
+        ..SecretFacts::default()
+    };
     there.secrets.insert("smtp".into(), facts);
     let mail = |mail: Value| validate(&shop(json!({ "mail": mail })), &there, &config());
     assert_eq!(mail(json!({})).unwrap().mail, mail(json!({ "bundled": {} })).unwrap().mail);
@@ -128,7 +134,11 @@ fn mail_may_be_exchanged_but_is_one_or_the_other() {
 fn a_sender_that_no_mail_can_have_is_refused() {
     let judged = |spec: Value| {
         let mut there = observed(&[]);
-        let facts = SecretFacts { keys: ["url".to_owned()].into(), hash: "abc".into() };
+        let facts = SecretFacts {
+            keys: ["url".to_owned()].into(),
+            hash: "abc".into(),
+            ..SecretFacts::default()
+        };
         there.secrets.insert("smtp".into(), facts);
         validate(&shop(spec), &there, &config())
     };
@@ -191,8 +201,11 @@ fn a_secret_must_have_its_keys() {
     assert_eq!(errors[0].reason, FieldErrorReason::SecretMissing);
 
     let mut there = observed(&[]);
-    let facts =
-        |keys: [&str; 2]| SecretFacts { keys: keys.map(str::to_owned).into(), hash: "abc".into() };
+    let facts = |keys: [&str; 2]| SecretFacts {
+        keys: keys.map(str::to_owned).into(),
+        hash: "abc".into(),
+        ..SecretFacts::default()
+    };
     there.secrets.insert("db".into(), facts(["username", "password"]));
     let errors = validate(&shop(spec.clone()), &there, &config()).unwrap_err();
     assert_eq!(
@@ -202,6 +215,67 @@ fn a_secret_must_have_its_keys() {
 
     there.secrets.insert("db".into(), facts(["username", "secret"]));
     assert!(validate(&shop(spec), &there, &config()).is_ok());
+}
+
+/// Each key of each Secret of a manifest, as `echo` would have written it.
+#[test]
+fn a_line_break_in_any_referenced_secret_is_refused() {
+    let yaml = yaml_files("manifests").remove("shop-external").expect("it is there");
+    let (shops, secrets): (Vec<_>, Vec<_>) =
+        documents(&yaml).into_iter().partition(|document| document["kind"] == "Shop");
+    let shop = stored(shops[0].clone());
+    let secrets: Vec<Secret> = secrets
+        .into_iter()
+        .map(|secret| serde_json::from_value(secret).expect("it is a Secret"))
+        .collect();
+    let mut refused = 0;
+    for (i, secret) in secrets.iter().enumerate() {
+        let name = secret.metadata.name.clone().unwrap_or_default();
+        for (key, value) in secret.string_data.iter().flatten() {
+            let mut secrets = secrets.clone();
+            let content = secrets[i].string_data.get_or_insert_default();
+            content.insert(key.clone(), format!("{value}\n"));
+            let verdict = validate(&shop, &observed(&secrets), &config());
+            // A variable of the user's may be anything.
+            if name == "proxy" {
+                assert!(verdict.is_ok(), "{key}");
+                continue;
+            }
+            let errors = verdict.expect_err(key);
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert_eq!(errors[0].reason, FieldErrorReason::SecretInvalid);
+            let what = format!("the key `{key}` of the Secret `{name}` has a line break");
+            assert!(errors[0].message.starts_with(&what), "{what}: {}", errors[0].message);
+            refused += 1;
+        }
+    }
+    assert!(refused > 10, "{refused}");
+}
+
+#[test]
+fn a_value_of_a_secret_is_one_line() {
+    let redis = |value: &str| Secret {
+        metadata: ObjectMeta { name: Some("redis".into()), ..ObjectMeta::default() },
+        string_data: Some(
+            [("url", value), ("other", "a\nb")].map(|(k, v)| (k.into(), v.into())).into(),
+        ),
+        ..Secret::default()
+    };
+    let spec = json!({ "cache": { "external": { "secretRef": { "name": "redis" } } } });
+    for (value, fits) in [
+        ("redis://redis", true),
+        ("redis://:pass word@redis ", true),
+        ("redis://redis\r\n", false),
+        ("\tredis://redis", false),
+        ("redis://re\ndis", false),
+        ("redis://\u{0}redis", false),
+    ] {
+        let verdict = validate(&shop(spec.clone()), &observed(&[redis(value)]), &config());
+        let errors = verdict.err().unwrap_or_default();
+        let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
+        let expected: &[&str] = if fits { &[] } else { &["spec.cache.external.secretRef.key"] };
+        assert_eq!(paths, expected, "{value:?}");
+    }
 }
 
 #[test]
