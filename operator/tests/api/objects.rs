@@ -20,7 +20,10 @@ async fn a_shop_sells_while_its_object_store_is_away() {
     assert_eq!(condition(&shop, "ObjectStoreReady"), ("False", "ObjectStoreUnreachable"));
     assert_eq!(condition(&shop, "Degraded").0, "False");
 
-    world.change(json!({ "spec": at(&variable("TEST_OBJECT_STORE_URL")) })).await;
+    let mut moved = at(&variable("TEST_OBJECT_STORE_URL"));
+    moved["objectStore"]["external"]["dataMovedFrom"] =
+        json!({ "endpoint": format!("http://{closed}"), "bucket": "test" });
+    world.change(json!({ "spec": moved })).await;
     let answers = |shop: &_| condition(shop, "ObjectStoreReady") == ("True", "ObjectStoreReady");
     world.until("the store answers", answers).await;
     world.until_ready().await;

@@ -125,6 +125,12 @@ impl Default for Storage {
 /// A Postgres server that somebody else runs.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(self.host == oldSelf.host && self.port == oldSelf.port) || (has(self.dataMovedFrom) && self.dataMovedFrom.host == oldSelf.host && self.dataMovedFrom.port == oldSelf.port)")
+        .message("host and port cannot be changed while the data are at the old ones: move the databases, or see that there are none yet, and set dataMovedFrom to the old host and port"),
+    validation = Rule::new("!has(self.dataMovedFrom) || self.dataMovedFrom.host != self.host || self.dataMovedFrom.port != self.port")
+        .message("dataMovedFrom has the old host and port: it is set with the change and not before"),
+)]
 pub struct ExternalDatabase {
     /// DNS name or address of the server.
     #[schemars(
@@ -138,12 +144,34 @@ pub struct ExternalDatabase {
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
 
+    /// Confirms a change of host or port: the old ones, whose databases have been moved to the new server, or which are the
+    /// same server's. It may stay here afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_moved_from: Option<DatabaseAddress>,
+
     /// Credentials of a role that may create databases and roles.
     pub admin_secret_ref: CredentialsSecretRef,
 
     /// How the connection is encrypted.
     #[serde(default)]
     pub ssl_mode: SslMode,
+}
+
+/// Where a Postgres server is.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseAddress {
+    /// DNS name or address of the server.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?$")
+    )]
+    pub host: String,
+
+    /// Port of the server.
+    #[serde(default = "default_postgres_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
 }
 
 fn default_postgres_port() -> u16 {

@@ -34,6 +34,12 @@ impl Default for Events {
 /// A Kafka cluster that somebody else runs.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.bootstrapServers.exists(server, server in oldSelf.bootstrapServers) || (has(self.dataMovedFrom) && self.dataMovedFrom in oldSelf.bootstrapServers)")
+        .message("bootstrapServers cannot all be changed at once while undelivered events are in the old cluster: keep one of them, or move the topics and set dataMovedFrom to one of the old servers"),
+    validation = Rule::new("!has(self.dataMovedFrom) || !(self.dataMovedFrom in self.bootstrapServers)")
+        .message("dataMovedFrom is one of the old servers: it is set with the change and not before"),
+)]
 pub struct ExternalEvents {
     /// Brokers to ask for the cluster's members, each as `host:port`.
     #[schemars(
@@ -41,6 +47,12 @@ pub struct ExternalEvents {
         inner(length(min = 3, max = 259), regex(pattern = r"^[A-Za-z0-9.-]+:[0-9]{1,5}$"))
     )]
     pub bootstrap_servers: Vec<String>,
+
+    /// Confirms that all `bootstrapServers` are others: one of the old ones, whose topics have been moved to the new cluster, or
+    /// which is in the same cluster. It may stay here afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 259))]
+    pub data_moved_from: Option<String>,
 
     /// Encryption and authentication.
     #[serde(default)]

@@ -28,15 +28,15 @@ mod variables;
 
 pub use backup::{Backup, BackupStatus, FailedBackup, RestoreFrom, Restored, SuccessfulBackup};
 pub use engines::{
-    BundledEngine, BundledMail, Cache, CredentialsSecretRef, Database, ExternalCache,
-    ExternalDatabase, ExternalMail, Mail, SecretKeyRef, SslMode, Storage,
+    BundledEngine, BundledMail, Cache, CredentialsSecretRef, Database, DatabaseAddress,
+    ExternalCache, ExternalDatabase, ExternalMail, Mail, SecretKeyRef, SslMode, Storage,
 };
 pub use events::{Events, ExternalEvents, KafkaSecurity, SaslMechanism, SecurityProtocol, Topics};
 pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType, TrafficPolicy};
 pub use limits::Limits;
 pub use metadata::PodMetadata;
 pub use network::{Dns, NetworkPolicies};
-pub use objects::{ExternalObjectStore, ObjectStore, ObjectStoreSecretRef};
+pub use objects::{BucketAddress, ExternalObjectStore, ObjectStore, ObjectStoreSecretRef};
 pub use payments::{Payments, Stripe, StripeSecretRef};
 pub use rollout::{
     BlueGreenSettings, CanarySettings, CanaryStep, PodCounters, Rollout, RolloutReason,

@@ -34,6 +34,12 @@ impl Default for ObjectStore {
 /// in the bucket, so that shops may share one.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(self.endpoint == oldSelf.endpoint && self.bucket == oldSelf.bucket) || (has(self.dataMovedFrom) && self.dataMovedFrom.endpoint == oldSelf.endpoint && self.dataMovedFrom.bucket == oldSelf.bucket)")
+        .message("endpoint and bucket cannot be changed while images and backups are in the old ones: copy the objects, or see that there are none yet, and set dataMovedFrom to the old endpoint and bucket"),
+    validation = Rule::new("!has(self.dataMovedFrom) || self.dataMovedFrom.endpoint != self.endpoint || self.dataMovedFrom.bucket != self.bucket")
+        .message("dataMovedFrom has the old endpoint and bucket: it is set with the change and not before"),
+)]
 pub struct ExternalObjectStore {
     /// URL of its S3 API, e.g. `https://s3.eu-central-1.amazonaws.com`. It takes path-style addresses.
     #[schemars(length(max = 255), regex(pattern = r"^https?://[A-Za-z0-9][A-Za-z0-9.:-]*$"))]
@@ -43,6 +49,11 @@ pub struct ExternalObjectStore {
     #[schemars(length(min = 3, max = 63), regex(pattern = r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
     pub bucket: String,
 
+    /// Confirms a change of endpoint or bucket: the old ones, whose objects have been copied to the new bucket, or which are the
+    /// same bucket's. It may stay here afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_moved_from: Option<BucketAddress>,
+
     /// Region that requests are signed for.
     #[serde(default = "default_region")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9-]+$"))]
@@ -50,6 +61,19 @@ pub struct ExternalObjectStore {
 
     /// A key that may get, put and delete objects of the bucket, and list them where there are backups.
     pub secret_ref: ObjectStoreSecretRef,
+}
+
+/// Where a bucket is.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketAddress {
+    /// URL of its S3 API.
+    #[schemars(length(max = 255), regex(pattern = r"^https?://[A-Za-z0-9][A-Za-z0-9.:-]*$"))]
+    pub endpoint: String,
+
+    /// Name of the bucket.
+    #[schemars(length(min = 3, max = 63), regex(pattern = r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
+    pub bucket: String,
 }
 
 fn default_region() -> String {
