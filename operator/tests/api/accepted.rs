@@ -1,6 +1,6 @@
 //! What is built of a Shop, put to the API server without being stored.
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
@@ -179,4 +179,43 @@ async fn a_line_break_in_a_secret_is_reported_and_its_removal_helps() {
     let patch = Patch::Merge(json!({ "stringData": { "url": url } }));
     world.api::<Secret>().patch("cache", &PatchParams::default(), &patch).await.unwrap();
     world.until_ready().await;
+}
+
+#[tokio::test]
+async fn a_load_balancer_comes_and_goes() {
+    let world = World::new().await;
+    world.create(json!({})).await;
+    let operator = world.operator().await;
+    world.until_ready().await;
+    let balanced = |class: &str| {
+        json!({
+            "type": "LoadBalancer", "loadBalancerClass": class,
+            "loadBalancerSourceRanges": ["203.0.113.0/24"], "externalTrafficPolicy": "Local",
+            "annotations": { "example.com/class": class },
+        })
+    };
+    let none = json!({
+        "type": null, "loadBalancerClass": null, "loadBalancerSourceRanges": null,
+        "externalTrafficPolicy": null, "annotations": null,
+    });
+    let node_port = json!({ "type": "NodePort", "externalTrafficPolicy": "Local" });
+    for asked in
+        [balanced("example.com/a"), none.clone(), node_port, balanced("example.com/b"), none]
+    {
+        world.change(json!({ "spec": { "gateway": { "service": null } } })).await;
+        world.change(json!({ "spec": { "gateway": { "service": asked } } })).await;
+        let shop = world.until_ready().await;
+        assert_eq!(condition(&shop, "Degraded").0, "False", "{asked}");
+        operator.settle(&world).await;
+        let service = world.api::<Service>().get("demo-gateway").await.unwrap();
+        let spec = serde_json::to_value(service.spec.unwrap()).unwrap();
+        let default =
+            if asked["type"].is_null() { json!("ClusterIP") } else { asked["type"].clone() };
+        assert_eq!(spec["type"], default);
+        for field in ["loadBalancerClass", "loadBalancerSourceRanges", "externalTrafficPolicy"] {
+            assert_eq!(spec[field], asked[field], "{asked}: {field}");
+        }
+        let annotations = json!(service.metadata.annotations);
+        assert_eq!(annotations["example.com/class"], asked["annotations"]["example.com/class"]);
+    }
 }
