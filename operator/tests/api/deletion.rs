@@ -230,7 +230,10 @@ async fn lose_postgres(world: &World) -> Value {
 }
 
 async fn set_port(world: &World, port: Value) {
-    world.change(json!({ "spec": { "database": { "external": { "port": port } } } })).await;
+    let now = serde_json::to_value(world.shop().await.spec.database.external).unwrap();
+    let moved = json!({ "host": now["host"], "port": now["port"] });
+    let external = json!({ "port": port, "dataMovedFrom": moved });
+    world.change(json!({ "spec": { "database": { "external": external } } })).await;
 }
 
 fn ready_message(shop: &Shop) -> &str {
