@@ -24,7 +24,7 @@ pub struct Scheduling {
 
     /// Nodes and other pods that the pods prefer, need or avoid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::kubernetes::<Affinity>")]
+    #[schemars(schema_with = "schema::affinity")]
     pub affinity: Option<Affinity>,
 
     /// Name of the priority class of the pods.

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::Shop;
-use k8s_openapi::api::core::v1::{Toleration, TopologySpreadConstraint};
+use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 
 /// Syntax of a quantity, without the exponents and the precision that nobody writes by hand.
@@ -93,7 +93,35 @@ pub(super) fn label_values(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn kubernetes<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = generator.subschema_for::<T>().to_value();
     bound(&mut schema);
+    allow(&mut schema, &["In", "NotIn", "Exists", "DoesNotExist"]);
     schema.try_into().expect("a bounded schema is a schema")
+}
+
+/// Schema of affinities, with what the API server would refuse in a pod.
+pub(super) fn affinity(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = kubernetes::<Affinity>(generator).to_value();
+    let nodes = &mut schema["properties"]["nodeAffinity"];
+    allow(nodes, &["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]);
+    weigh(&mut schema);
+    schema.try_into().expect("it is a schema")
+}
+
+/// Bounds the weights of preferences.
+fn weigh(schema: &mut Value) {
+    if let Some(weight) = schema.pointer_mut("/properties/weight") {
+        weight["minimum"] = json!(1);
+        weight["maximum"] = json!(100);
+    }
+    each_below(schema, &mut |_, below| weigh(below));
+}
+
+/// Allows these operators in the requirements of selectors.
+fn allow(schema: &mut Value, operators: &[&str]) {
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    if let Some(fields) = fields.filter(|fields| fields.contains_key("values")) {
+        fields["operator"]["enum"] = json!(operators);
+    }
+    each_below(schema, &mut |_, below| allow(below, operators));
 }
 
 /// Schema of tolerations, with what the API server would refuse in a pod.
