@@ -18,6 +18,10 @@ const QUANTITY: &str = r"^([0-9]{1,15}m|[0-9]{1,15}(\.[0-9]{1,3})?([kMGTPE]|[KMG
 const RESERVED: &str =
     "!key.startsWith('shop-operator.io/') && !key.startsWith('app.kubernetes.io/')";
 
+/// The fields of [`Scheduling`](super::Scheduling).
+const SCHEDULING: [&str; 5] =
+    ["nodeSelector", "tolerations", "affinity", "priorityClassName", "topologySpreadConstraints"];
+
 /// Schema of a volume's size: a string, so that CEL's `quantity()` takes it.
 pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "minLength": 1, "maxLength": 32, "pattern": QUANTITY })
@@ -222,11 +226,13 @@ fn explain_once(schema: &mut Value) {
         schema.as_object_mut().into_iter().for_each(|fields| drop(fields.remove("description")));
         each_below(schema, &mut |_, below| strip(below));
     }
-    each_below(schema, &mut |name, field| match name {
-        "affinity" | "tolerations" | "topologySpreadConstraints" => {
-            each_below(field, &mut |_, below| strip(below));
+    each_below(schema, &mut |name, field| {
+        if !SCHEDULING.contains(&name) {
+            return explain_once(field);
         }
-        _ => explain_once(field),
+        each_below(field, &mut |_, below| strip(below));
+        let text = field["description"].as_str().unwrap_or_default();
+        field["description"] = json!(format!("{text} Absent: as in `spec.scheduling`."));
     });
 }
 

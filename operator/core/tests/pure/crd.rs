@@ -66,6 +66,24 @@ pub(crate) fn of_kubernetes(path: &str) -> bool {
         .any(|field| path.contains(field))
 }
 
+#[test]
+fn what_is_absent_in_a_service_or_engine_is_explained() {
+    let schema = schema();
+    let spec = |path: &str| {
+        let path = path.replace('/', "/properties/").replace("[]", "/items");
+        let field = schema.pointer(&format!("/properties/spec{path}"));
+        let text = field.unwrap_or_else(|| panic!("there is no {path}"))["description"].clone();
+        text.as_str().is_some_and(|text| text.ends_with("Absent: as in `spec.scheduling`."))
+    };
+    let fields = schema["properties"]["spec"]["properties"]["scheduling"]["properties"].clone();
+    for field in fields.as_object().into_iter().flatten().map(|(name, _)| name) {
+        for part in ["/services[]", "/database/bundled", "/mail/bundled", "/backup"] {
+            assert!(spec(&format!("{part}/{field}")), "{part}/{field}");
+        }
+        assert!(!spec(&format!("/scheduling/{field}")), "{field}");
+    }
+}
+
 /// `kubectl apply` puts a definition into an annotation, which may have 256 KiB.
 #[test]
 fn the_definition_fits_into_an_annotation() {
