@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::PASS_TIMEOUT;
+use crate::crds::Installed;
 use crate::metrics::Metrics;
 
 /// Connections at a time: one kubelet, and few that scrape.
@@ -43,6 +44,7 @@ impl Phase {
 #[derive(Clone)]
 struct Admin {
     phase: watch::Receiver<Phase>,
+    crd: watch::Receiver<Installed>,
     metrics: Metrics,
 }
 
@@ -53,7 +55,7 @@ struct Admin {
 /// Fails if the address cannot be bound.
 pub async fn serve(
     address: SocketAddr,
-    phase: watch::Receiver<Phase>,
+    (phase, crd): (watch::Receiver<Phase>, watch::Receiver<Installed>),
     metrics: Metrics,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
@@ -61,7 +63,7 @@ pub async fn serve(
         .route("/live", get(async || StatusCode::OK))
         .route("/ready", get(ready))
         .route("/metrics", get(print_metrics))
-        .with_state(Admin { phase, metrics });
+        .with_state(Admin { phase, crd, metrics });
     let listener = TcpListener::bind(address).await?;
     let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
     listener::serve("admin", listener, router, limits, stop.cancelled_owned()).await;
@@ -69,11 +71,16 @@ pub async fn serve(
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
-    readiness(*admin.phase.borrow(), admin.metrics.passes.oldest())
+    readiness(*admin.phase.borrow(), &admin.crd.borrow(), admin.metrics.passes.oldest())
 }
 
 /// A pass is cancelled after [`PASS_TIMEOUT`]. One that is still there a minute later blocks its thread.
-fn readiness(phase: Phase, oldest_pass: Option<Duration>) -> (StatusCode, String) {
+///
+/// A replica that the CRD is too old for is unready until the CRD changes, so that a rollout stops before it replaces replicas that fit.
+fn readiness(phase: Phase, crd: &Installed, oldest_pass: Option<Duration>) -> (StatusCode, String) {
+    if let Installed::Outdated(problem) = crd {
+        return (StatusCode::SERVICE_UNAVAILABLE, problem.clone());
+    }
     let stuck = oldest_pass.filter(|age| *age > PASS_TIMEOUT + Duration::from_mins(1));
     if let Some(age) = stuck {
         let text = format!("a reconciliation is stuck for {} s", age.as_secs());
@@ -96,11 +103,22 @@ mod tests {
 
     #[test]
     fn a_stuck_reconciliation_makes_the_operator_unready() {
-        let code = |phase, age| readiness(phase, age).0;
+        let code = |phase, age| readiness(phase, &Installed::Current, age).0;
         assert_eq!(code(Phase::Leading, None), StatusCode::OK);
         assert_eq!(code(Phase::Leading, Some(PASS_TIMEOUT)), StatusCode::OK);
         let stuck = Some(PASS_TIMEOUT + Duration::from_secs(61));
         assert_eq!(code(Phase::Leading, stuck), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(code(Phase::Syncing, None), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn an_outdated_crd_makes_every_replica_unready() {
+        let outdated = Installed::Outdated("upgrade it".to_owned());
+        for phase in [Phase::Standby, Phase::Leading] {
+            let (code, text) = readiness(phase, &outdated, None);
+            assert_eq!((code, &*text), (StatusCode::SERVICE_UNAVAILABLE, "upgrade it"));
+            // Whoever may not read CRDs runs as before.
+            assert_eq!(readiness(phase, &Installed::Unknown, None).0, StatusCode::OK);
+        }
     }
 }

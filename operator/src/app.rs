@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use kube::client::ClientBuilder;
 use kube::{Client, Config as ClientConfig};
+use operator_core::crd;
 use operator_core::names::{self, OPERATOR};
 use operator_core::validate::{Capabilities, Config, EngineImages};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 use crate::admin::{self, Phase};
 use crate::context::Context;
 use crate::controller;
+use crate::crds::{self, Installed, Pod};
 use crate::leader::{Elector, Timing};
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -60,9 +62,11 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let metrics = Metrics::new()?;
     let stop = CancellationToken::new();
     let (phase, phases) = watch::channel(Phase::Starting);
-    let admin = admin::serve(settings.admin_addr, phases, metrics.clone(), stop.clone());
+    let (crd, crds) = watch::channel(Installed::default());
+    let states = (phases, crds);
+    let admin = admin::serve(settings.admin_addr, states, metrics.clone(), stop.clone());
     let mut terminated = signal(SignalKind::terminate()).map_err(Error::Listen)?;
-    let operator = operate(settings, metrics, phase, stop.clone());
+    let operator = operate(settings, metrics, phase, crd, stop.clone());
     tokio::pin!(operator);
     tokio::select! {
         result = admin => result.map_err(Error::Listen).and(Err(Error::Died("the admin port"))),
@@ -79,14 +83,44 @@ async fn operate(
     settings: Settings,
     metrics: Metrics,
     phase: watch::Sender<Phase>,
+    crd: watch::Sender<Installed>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let config = ClientConfig::infer().await.map_err(Error::Configuration)?;
     let client = client(config, &metrics).map_err(Error::Client)?;
+    let (ours, checked) = (crd::definition(), crd.subscribe());
+    let pod = Pod {
+        namespace: settings.operator_namespace.clone(),
+        name: settings.pod_name.clone(),
+        uid: settings.pod_uid.clone(),
+    };
+    let leading =
+        Box::pin(contend(client.clone(), settings, metrics.clone(), phase, checked, stop));
+    let checking = crds::follow(client, &ours, &pod, &metrics, &crd);
+    tokio::select! {
+        () = checking => Err(Error::Died("the watch on the CRD")),
+        result = leading => result,
+    }
+}
+
+/// Stands by until this replica leads, and leads until `stop`.
+async fn contend(
+    client: Client,
+    settings: Settings,
+    metrics: Metrics,
+    phase: watch::Sender<Phase>,
+    mut crd: watch::Receiver<Installed>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let identity = format!("{}_{:08x}", settings.pod_name, rand::random::<u32>());
     let namespace = settings.operator_namespace.clone();
     let mut elector =
         Elector::new(client.clone(), &namespace, OPERATOR, identity, Timing::default());
+    // A replica that is ready for a moment would take the place of one that fits the CRD.
+    tokio::select! {
+        _ = crd.wait_for(|crd| *crd != Installed::Pending) => {}
+        () = stop.cancelled() => return Ok(()),
+    }
     phase.send_replace(Phase::Standby);
     tokio::select! {
         () = elector.acquire() => {}

@@ -67,6 +67,7 @@ mod tests {
 
     use super::*;
     use crate::admin::{Phase, serve};
+    use crate::crds::Installed;
     use crate::metrics::Metrics;
 
     #[tokio::test]
@@ -81,7 +82,8 @@ mod tests {
         let (phase, phases) = watch::channel(Phase::Standby);
         let stop = CancellationToken::new();
         let metrics = Metrics::new().unwrap();
-        tokio::spawn(serve(address, phases, metrics, stop.clone()));
+        let (_, crd) = watch::channel(Installed::Current);
+        tokio::spawn(serve(address, (phases, crd), metrics, stop.clone()));
         let (wait, name) = (Duration::from_secs(2), address.to_string());
         let error = leader(&name, wait).await.unwrap_err();
         assert!(error.seen.ends_with("is standby"), "{error}");

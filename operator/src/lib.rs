@@ -10,6 +10,7 @@ pub mod cleanup;
 pub mod context;
 pub mod controller;
 pub mod crashes;
+pub mod crds;
 pub mod credentials;
 pub mod databases;
 pub mod engines;

@@ -41,6 +41,8 @@ pub struct Metrics {
     pub backup_failed: IntGaugeVec,
     /// `shop_operator_leader`: 1 while this replica leads.
     pub leader: IntGauge,
+    /// `shop_operator_crd_outdated`: 1 if the CRD in the cluster cannot hold what this version writes.
+    pub crd_outdated: IntGauge,
 }
 
 impl Metrics {
@@ -94,6 +96,10 @@ impl Metrics {
                 &SHOP,
             )?,
             leader: IntGauge::new("shop_operator_leader", "1 while this replica leads.")?,
+            crd_outdated: IntGauge::new(
+                "shop_operator_crd_outdated",
+                "1 if the CRD in the cluster cannot hold what this version writes.",
+            )?,
             registry,
         };
         let registry = &metrics.registry;
@@ -106,6 +112,7 @@ impl Metrics {
         registry.register(Box::new(metrics.backup_interval.clone()))?;
         registry.register(Box::new(metrics.backup_failed.clone()))?;
         registry.register(Box::new(metrics.leader.clone()))?;
+        registry.register(Box::new(metrics.crd_outdated.clone()))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         Ok(metrics)
     }

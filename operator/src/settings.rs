@@ -25,6 +25,9 @@ pub enum Command {
     Run,
     /// Print the definition of the resource as YAML.
     Crd,
+    /// The definition of the resource in the cluster.
+    #[command(subcommand)]
+    Crds(CrdsCommand),
     /// Wait until a replica leads; fail if none does.
     Check {
         /// `host:port` of the admin ports; a name may stand for several replicas.
@@ -33,6 +36,13 @@ pub enum Command {
         #[arg(long, default_value_t = 60)]
         patience: u64,
     },
+}
+
+/// What can be done with the definition in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum CrdsCommand {
+    /// Install or upgrade it; fail if it belongs to a newer operator.
+    Apply,
 }
 
 /// Everything that is configured from outside. Images are by default those that this repository
@@ -66,6 +76,9 @@ pub struct Settings {
     /// Name of this pod; part of its identity as a leader and as a reporter of events.
     #[arg(long, env, default_value = "shop-operator")]
     pub pod_name: String,
+    /// UID of this pod, for events about it.
+    #[arg(long, env)]
+    pub pod_uid: Option<String>,
     /// Comma-separated namespaces to watch; all if empty.
     #[arg(long, env, value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
@@ -120,6 +133,8 @@ mod tests {
         Cli::command().debug_assert();
         let cli = Cli::parse_from(["shop-operator", "crd"]);
         assert_eq!(cli.command, Some(Command::Crd));
+        let cli = Cli::parse_from(["shop-operator", "crds", "apply"]);
+        assert_eq!(cli.command, Some(Command::Crds(CrdsCommand::Apply)));
     }
 
     #[test]

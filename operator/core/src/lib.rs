@@ -8,6 +8,7 @@ pub mod crd;
 pub mod credentials;
 pub mod drift;
 pub mod entropy;
+pub mod installed;
 pub mod names;
 pub mod object;
 pub mod role;

@@ -13,6 +13,7 @@ mod argo_cd;
 mod backups;
 mod crash;
 mod crashes;
+mod crds;
 mod data_loss;
 mod definitions;
 mod deletion;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Shop;
 use k8s_openapi::api::core::v1::{Affinity, Toleration, TopologySpreadConstraint};
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
+use crate::installed::VERSION_ANNOTATION;
 
 /// Syntax of a quantity, without the exponents and the precision that nobody writes by hand.
 const QUANTITY: &str = r"^([0-9]{1,15}m|[0-9]{1,15}(\.[0-9]{1,3})?([kMGTPE]|[KMGTPE]i)?)$";
@@ -211,6 +212,7 @@ pub fn definition() -> CustomResourceDefinition {
         root.remove("required");
     }
     schema["properties"]["spec"]["default"] = json!({});
+    crd["metadata"]["annotations"] = json!({ VERSION_ANNOTATION: env!("CARGO_PKG_VERSION") });
     serde_json::from_value(crd).expect("a tidied CRD is a CRD")
 }
 

@@ -7,6 +7,7 @@ mod cel;
 mod conditions;
 mod crd;
 mod extra;
+mod installed;
 mod manifests;
 mod metadata;
 mod names;
