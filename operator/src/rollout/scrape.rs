@@ -1,6 +1,8 @@
 //! Reads what pods have measured, from the pods themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -11,18 +13,24 @@ use kube::api::ListParams;
 use kube::core::Selector;
 use kube::{Api, Client, ResourceExt as _};
 use operator_core::crd::PodCounters;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
 /// How long a pod may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
-/// Longest answer that is read, in bytes.
+/// Longest answer that is read, in bytes. It is never in memory as a whole.
 const LIMIT: u64 = 8 << 20;
+/// Longest line, in bytes: a name, its labels and a number.
+const LINE_LIMIT: u64 = 16 << 10;
+/// Series of the histogram that one pod may have: methods, statuses and routes.
+const MAX_SERIES: usize = 16_384;
 /// Pods that are asked: so many are enough to judge by.
 const PODS: usize = 32;
-/// Pods that are asked at a time: so many answers may be in memory.
+/// Pods that are asked at a time.
 const CONCURRENCY: usize = 4;
 
 /// What the pods with these labels have counted; nothing if some of them do not say.
@@ -40,9 +48,9 @@ pub(super) async fn counters(
     pods.sort();
     pods.truncate(PODS);
     let asked = pods.into_iter().map(|(pod, address)| async move {
-        let text = text(SocketAddr::new(address, ports::ADMIN)).await;
-        let text = text.map_err(|error| debug!(pod, %error, "cannot read figures")).ok()?;
-        Some(read(pod, &text, limit_milliseconds))
+        let asked = ask(SocketAddr::new(address, ports::ADMIN), limit_milliseconds).await;
+        let counted = asked.map_err(|error| debug!(pod, %error, "cannot read metrics")).ok()?;
+        Some(PodCounters { pod, ..counted })
     });
     let (mut answers, mut counters) = (stream::iter(asked).buffered(CONCURRENCY), Vec::new());
     while let Some(answer) = answers.next().await {
@@ -57,55 +65,106 @@ fn running(pod: &Pod) -> Option<(String, IpAddr)> {
     (pod.metadata.deletion_timestamp.is_none()).then_some((pod.uid()?, address))
 }
 
-/// Everything that a pod measures, in the text format of Prometheus.
-async fn text(pod: SocketAddr) -> std::io::Result<String> {
+/// What a pod says that it has counted.
+async fn ask(pod: SocketAddr, limit_milliseconds: i32) -> std::io::Result<PodCounters> {
     let ask = async {
         let mut stream = TcpStream::connect(pod).await?;
         // HTTP/1.0, so that the answer ends with the connection.
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
-        let mut answer = String::new();
-        let read = stream.take(LIMIT + 1).read_to_string(&mut answer).await?;
-        // What is cut off would count too little.
-        if u64::try_from(read).is_ok_and(|read| read > LIMIT) {
-            return Err(std::io::ErrorKind::FileTooLarge.into());
-        }
-        match answer.split_once("\r\n\r\n") {
-            Some((head, body)) if head.split(' ').nth(1) == Some("200") => Ok(body.to_owned()),
-            _ => Err(std::io::ErrorKind::InvalidData.into()),
-        }
+        // What is cut off would count too little: one byte more than the limit is an error.
+        count(BufReader::new(stream.take(LIMIT + 1)), limit_milliseconds).await
     };
-    timeout(ANSWER, ask).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+    timeout(ANSWER, ask).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+}
+
+/// Counts the HTTP requests in an answer, line by line.
+async fn count(
+    answer: impl AsyncBufRead + Unpin,
+    limit_milliseconds: i32,
+) -> std::io::Result<PodCounters> {
+    let mut lines = Lines { answer, line: Vec::new(), read: 0 };
+    let status = lines.next().await?.ok_or(ErrorKind::UnexpectedEof)?;
+    if status.split(' ').nth(1) != Some("200") {
+        return Err(Error::new(ErrorKind::InvalidData, status.trim_end().to_owned()));
+    }
+    while !lines.next().await?.ok_or(ErrorKind::UnexpectedEof)?.trim_end().is_empty() {}
+    let mut tally = Tally::new(limit_milliseconds);
+    while let Some(line) = lines.next().await? {
+        tally.add(line.trim_end())?;
+    }
+    Ok(tally.counters())
+}
+
+/// Lines of an answer, one at a time in memory.
+struct Lines<R> {
+    answer: R,
+    line: Vec<u8>,
+    read: u64,
+}
+
+impl<R: AsyncBufRead + Unpin> Lines<R> {
+    /// The next line with its end; nothing after the last.
+    async fn next(&mut self) -> std::io::Result<Option<&str>> {
+        self.line.clear();
+        (&mut self.answer).take(LINE_LIMIT).read_until(b'\n', &mut self.line).await?;
+        let length = u64::try_from(self.line.len()).map_err(Error::other)?;
+        self.read += length;
+        if self.read > LIMIT || (length == LINE_LIMIT && !self.line.ends_with(b"\n")) {
+            return Err(ErrorKind::FileTooLarge.into());
+        }
+        let line = std::str::from_utf8(&self.line);
+        let line = line.map_err(|error| Error::new(ErrorKind::InvalidData, error))?;
+        Ok((!line.is_empty()).then_some(line))
+    }
 }
 
 /// Counts the HTTP requests in a text of Prometheus' format. One that took longer than the limit is in none of the
 /// buckets up to the first bound that is not less than the limit.
-fn read(pod: String, text: &str, limit_milliseconds: i32) -> PodCounters {
-    let limit = f64::from(limit_milliseconds) / 1000.0;
-    let mut counters = PodCounters { pod, ..PodCounters::default() };
-    // Each series has its own buckets, which are in ascending order.
-    let mut quick: BTreeMap<String, i64> = BTreeMap::new();
-    for line in text.lines() {
-        let Some(sample) = line.strip_prefix(metrics::HTTP_SERVER_DURATION) else { continue };
-        let Some((series, value)) = sample.rsplit_once(' ') else { continue };
-        let Some(count) = whole(value) else { continue };
+struct Tally {
+    limit: f64,
+    counters: PodCounters,
+    quick: i64,
+    /// Hashes of the series whose bucket was counted: those of a series are in ascending order, and the first counts.
+    series: HashSet<u64>,
+}
+
+impl Tally {
+    fn new(limit_milliseconds: i32) -> Self {
+        let limit = f64::from(limit_milliseconds) / 1000.0;
+        Self { limit, counters: PodCounters::default(), quick: 0, series: HashSet::new() }
+    }
+
+    fn add(&mut self, line: &str) -> std::io::Result<()> {
+        let Some(sample) = line.strip_prefix(metrics::HTTP_SERVER_DURATION) else { return Ok(()) };
+        let Some((series, value)) = sample.rsplit_once(' ') else { return Ok(()) };
+        let Some(count) = whole(value) else { return Ok(()) };
         if let Some(labels) = series.strip_prefix("_count") {
+            let counters = &mut self.counters;
             counters.requests = counters.requests.saturating_add(count);
             let status = label(labels, metrics::HTTP_STATUS);
             if status.is_some_and(|status| status.starts_with('5')) {
                 counters.failures = counters.failures.saturating_add(count);
             }
         } else if let Some(labels) = series.strip_prefix("_bucket")
-            && let Some(bound) = label(labels, "le").and_then(|bound| bound.parse::<f64>().ok())
-            && bound >= limit
+            && let Some(bound) = label(labels, "le")
+            && bound.parse::<f64>().is_ok_and(|bound| bound >= self.limit)
         {
-            let others =
-                labels.replace(&format!("le=\"{}\"", label(labels, "le").unwrap_or_default()), "");
-            quick.entry(others).or_insert(count);
+            let mut hasher = DefaultHasher::new();
+            labels.replace(&format!("le=\"{bound}\""), "").hash(&mut hasher);
+            if self.series.insert(hasher.finish()) {
+                self.quick = self.quick.saturating_add(count);
+            }
+            if self.series.len() > MAX_SERIES {
+                return Err(Error::new(ErrorKind::InvalidData, "too many series"));
+            }
         }
+        Ok(())
     }
-    let quick: i64 = quick.values().sum();
-    counters.slow = counters.requests.saturating_sub(quick).max(0);
-    counters
+
+    fn counters(self) -> PodCounters {
+        let slow = self.counters.requests.saturating_sub(self.quick).max(0);
+        PodCounters { slow, ..self.counters }
+    }
 }
 
 /// A counter's value. The format knows floats only; counts of requests are whole.
@@ -124,9 +183,14 @@ fn label<'l>(labels: &'l str, name: &str) -> Option<&'l str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use axum::Router;
     use axum::routing::get;
+    use tokio::io::duplex;
     use tokio::net::TcpListener;
+    use tokio::sync::Barrier;
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -145,39 +209,96 @@ http_server_active_requests 3
 rpc_server_duration_seconds_count{rpc_method="m"} 9
 "#;
 
-    #[test]
-    fn requests_failures_and_slow_ones_are_counted() {
-        let counters = |limit| {
-            let PodCounters { requests, failures, slow, .. } = read("p".to_owned(), TEXT, limit);
-            (requests, failures, slow)
-        };
-        assert_eq!(counters(500), (107, 7, 10));
-        assert_eq!(counters(501), (107, 7, 5), "the next larger bound counts");
-        assert_eq!(counters(1000), (107, 7, 5));
-        assert_eq!(
-            counters(5000),
-            (107, 7, 0),
-            "all that is known is that they took longer than 1 s"
-        );
-        let nothing = read("p".to_owned(), "# nothing\n", 500);
-        assert_eq!((nothing.requests, nothing.failures, nothing.slow), (0, 0, 0));
+    const HEAD: &str = "HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\n";
+
+    async fn counted(answer: &str, limit: i32) -> std::io::Result<(i64, i64, i64)> {
+        let PodCounters { requests, failures, slow, .. } = count(answer.as_bytes(), limit).await?;
+        Ok((requests, failures, slow))
+    }
+
+    #[tokio::test]
+    async fn requests_failures_and_slow_ones_are_counted() {
+        let answer = format!("{HEAD}{TEXT}");
+        for (limit, expected) in [
+            (500, (107, 7, 10)),
+            // The next larger bound counts.
+            (501, (107, 7, 5)),
+            (1000, (107, 7, 5)),
+            // All that is known is that they took longer than 1 s.
+            (5000, (107, 7, 0)),
+        ] {
+            assert_eq!(counted(&answer, limit).await.unwrap(), expected, "{limit}");
+        }
+        assert_eq!(counted(&format!("{HEAD}# nothing\n"), 500).await.unwrap(), (0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_whole_is_no_answer() {
+        let long = format!("{HEAD}{TEXT}{}\n", "x".repeat(20_000));
+        let large = format!("{HEAD}{}", TEXT.repeat(10_000));
+        let bucket = format!("{}_bucket", metrics::HTTP_SERVER_DURATION);
+        let series: String =
+            (0..20_000).map(|n| format!("{bucket}{{r=\"{n}\",le=\"1\"}} 1\n")).collect();
+        let many = format!("{HEAD}{series}");
+        let failed = format!("HTTP/1.0 500 Internal Server Error\r\n\r\n{TEXT}");
+        for (what, answer) in [
+            ("a long line", &*long),
+            ("a large answer", &large),
+            ("many series", &many),
+            ("an error", &failed),
+            ("no body", "HTTP/1.0 200 OK\r\n"),
+            ("nothing", ""),
+        ] {
+            assert!(counted(answer, 500).await.is_err(), "{what}");
+        }
+    }
+
+    /// Resident memory of this process, in bytes.
+    fn resident() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    #[tokio::test]
+    async fn answers_are_not_held_in_memory() {
+        const ANSWERS: usize = 16;
+        let body = format!("{}\n", "x".repeat(4095)).repeat(16);
+        let (all, released) =
+            (Arc::new(Barrier::new(ANSWERS + 1)), Arc::new(Barrier::new(ANSWERS + 1)));
+        let before = resident();
+        let mut reading = JoinSet::new();
+        for _ in 0..ANSWERS {
+            let (mut pod, answer) = duplex(4096);
+            let (body, all, released) = (body.clone(), all.clone(), released.clone());
+            tokio::spawn(async move {
+                pod.write_all(HEAD.as_bytes()).await.unwrap();
+                for _ in 0..100 {
+                    pod.write_all(body.as_bytes()).await.unwrap();
+                }
+                all.wait().await;
+                released.wait().await;
+            });
+            reading.spawn(async move { count(BufReader::new(answer), 500).await });
+        }
+        all.wait().await;
+        // All have sent what they have, 100 MiB, and none of the answers has ended.
+        let grown = resident().saturating_sub(before);
+        released.wait().await;
+        assert!(reading.join_all().await.iter().all(Result::is_ok));
+        assert!(grown < 32 << 20, "{} MiB", grown >> 20);
     }
 
     #[tokio::test]
     async fn a_pod_is_asked_and_an_error_is_no_answer() {
+        let serve = async |routes: Router| {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(async { axum::serve(listener, routes).await });
+            address
+        };
         let routes = Router::new().route("/metrics", get(async || TEXT));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async { axum::serve(listener, routes).await });
-        assert_eq!(text(address).await.unwrap(), TEXT);
-        let large = Router::new().route("/metrics", get(async || TEXT.repeat(10_000)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async { axum::serve(listener, large).await });
-        assert!(text(address).await.is_err(), "it is cut off");
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async { axum::serve(listener, Router::new()).await });
-        assert!(text(address).await.is_err());
+        assert_eq!(ask(serve(routes).await, 500).await.unwrap().requests, 107);
+        assert!(ask(serve(Router::new()).await, 500).await.is_err());
     }
 }
