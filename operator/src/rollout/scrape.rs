@@ -237,8 +237,9 @@ rpc_server_duration_seconds_count{rpc_method="m"} 9
         let long = format!("{HEAD}{TEXT}{}\n", "x".repeat(20_000));
         let large = format!("{HEAD}{}", TEXT.repeat(10_000));
         let bucket = format!("{}_bucket", metrics::HTTP_SERVER_DURATION);
-        let series: String =
-            (0..20_000).map(|n| format!("{bucket}{{r=\"{n}\",le=\"1\"}} 1\n")).collect();
+        let series = |n: u32| format!("{bucket}{{r=\"{n}\",le=\"1\"}} 1\n");
+        let series: Vec<_> = (0..20_000).map(series).collect();
+        let series = series.concat();
         let many = format!("{HEAD}{series}");
         let failed = format!("HTTP/1.0 500 Internal Server Error\r\n\r\n{TEXT}");
         for (what, answer) in [
