@@ -3,26 +3,24 @@
 
 mod children;
 mod discovery;
+mod shops;
 mod unreadable;
 
 pub use children::{optional, prunable, workloads};
 pub use discovery::{capabilities, discover};
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::{
-    ApiResource, DeserializeGuard, NamespaceResourceScope, ObjectMeta, PartialObjectMeta,
-};
+use kube::core::{ApiResource, NamespaceResourceScope, ObjectMeta, PartialObjectMeta};
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::{WatchStreamExt as _, reflector};
-use kube::{Api, Resource, ResourceExt as _};
+use kube::{Api, Resource};
 use operator_core::child::resource_name;
 use operator_core::crd::Shop;
 use operator_core::names;
@@ -32,10 +30,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::warn;
 
 use crate::context::Context;
-use crate::topics::competes;
 
 use children::{Follower, others, volumes};
-use unreadable::{Unreadable, report_unreadable, unwrap_readable};
+use shops::follow_shops;
+use unreadable::report_unreadable;
 
 /// Where Shops that need a look are sent.
 pub type Wake = mpsc::UnboundedSender<ObjectRef<Shop>>;
@@ -163,66 +161,6 @@ impl Watches {
             None => Api::all(client),
         }
     }
-}
-
-/// Keeps the store of Shops and wakes those that were changed by somebody else: an own status
-/// is no news.
-async fn follow_shops(
-    api: Api<DeserializeGuard<Shop>>,
-    (shops, writer): (Store<Shop>, Writer<Shop>),
-    context: Arc<Context>,
-    (wake, queue): (Wake, Unreadable),
-) {
-    let stripped = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|shop| shop.managed_fields_mut().clear())
-        .filter_map(async |event| event.map(|event| unwrap_readable(event, &queue)).transpose());
-    let events = reflector(writer, stripped);
-    let mut known = HashMap::new();
-    let mut capabilities = context.capabilities.clone();
-    pin_mut!(events);
-    loop {
-        let event = tokio::select! {
-            event = events.next() => event,
-            Ok(()) = capabilities.changed() => {
-                // What was missing may be there now.
-                known.keys().cloned().for_each(|shop| drop(wake.send(shop)));
-                continue;
-            }
-        };
-        match event {
-            Some(Ok(Event::Apply(shop) | Event::InitApply(shop))) => {
-                let name = ObjectRef::from_obj(&shop);
-                let print = intent(&shop);
-                if known.insert(name.clone(), print) != Some(print) {
-                    let _ = wake.send(name);
-                }
-            }
-            Some(Ok(Event::Delete(shop))) => {
-                let name = ObjectRef::from_obj(&shop);
-                known.remove(&name);
-                context.backoff.reset(&name);
-                context.checks.forget(&name);
-                context.metrics.tell_backups(&shop, None, None);
-                // Who was refused because of it may have another look.
-                for other in shops.state().iter().filter(|other| competes(other, &shop)) {
-                    let _ = wake.send(ObjectRef::from_obj(&**other));
-                }
-            }
-            Some(Ok(Event::Init | Event::InitDone)) => {}
-            Some(Err(error)) => warn!(%error, "the watch on Shops failed, it begins anew"),
-            None => return,
-        }
-    }
-}
-
-/// What somebody wants of a Shop, as opposed to what we say of it.
-fn intent(shop: &Shop) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let metadata = &shop.metadata;
-    (&metadata.uid, metadata.generation, metadata.deletion_timestamp.is_some()).hash(&mut hasher);
-    (&metadata.annotations, &metadata.finalizers).hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Wakes Shops when a Secret that they refer to changes. Nothing of the Secrets is kept.
