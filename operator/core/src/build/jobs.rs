@@ -10,15 +10,16 @@ use crate::{names, object::Object, validate::ServiceInstance};
 
 /// Attempts after the first. A migration that fails four times needs a person.
 const RETRIES: i32 = 3;
-/// A Job that takes longer has hung.
-const DEADLINE_SECONDS: i64 = 900;
+/// Demo data that takes longer has hung.
+const SEED_DEADLINE_SECONDS: i64 = 900;
 
 /// One Job per service whose database does not have the schema of its image yet.
 pub(super) fn migrations(scope: &Scope<'_>) -> Vec<Object> {
     let due = scope.shop.services.iter().filter(|service| service.migration_due);
     due.map(|service| {
         let role = Role::Service(service.component.name, Duty::Migration);
-        Object::new(&job(scope, service, role, "migrate up"))
+        let deadline = scope.shop.migrations.active_deadline_seconds;
+        Object::new(&job(scope, service, role, "migrate up", deadline))
     })
     .collect()
 }
@@ -28,14 +29,20 @@ pub(super) fn seeds(scope: &Scope<'_>) -> Vec<Object> {
     let due = scope.shop.services.iter().filter(|service| service.seed_due);
     due.map(|service| {
         let role = Role::Service(service.component.name, Duty::Seed);
-        Object::new(&job(scope, service, role, "seed"))
+        Object::new(&job(scope, service, role, "seed", SEED_DEADLINE_SECONDS))
     })
     .collect()
 }
 
 /// A Job whose name stands for its pod: a Job cannot be changed, hence another image, or the
-/// credential that the first attempt lacked, makes another Job.
-fn job(scope: &Scope<'_>, service: &ServiceInstance, role: Role, command: &str) -> Job {
+/// credential that the first attempt lacked, makes another Job. Its deadline can be changed while it runs.
+fn job(
+    scope: &Scope<'_>,
+    service: &ServiceInstance,
+    role: Role,
+    command: &str,
+    deadline_seconds: i64,
+) -> Job {
     let shop = scope.shop;
     let mut labels = names::service_selector(&shop.name, service.component.name);
     labels.extend(names::selector(&shop.name, role));
@@ -52,7 +59,7 @@ fn job(scope: &Scope<'_>, service: &ServiceInstance, role: Role, command: &str) 
         metadata,
         spec: Some(JobSpec {
             backoff_limit: Some(RETRIES),
-            active_deadline_seconds: Some(DEADLINE_SECONDS),
+            active_deadline_seconds: Some(deadline_seconds),
             template,
             ..JobSpec::default()
         }),

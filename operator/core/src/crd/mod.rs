@@ -14,6 +14,7 @@ mod events;
 mod gateway;
 mod limits;
 mod metadata;
+mod migrations;
 mod network;
 mod objects;
 mod payments;
@@ -35,6 +36,7 @@ pub use events::{Events, ExternalEvents, KafkaSecurity, SaslMechanism, SecurityP
 pub use gateway::{Gateway, HttpRoute, Ingress, ParentRef, Service, ServiceType, TrafficPolicy};
 pub use limits::Limits;
 pub use metadata::PodMetadata;
+pub use migrations::Migrations;
 pub use network::{Dns, NetworkPolicies};
 pub use objects::{BucketAddress, ExternalObjectStore, ObjectStore, ObjectStoreSecretRef};
 pub use payments::{Payments, Stripe, StripeSecretRef};
@@ -203,6 +205,10 @@ pub struct ShopSpec {
     /// The backup that the shop begins with. Its databases must be empty: nothing is ever overwritten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_from: Option<RestoreFrom>,
+
+    /// How migrations of the shop's databases run.
+    #[serde(default)]
+    pub migrations: Migrations,
 
     /// How the shop's Kafka topics are made.
     #[serde(default)]

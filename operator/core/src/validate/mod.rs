@@ -105,6 +105,7 @@ pub fn validate(
         object_store,
         backups,
         restoration,
+        migrations: spec.migrations.clone(),
         backup_images: backup::images(spec, version, config),
         backup_scheduling,
         topics,

@@ -8,7 +8,7 @@ use crate::{
     components::Component,
     crd::{
         CredentialsSecretRef, EnvVar, ExternalObjectStore, Gateway, KafkaSecurity, Limits,
-        NetworkPolicies, Payments, PodMetadata, PullPolicy, Scheduling, Search, SecretKeyRef,
+        Migrations, NetworkPolicies, Payments, PodMetadata, PullPolicy, Scheduling, Search, SecretKeyRef,
         ServiceName, Sms, SslMode, Storage,
     },
     names,
@@ -54,6 +54,8 @@ pub struct ValidatedShop {
     pub backup_images: BackupImages,
     /// On which nodes they run.
     pub backup_scheduling: Box<Scheduling>,
+    /// How migrations run.
+    pub migrations: Migrations,
     /// How topics are made.
     pub topics: TopicSettings,
     /// The mail server.
