@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::timeout::TimeoutLayer;
 use tower::util::MapRequestLayer;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::admin::{self, Phase};
 use crate::context::Context;
@@ -52,9 +52,25 @@ pub enum Error {
     /// Another replica may lead now, so this one must not write any more.
     #[error("lost the lease")]
     LeaseLost,
+    /// SIGTERM came, and reconciliations have not ended since.
+    #[error("reconciliations under way took longer than {} s", GRACE.as_secs())]
+    Unfinished,
     /// A task ended that never should.
     #[error("{0} has died")]
     Died(&'static str),
+}
+
+/// Runs a future on a runtime of its own. After an error nothing is waited for: threads that talk to Kafka would write on although another
+/// replica may lead. They end with the process.
+pub fn run_to_end<E: From<std::io::Error>>(
+    future: impl Future<Output = Result<(), E>>,
+) -> Result<(), E> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(future);
+    if result.is_err() {
+        runtime.shutdown_background();
+    }
+    result
 }
 
 /// Runs until SIGTERM.
@@ -134,7 +150,10 @@ async fn contend(
         () = elector.hold() => return Err(Error::LeaseLost),
         result = leading => result,
     };
-    elector.release().await;
+    // After an error something may still be written, and the lease has to expire.
+    if result.is_ok() {
+        elector.release().await;
+    }
     result
 }
 
@@ -175,9 +194,7 @@ async fn lead(
     tokio::select! {
         biased;
         () = stop.cancelled() => {
-            if timeout(GRACE, tasks.join_all()).await.is_err() {
-                warn!("reconciliations under way took too long");
-            }
+            timeout(GRACE, tasks.join_all()).await.map_err(|_| Error::Unfinished)?;
             Ok(())
         }
         () = announce => unreachable!("it is pending for ever"),
@@ -215,5 +232,37 @@ pub fn configuration(settings: &Settings) -> Config {
         operator_namespace: settings.operator_namespace.clone(),
         operator_pod_labels: names::labels([(names::NAME_LABEL, OPERATOR)]),
         cluster_domain: settings.cluster_domain.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+
+    #[test]
+    fn a_lost_lease_waits_for_no_thread() {
+        let (release, released) = mpsc::channel::<()>();
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            let result = run_to_end(async {
+                let (begun, begins) = oneshot::channel();
+                // A request to Kafka that is not answered.
+                spawn_blocking(move || {
+                    begun.send(()).unwrap();
+                    released.recv()
+                });
+                begins.await.unwrap();
+                Err::<(), _>(Box::<dyn std::error::Error + Send + Sync>::from(Error::LeaseLost))
+            });
+            ended.send(result.unwrap_err().to_string()).unwrap();
+        });
+        let text = end.recv_timeout(Duration::from_mins(1)).expect("it does not wait");
+        assert_eq!(text, "lost the lease");
+        drop(release);
     }
 }

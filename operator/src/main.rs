@@ -12,7 +12,7 @@ use shop_operator::{app, check, crds};
 use telemetry::{Telemetry, chain};
 
 fn main() -> ExitCode {
-    match program(Cli::parse()) {
+    match app::run_to_end(program(Cli::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", chain(&*error));
@@ -21,7 +21,6 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
 async fn program(Cli { command, settings }: Cli) -> Result<(), Box<dyn Error>> {
     match command.unwrap_or_default() {
         Command::Crd => print!("{}", crd::yaml()),
@@ -36,9 +35,9 @@ async fn program(Cli { command, settings }: Cli) -> Result<(), Box<dyn Error>> {
         }
         Command::Run => {
             let telemetry = Telemetry::start(&settings.telemetry())?;
-            let result = app::run(settings).await;
+            // After an error there is no time for spans: another replica may lead.
+            app::run(settings).await?;
             telemetry.stop();
-            result?;
         }
     }
     Ok(())

@@ -17,15 +17,19 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
+
+/// For so long what was sent before the renew deadline may take effect after it: requests to Kafka and the longest that its brokers
+/// work on them. The process itself ends at once (`app::run_to_end`).
+pub const IN_FLIGHT: Duration = Duration::from_secs(5);
 
 /// How long leases live and how often they are tended.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// How long others wait after the last renewal they saw.
     pub lease_duration: Duration,
-    /// How long a leader goes on without having renewed. Shorter than `lease_duration`.
+    /// How long a leader goes on without having renewed. Shorter than `lease_duration`, by [`IN_FLIGHT`] at least.
     pub renew_deadline: Duration,
     /// Time between two tries.
     pub retry_period: Duration,
@@ -95,9 +99,13 @@ impl Elector {
     /// When this returns the process must not write any more.
     pub async fn hold(&mut self) {
         loop {
-            sleep(self.timing.retry_period).await;
-            let left = self.timing.renew_deadline.saturating_sub(self.renewed.elapsed());
-            match timeout(left, self.attempt()).await {
+            // The deadline counts during the pause as well.
+            let deadline = self.renewed + self.timing.renew_deadline;
+            let renewal = async {
+                sleep(self.timing.retry_period).await;
+                self.attempt().await
+            };
+            match timeout_at(deadline, renewal).await {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => {
                     warn!("another replica holds the lease");
@@ -182,5 +190,43 @@ fn record(lease: &Lease) -> Record {
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
         duration: Duration::from_secs(seconds),
         transitions: spec.lease_transitions.unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response, StatusCode};
+    use kube::client::Body;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// Others wait from the last renewal that they saw, which this process counts from before it sent it.
+    #[test]
+    fn a_leader_stops_before_another_may_begin() {
+        let Timing { lease_duration, renew_deadline, retry_period } = Timing::default();
+        assert!(renew_deadline + IN_FLIGHT <= lease_duration);
+        assert!(retry_period * 2 < renew_deadline, "one lost request costs no lease");
+        // What the Lease says to others is whole seconds.
+        assert_eq!(lease_duration.subsec_nanos(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_deadline_counts_during_the_pause_between_attempts() {
+        let failing = service_fn(|_: Request<Body>| async {
+            let response = Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR);
+            Ok::<_, Infallible>(response.body(Body::empty()).unwrap())
+        });
+        let timing = Timing {
+            renew_deadline: Duration::from_millis(100),
+            retry_period: Duration::from_hours(1),
+            ..Timing::default()
+        };
+        let client = Client::new(failing, "default");
+        let mut elector = Elector::new(client, "n", "lease", "me".to_owned(), timing);
+        let held = timeout(Duration::from_mins(1), elector.hold()).await;
+        assert!(held.is_ok(), "the lease has expired, and this replica still leads");
     }
 }
