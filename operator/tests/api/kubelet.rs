@@ -62,18 +62,19 @@ fn ended(job: &Job) -> Option<Value> {
     if image.contains(HELD) {
         return None;
     }
-    Some(if image.contains(BROKEN) {
-        let conditions = [condition("FailureTarget"), condition("Failed")];
-        json!({ "startTime": NOW, "failed": 4, "conditions": conditions })
-    } else {
-        complete()
-    })
+    Some(if image.contains(BROKEN) { failed() } else { complete() })
 }
 
 const NOW: &str = "2026-01-01T00:00:00Z";
 
 fn condition(type_: &str) -> Value {
     json!({ "type": type_, "status": "True", "lastTransitionTime": NOW, "lastProbeTime": NOW })
+}
+
+/// The status of a Job that has failed.
+pub(crate) fn failed() -> Value {
+    let conditions = [condition("FailureTarget"), condition("Failed")];
+    json!({ "startTime": NOW, "failed": 4, "conditions": conditions })
 }
 
 /// The status of a Job that has completed.

@@ -25,6 +25,7 @@ mod migrations;
 mod monitoring;
 mod objects;
 mod operator;
+mod rbac;
 mod rollouts;
 mod routes;
 mod schema;
