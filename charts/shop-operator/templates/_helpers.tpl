@@ -111,3 +111,8 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end -}}
+
+{{/* `helm upgrade --reuse-values` has none of the values that are new in this chart. */}}
+{{- define "shop-operator.upgradesCrds" -}}
+{{- dig "upgrade" true (.Values.crds | default dict) -}}
+{{- end -}}
