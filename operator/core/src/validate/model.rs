@@ -8,8 +8,8 @@ use crate::{
     components::Component,
     crd::{
         CredentialsSecretRef, EnvVar, ExternalObjectStore, Gateway, KafkaSecurity, Limits,
-        Migrations, NetworkPolicies, Payments, PodMetadata, PullPolicy, Scheduling, Search, SecretKeyRef,
-        ServiceName, Sms, SslMode, Storage,
+        Migrations, NetworkPolicies, Payments, PodMetadata, PullPolicy, Scheduling, Search,
+        SecretKeyRef, ServiceName, Sms, SslMode, Storage,
     },
     names,
 };
