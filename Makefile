@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help up down test lint unit services operator chart cluster-test e2e images generate queries bench soak check-invariants
+.PHONY: help up down test lint unit services operator model chart cluster-test e2e images generate queries bench soak check-invariants
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ services: ## Each service against real Postgres, Redis and Kafka
 
 operator: ## The operator against a real kube-apiserver
 	@scripts/test operator
+
+model: ## What the operator decides, on a model of a cluster: thousands of cases
+	@scripts/test model
 
 chart: ## The chart: lint, schemas
 	@scripts/test chart

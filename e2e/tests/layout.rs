@@ -183,6 +183,9 @@ fn features_have_tests_and_endpoints_are_features() {
             Some(("operator", file)) => {
                 (format!("operator/tests/api/{file}.rs"), format!("fn {test}("))
             }
+            Some(("model", file)) => {
+                (format!("operator/core/tests/model/{file}.rs"), format!("fn {test}("))
+            }
             Some((service, file)) => {
                 (format!("services/{service}/tests/it/{file}.rs"), format!("fn {test}("))
             }

@@ -3,7 +3,6 @@
 //! so that a thousand Shops fit into a small pod.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -12,6 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use operator_core::child::{ChildKey, Seen, resource_name};
 use operator_core::crd::Shop;
+use operator_core::facts;
 use operator_core::names::INSTANCE_LABEL;
 use serde_json::Value;
 
@@ -20,6 +20,8 @@ use serde_json::Value;
 struct Child {
     seen: Option<Seen>,
     checked: Option<(String, u64)>,
+    /// UID of the last object of that name that was deleted: what was read or written before that is void.
+    deleted: Option<String>,
 }
 
 type Children = BTreeMap<ChildKey, Child>;
@@ -31,27 +33,44 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The child if what is wanted was found true at the version that the watch last saw.
-    pub fn unchanged(&self, shop: &ObjectRef<Shop>, key: &ChildKey, wanted: u64) -> Option<Seen> {
-        let shops = self.lock();
-        let child = shops.get(shop)?.get(key)?;
-        let seen = child.seen.as_ref()?;
-        let checked = child.checked.as_ref()?;
-        (checked.0 == seen.version && checked.1 == wanted).then(|| seen.clone())
-    }
-
-    /// Notes that `wanted` is true of the child at this version.
-    pub fn note(&self, shop: &ObjectRef<Shop>, key: &ChildKey, version: &str, wanted: u64) {
-        let mut shops = self.lock();
-        let child = shops.entry(shop.clone()).or_default().entry(key.clone()).or_default();
-        child.checked = Some((version.to_owned(), wanted));
-    }
-
-    /// Every child of a Shop that the watches have seen.
-    pub fn children(&self, shop: &ObjectRef<Shop>) -> BTreeMap<ChildKey, Seen> {
+    /// Every child of a Shop.
+    pub fn children(&self, shop: &ObjectRef<Shop>) -> BTreeMap<ChildKey, facts::Child> {
         let shops = self.lock();
         let children = shops.get(shop).into_iter().flatten();
-        children.filter_map(|(key, child)| Some((key.clone(), child.seen.clone()?))).collect()
+        let known = |(key, child): (&ChildKey, &Child)| {
+            let seen = child.seen.clone()?;
+            let confirmed = child.checked.as_ref().filter(|checked| checked.0 == seen.version);
+            let confirmed = confirmed.map(|checked| checked.1);
+            Some((key.clone(), facts::Child { seen, confirmed }))
+        };
+        children.filter_map(known).collect()
+    }
+
+    /// Keeps what was read or written, before a watch brings it. `confirmed` is the fingerprint of the desired object that was found
+    /// applied.
+    pub fn record(
+        &self,
+        shop: &ObjectRef<Shop>,
+        key: &ChildKey,
+        seen: Seen,
+        confirmed: Option<u64>,
+    ) {
+        let version = seen.version.clone();
+        self.insert(shop, key, seen);
+        if let Some(fingerprint) = confirmed {
+            let mut shops = self.lock();
+            let child = shops.entry(shop.clone()).or_default().entry(key.clone()).or_default();
+            child.checked = Some((version, fingerprint));
+        }
+    }
+
+    /// Forgets a child that was deleted, if it is still the one with this UID.
+    pub fn forget_child(&self, shop: &ObjectRef<Shop>, key: &ChildKey, uid: &str) {
+        let is_it = |child: &Child| child.seen.as_ref().is_some_and(|seen| seen.uid == uid);
+        let known = self.lock().get(shop).and_then(|children| children.get(key)).is_some_and(is_it);
+        if known {
+            self.remove(shop, key, uid);
+        }
     }
 
     /// Forgets a Shop that is gone, unless children of it are left.
@@ -67,22 +86,22 @@ impl Cache {
         self.retain(resource, namespace, &BTreeSet::new());
     }
 
-    /// Keeps what was seen; false if it was known.
+    /// Keeps what was seen, unless something newer was; false if it was known.
     fn insert(&self, shop: &ObjectRef<Shop>, key: &ChildKey, seen: Seen) -> bool {
         let mut shops = self.lock();
         let child = shops.entry(shop.clone()).or_default().entry(key.clone()).or_default();
-        let known = child.seen.as_ref().is_some_and(|old| old.version == seen.version);
+        let is_void = child.deleted.as_ref() == Some(&seen.uid);
+        if is_void || child.seen.as_ref().is_some_and(|old| !is_newer(&seen, old)) {
+            return false;
+        }
         child.seen = Some(seen);
-        !known
+        true
     }
 
-    fn remove(&self, shop: &ObjectRef<Shop>, key: &ChildKey) {
+    fn remove(&self, shop: &ObjectRef<Shop>, key: &ChildKey, uid: &str) {
         let mut shops = self.lock();
-        if let Some(children) = shops.get_mut(shop) {
-            children.remove(key);
-            if children.is_empty() {
-                shops.remove(shop);
-            }
+        if let Some(child) = shops.get_mut(shop).and_then(|children| children.get_mut(key)) {
+            *child = Child { deleted: Some(uid.to_owned()), ..Child::default() };
         }
     }
 
@@ -94,19 +113,24 @@ impl Cache {
         listed: &BTreeSet<(Option<String>, String)>,
     ) -> Vec<ObjectRef<Shop>> {
         let mut touched = Vec::new();
-        self.lock().retain(|shop, children| {
+        self.lock().iter_mut().for_each(|(shop, children)| {
             if namespace.is_some() && shop.namespace.as_deref() != namespace {
-                return true;
+                return;
             }
-            let before = children.len();
-            children.retain(|key, _| {
-                &*key.resource != resource
-                    || listed.contains(&(shop.namespace.clone(), key.name.clone()))
-            });
-            if children.len() < before {
+            let mut gone = false;
+            for (key, child) in children.iter_mut() {
+                let is_listed = || listed.contains(&(shop.namespace.clone(), key.name.clone()));
+                if &*key.resource == resource
+                    && !is_listed()
+                    && let Some(seen) = child.seen.take()
+                {
+                    *child = Child { deleted: Some(seen.uid), ..Child::default() };
+                    gone = true;
+                }
+            }
+            if gone {
                 touched.push(shop.clone());
             }
-            !children.is_empty()
         });
         touched
     }
@@ -153,7 +177,8 @@ impl Filler {
             Event::Delete((metadata, _)) => {
                 let shop = owner(&metadata);
                 if let Some(shop) = &shop {
-                    self.cache.remove(shop, &self.key(&metadata));
+                    let uid = metadata.uid.as_deref().unwrap_or_default();
+                    self.cache.remove(shop, &self.key(&metadata), uid);
                 }
                 shop.into_iter().collect()
             }
@@ -179,11 +204,13 @@ fn owner(metadata: &ObjectMeta) -> Option<ObjectRef<Shop>> {
     Some(ObjectRef::new(shop).within(metadata.namespace.as_deref()?))
 }
 
-/// A short stand-in for a desired object, for comparison within this process.
-pub fn fingerprint(desired: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    desired.to_string().hash(&mut hasher);
-    hasher.finish()
+/// Whether an object is of a later version. Versions of one resource are decimal numbers that grow (Kubernetes: API concepts, "Resource
+/// versions"); one that is none counts as later.
+fn is_newer(new: &Seen, old: &Seen) -> bool {
+    match (new.version.parse::<u64>(), old.version.parse::<u64>()) {
+        (Ok(new), Ok(old)) => new > old,
+        _ => new.version != old.version,
+    }
 }
 
 #[cfg(test)]
@@ -213,20 +240,46 @@ mod tests {
     }
 
     #[test]
-    fn what_was_checked_holds_until_the_watch_sees_another_version() {
+    fn what_was_read_before_a_deletion_is_void() {
+        let cache = Arc::new(Cache::default());
+        let (mut filler, key) = (filler(&cache), ChildKey::secret("a"));
+        let seen = |uid: &str, version: &str| Seen {
+            uid: uid.to_owned(),
+            version: version.to_owned(),
+            ..Seen::default()
+        };
+        cache.record(&shop(), &key, seen("u", "1"), Some(7));
+        let (mut gone, status) = metadata("a", "2");
+        gone.uid = Some("u".to_owned());
+        filler.take(Event::Delete((gone, status)));
+        cache.record(&shop(), &key, seen("u", "1"), Some(7));
+        assert!(cache.children(&shop()).is_empty());
+        cache.record(&shop(), &key, seen("v", "3"), Some(7));
+        assert_eq!(confirmed(&cache), Some(7), "it is another object");
+    }
+
+    fn confirmed(cache: &Cache) -> Option<u64> {
+        cache.children(&shop()).get(&ChildKey::secret("a"))?.confirmed
+    }
+
+    #[test]
+    fn what_was_confirmed_holds_until_the_watch_sees_another_version() {
         let cache = Arc::new(Cache::default());
         let mut filler = filler(&cache);
         let key = ChildKey::secret("a");
+        let seen = |version: &str| Seen { version: version.to_owned(), ..Seen::default() };
         filler.take(Event::Apply(metadata("a", "1")));
-        assert!(cache.unchanged(&shop(), &key, 7).is_none());
-        cache.note(&shop(), &key, "1", 7);
-        assert!(cache.unchanged(&shop(), &key, 7).is_some());
-        assert!(cache.unchanged(&shop(), &key, 8).is_none(), "the wish changed");
-        filler.take(Event::Apply(metadata("a", "2")));
-        assert!(cache.unchanged(&shop(), &key, 7).is_none(), "the object changed");
-        cache.note(&shop(), &key, "2", 7);
+        assert_eq!(confirmed(&cache), None);
+        cache.record(&shop(), &key, seen("2"), Some(7));
+        assert_eq!(confirmed(&cache), Some(7), "it is known before the watch brings it");
+        assert!(filler.take(Event::Apply(metadata("a", "1"))).is_empty(), "it is older");
+        assert!(filler.take(Event::Apply(metadata("a", "2"))).is_empty(), "it is known");
+        assert_eq!(confirmed(&cache), Some(7));
+        assert_eq!(filler.take(Event::Apply(metadata("a", "10"))), [shop()]);
+        assert_eq!(confirmed(&cache), None, "the object changed");
+        cache.record(&shop(), &key, seen("11"), Some(8));
         cache.forget_kind(&key.resource, Some("n"));
-        assert!(cache.unchanged(&shop(), &key, 7).is_none(), "nobody watches the object");
+        assert_eq!(confirmed(&cache), None, "the object is not watched any more");
     }
 
     #[test]

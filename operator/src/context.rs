@@ -1,29 +1,26 @@
 //! What every reconciliation shares.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
 use operator_core::crd::Shop;
-use operator_core::status::Part;
+use operator_core::facts::DeletionFacts;
+use operator_core::plan::DeletionProgress;
 use operator_core::validate::{Capabilities, Config};
 use prometheus::IntGauge;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::cache::Cache;
 use crate::events::Events;
 use crate::metrics::Metrics;
+use crate::observe::Answers;
 
-/// Time after which a Shop is looked at again although nothing happened.
-pub const RESYNC: Duration = Duration::from_mins(5);
 /// Longest time of one reconciliation; engines that do not answer have shorter timeouts.
 pub const PASS_TIMEOUT: Duration = Duration::from_mins(5);
-/// How long a stage of a deletion may fail before what is left is left.
-const GIVE_UP: Duration = Duration::from_mins(10);
 /// First and longest wait after an error.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(2));
 
@@ -43,10 +40,10 @@ pub struct Context {
     pub events: Events,
     /// Waits after errors.
     pub backoff: Backoff,
-    /// What was last found true outside the cluster.
-    pub checks: Checks,
-    /// Since when the deletion of Shops fails.
-    pub failing: Failing,
+    /// Last answers of the servers that Shops use.
+    pub servers: Answers,
+    /// How far the deletions of Shops are.
+    pub deletions: Deletions,
     /// Every Shop there is.
     pub shops: Shops,
     /// Longest time of one reconciliation.
@@ -54,6 +51,14 @@ pub struct Context {
 }
 
 impl Context {
+    /// Forgets a Shop that is gone.
+    pub fn forget(&self, shop: &ObjectRef<Shop>) {
+        self.backoff.reset(shop);
+        self.servers.forget(shop);
+        self.deletions.forget(shop);
+        self.cache.forget(shop);
+    }
+
     /// A context in which nothing is known yet. `pod` reports events.
     pub fn new(
         client: Client,
@@ -70,8 +75,8 @@ impl Context {
             capabilities,
             backoff: Backoff::new(metrics.retry_queue.clone()),
             metrics,
-            checks: Checks::default(),
-            failing: Failing::new(GIVE_UP),
+            servers: Answers::default(),
+            deletions: Deletions::new(DeletionFacts::default().limit),
             shops: Shops::default(),
             pass_timeout: PASS_TIMEOUT,
         }
@@ -136,96 +141,51 @@ impl Backoff {
     }
 }
 
-/// A part of a shop that is checked by talking to a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Engine {
-    /// Postgres.
-    Database,
-    /// Redis.
-    Cache,
-    /// Kafka.
-    Events,
-    /// The object store.
-    Objects,
-}
-
-/// What was last found true outside the cluster, so that a reconciliation at rest talks to no
-/// server.
-#[derive(Debug, Default)]
-pub struct Checks(Mutex<HashMap<(ObjectRef<Shop>, Engine), Check>>);
-
+/// Since when a stage of each Shop's deletion has been waited for. A new process counts again: it rather waits too long than leaves too
+/// much behind.
 #[derive(Debug)]
-struct Check {
-    wish: String,
-    part: Part,
-    at: Instant,
+pub struct Deletions {
+    since: Mutex<HashMap<ObjectRef<Shop>, DeletionFacts>>,
+    limit: SignedDuration,
 }
 
-impl Checks {
-    /// The result of the last check if it was for the same wish and is not too old.
-    pub fn recall(&self, shop: &ObjectRef<Shop>, engine: Engine, wish: &str) -> Option<Part> {
-        let checks = lock(&self.0);
-        let check = checks.get(&(shop.clone(), engine))?;
-        // A little shorter than the resync, which is to check again.
-        let fresh = check.at.elapsed() < RESYNC.mul_f64(0.7);
-        (fresh && check.wish == wish).then(|| check.part.clone())
+impl Deletions {
+    /// A stage may take so long before what is left is left behind.
+    pub fn new(limit: SignedDuration) -> Self {
+        Self { since: Mutex::default(), limit }
     }
 
-    /// Notes the result of a check.
-    pub fn note(&self, shop: &ObjectRef<Shop>, engine: Engine, wish: String, part: Part) {
-        lock(&self.0).insert((shop.clone(), engine), Check { wish, part, at: Instant::now() });
+    /// How far the deletion of a Shop is.
+    pub fn facts(&self, shop: &ObjectRef<Shop>) -> DeletionFacts {
+        let known = lock(&self.since).get(shop).cloned();
+        known.unwrap_or_else(|| DeletionFacts { limit: self.limit, ..DeletionFacts::default() })
     }
 
-    /// Forgets one check of a Shop.
-    pub fn forget_engine(&self, shop: &ObjectRef<Shop>, engine: Engine) {
-        lock(&self.0).remove(&(shop.clone(), engine));
+    /// Records what a deletion waits for.
+    pub fn record(&self, shop: &ObjectRef<Shop>, progress: &DeletionProgress, now: Timestamp) {
+        let mut facts = self.facts(shop);
+        match progress {
+            DeletionProgress::Workloads => {
+                facts.workloads_since.get_or_insert(now);
+            }
+            DeletionProgress::Servers => {
+                facts.servers_since.get_or_insert(now);
+            }
+            DeletionProgress::Done { .. } => {}
+        }
+        lock(&self.since).insert(shop.clone(), facts);
     }
 
     /// Forgets a Shop that is gone.
     pub fn forget(&self, shop: &ObjectRef<Shop>) {
-        lock(&self.0).retain(|(checked, _), _| checked != shop);
+        lock(&self.since).remove(shop);
     }
 }
 
-/// A part of a deletion that may fail for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// What talks to the servers goes.
-    Workloads,
-    /// What is in the servers goes.
-    Servers,
-}
-
-/// Since when deletions fail. A new process counts again: it rather waits too long than leaves too much.
-#[derive(Debug)]
-pub struct Failing {
-    since: Mutex<HashMap<(ObjectRef<Shop>, Stage), Instant>>,
-    limit: Duration,
-}
-
-impl Failing {
-    /// A stage may fail for so long before what is left is left.
-    pub fn new(limit: Duration) -> Self {
-        Self { since: Mutex::default(), limit }
-    }
-
-    /// Whether a stage, which fails at `now`, has done so for too long.
-    pub fn is_over(&self, shop: &ObjectRef<Shop>, stage: Stage, now: Instant) -> bool {
-        now - *lock(&self.since).entry((shop.clone(), stage)).or_insert(now) > self.limit
-    }
-
-    /// A stage has passed.
-    pub fn forget_stage(&self, shop: &ObjectRef<Shop>, stage: Stage) {
-        lock(&self.since).remove(&(shop.clone(), stage));
-    }
-
-    /// The Shop may go.
-    pub fn forget(&self, shop: &ObjectRef<Shop>) {
-        lock(&self.since).retain(|(failing, _), _| failing != shop);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// # Panics
+///
+/// If a thread panicked while it held the lock.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no code panics while it holds this lock")
 }
 
@@ -245,16 +205,17 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_is_over_when_a_stage_has_failed_for_the_limit() {
-        let (failing, shop) = (Failing::new(Duration::from_mins(10)), ObjectRef::new("demo"));
-        let begun = Instant::now();
-        assert!(!failing.is_over(&shop, Stage::Servers, begun));
-        assert!(!failing.is_over(&shop, Stage::Servers, begun + Duration::from_mins(9)));
-        let later = begun + Duration::from_mins(11);
-        assert!(failing.is_over(&shop, Stage::Servers, later));
-        assert!(!failing.is_over(&shop, Stage::Workloads, later), "this has failed once");
-        failing.forget_stage(&shop, Stage::Servers);
-        assert!(!failing.is_over(&shop, Stage::Servers, later), "it has passed meanwhile");
+    fn a_stage_of_a_deletion_is_dated_once() {
+        let deletions = Deletions::new(SignedDuration::from_mins(1));
+        let shop = ObjectRef::new("demo");
+        let at = |second| Timestamp::from_second(second).unwrap();
+        deletions.record(&shop, &DeletionProgress::Servers, at(1));
+        deletions.record(&shop, &DeletionProgress::Servers, at(9));
+        let facts = deletions.facts(&shop);
+        assert_eq!((facts.servers_since, facts.workloads_since), (Some(at(1)), None));
+        assert_eq!(facts.limit, SignedDuration::from_mins(1));
+        deletions.forget(&shop);
+        assert_eq!(deletions.facts(&shop).servers_since, None);
     }
 
     #[test]

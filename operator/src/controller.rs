@@ -7,6 +7,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use kube::runtime::controller::{self, Action, Config, applier};
 use kube::runtime::reflector::ObjectRef;
 use operator_core::crd::Shop;
+use operator_core::plan::RESYNC;
 use telemetry::chain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -15,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, debug, error, info_span, warn};
 
-use crate::context::{Context, RESYNC};
+use crate::context::Context;
 use crate::error::Error;
 use crate::reconcile::reconcile;
 use crate::watches::Watches;

@@ -117,24 +117,20 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Tells how the backups of a shop are, or forgets them where there are to be none.
-    pub fn tell_backups(
-        &self,
-        shop: &Shop,
-        wanted: Option<&Backups>,
-        known: Option<&BackupStatus>,
-    ) {
+    /// Sets the metrics of a shop's backups, or removes them where there are to be none.
+    pub fn tell_backups(&self, shop: &Shop, backups: Option<&(Backups, BackupStatus)>) {
         let labels = [&*shop.namespace().unwrap_or_default(), &*shop.name_any()];
         let tell = |gauge: &IntGaugeVec, value: Option<i64>| match value {
             Some(value) => gauge.with_label_values(&labels).set(value),
             // It fails for what was never told.
             None => drop(gauge.remove_label_values(&labels)),
         };
-        let known = known.filter(|_| wanted.is_some());
+        let (wanted, known) = backups.map(|(wanted, known)| (wanted, known)).unzip();
         let succeeded = known.and_then(|known| Some(&known.last_successful.as_ref()?.time.0));
         let failed = known.and_then(|known| Some(&known.last_failure.as_ref()?.time.0));
         tell(&self.backup_last_success, succeeded.map(|time| time.as_second()));
-        let interval = wanted.filter(|wanted| !wanted.suspended).map(|wanted| wanted.longest_gap);
+        let interval =
+            wanted.filter(|wanted: &&Backups| !wanted.suspended).map(|wanted| wanted.longest_gap);
         tell(&self.backup_interval, interval.and_then(|gap| i64::try_from(gap.as_secs()).ok()));
         tell(&self.backup_failed, wanted.map(|_| (failed > succeeded).into()));
     }

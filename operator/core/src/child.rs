@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 
+use crate::names;
 use crate::object::Object;
 use crate::role::Role;
 
@@ -51,8 +52,12 @@ pub struct Seen {
     pub generation: i64,
     /// UID of the controller in `metadata.ownerReferences`.
     pub owner: Option<String>,
+    /// Whether it has any owner.
+    pub has_owners: bool,
     /// Its role, from its labels.
     pub role: Option<Role>,
+    /// UID of the Shop that made or adopted it, of objects that may outlive it.
+    pub shop_uid: Option<String>,
     /// Whether it has a deletion timestamp.
     pub deleting: bool,
     /// `status`, for kinds whose status matters.
@@ -68,7 +73,9 @@ impl Seen {
             version: metadata.resource_version.clone().unwrap_or_default(),
             generation: metadata.generation.unwrap_or_default(),
             owner: owners.iter().find(|o| o.controller == Some(true)).map(|o| o.uid.clone()),
+            has_owners: !owners.is_empty(),
             role: metadata.labels.as_ref().and_then(Role::of),
+            shop_uid: names::shop_uid(metadata).map(str::to_owned),
             deleting: metadata.deletion_timestamp.is_some(),
             status,
         }

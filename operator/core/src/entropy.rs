@@ -1,5 +1,7 @@
 //! Randomness as a fact: the caller reads a seed from the operating system, and everything random is derived from it.
 
+use std::fmt;
+
 use sha2::{Digest as _, Sha256};
 
 /// Letters and digits need no quoting in URLs.
@@ -8,6 +10,7 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const PASSWORD_LENGTH: usize = 32;
 
 /// The randomness of one pass. Each value has a purpose; the same purpose gives the same value.
+#[derive(Clone)]
 pub struct Entropy([u8; 32]);
 
 impl Entropy {
@@ -39,6 +42,12 @@ impl Entropy {
         hash.update(number.to_be_bytes());
         hash.update(purpose);
         hash.finalize().into()
+    }
+}
+
+impl fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entropy")
     }
 }
 

@@ -1,5 +1,6 @@
 //! The decisions of the operator, without I/O: no Kubernetes client, no sockets, no clock, no environment.
 
+pub mod apply;
 pub mod build;
 pub mod child;
 pub mod components;
@@ -8,10 +9,16 @@ pub mod crd;
 pub mod credentials;
 pub mod drift;
 pub mod entropy;
+pub mod facts;
 pub mod installed;
+pub mod jobs;
+pub mod kinds;
 pub mod names;
 pub mod object;
+pub mod plan;
+pub mod problem;
 pub mod role;
 pub mod rollout;
 pub mod status;
+pub mod topics;
 pub mod validate;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use sha2::{Digest, Sha256};
 
 use crate::crd::ServiceName;
@@ -187,6 +187,11 @@ pub fn unowned_annotations(shop_uid: &str) -> BTreeMap<String, String> {
     let mut annotations = labels(ARGO_CD);
     annotations.insert(SHOP_UID.to_owned(), shop_uid.to_owned());
     annotations
+}
+
+/// The UID in [`SHOP_UID`], if an object has it.
+pub fn shop_uid(metadata: &ObjectMeta) -> Option<&str> {
+    metadata.annotations.as_ref()?.get(SHOP_UID).map(String::as_str)
 }
 
 /// The labels by which the operator finds the objects of every shop.

@@ -2,6 +2,9 @@
 //! applied.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::io::{self, Write};
+use std::sync::OnceLock;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
@@ -23,12 +26,19 @@ pub const SERVICE_MONITOR: CustomKind =
 pub const HTTP_ROUTE: CustomKind = ("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
 
 /// An object of any kind, as it should stand in the cluster.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Object {
     /// Where the API server keeps objects of this kind.
     pub resource: ApiResource,
     /// The object: what the operator owns of it, and nothing else.
     pub body: DynamicObject,
+    fingerprint: OnceLock<u64>,
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        self.resource == other.resource && self.body == other.body
+    }
 }
 
 impl Object {
@@ -40,7 +50,7 @@ impl Object {
         let body = serde_json::to_value(object)
             .and_then(serde_json::from_value)
             .expect("a Kubernetes object is JSON with a kind");
-        Self { resource: ApiResource::erase::<K>(&()), body }
+        Self { resource: ApiResource::erase::<K>(&()), body, fingerprint: OnceLock::new() }
     }
 
     /// The object of a kind that somebody else's operator has.
@@ -49,7 +59,8 @@ impl Object {
         let types =
             TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() };
         let data = json!({ "spec": spec });
-        Self { resource, body: DynamicObject { types: Some(types), metadata, data } }
+        let body = DynamicObject { types: Some(types), metadata, data };
+        Self { resource, body, fingerprint: OnceLock::new() }
     }
 
     /// Name of the object.
@@ -67,9 +78,38 @@ impl Object {
         self.body.metadata.labels.as_ref().and_then(Role::of)
     }
 
+    /// The object as JSON.
+    pub fn value(&self) -> Value {
+        serde_json::to_value(&self.body).unwrap_or_default()
+    }
+
+    /// A short stand-in for the object as it is when first asked for, for comparison within one process.
+    pub fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| {
+            let mut hasher = DefaultHasher::new();
+            serde_json::to_writer(HashWriter(&mut hasher), &self.body)
+                .expect("a Kubernetes object is JSON");
+            hasher.finish()
+        })
+    }
+
     /// Kind of the object.
     pub fn kind(&self) -> &str {
         &self.resource.kind
+    }
+}
+
+/// Hashes what is written.
+struct HashWriter<'a>(&'a mut DefaultHasher);
+
+impl Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

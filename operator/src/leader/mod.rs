@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 /// For so long what was sent before the renew deadline may take effect after it: requests to Kafka and the longest that its brokers
 /// work on them. The process itself ends at once (`app::run_to_end`).
-pub const IN_FLIGHT: Duration = Duration::from_secs(5);
+pub const IN_FLIGHT: Duration = crate::kafka::REQUEST_TIMEOUT;
 
 /// How long leases live and how often they are tended.
 #[derive(Clone, Copy, Debug)]

@@ -3,22 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, pin_mut};
-use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{
-    ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount,
-};
-use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::{ApiResource, DynamicObject, DynamicResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use operator_core::names;
-use operator_core::object::{HTTP_ROUTE, SERVICE_MONITOR, custom_resource};
-use operator_core::validate::Capabilities;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -26,48 +16,6 @@ use tracing::warn;
 
 use super::Wake;
 use crate::cache::{Cache, Filler};
-
-/// Kinds whose status matters.
-pub fn workloads() -> [ApiResource; 3] {
-    [
-        ApiResource::erase::<Deployment>(&()),
-        ApiResource::erase::<StatefulSet>(&()),
-        ApiResource::erase::<Job>(&()),
-    ]
-}
-
-/// Kinds of which the metadata is enough.
-pub(super) fn others() -> [ApiResource; 9] {
-    [
-        ApiResource::erase::<ConfigMap>(&()),
-        ApiResource::erase::<Secret>(&()),
-        ApiResource::erase::<Service>(&()),
-        ApiResource::erase::<ServiceAccount>(&()),
-        ApiResource::erase::<HorizontalPodAutoscaler>(&()),
-        ApiResource::erase::<CronJob>(&()),
-        ApiResource::erase::<Ingress>(&()),
-        ApiResource::erase::<NetworkPolicy>(&()),
-        ApiResource::erase::<PodDisruptionBudget>(&()),
-    ]
-}
-
-/// Volumes are watched for drift and left to owner references when a Shop goes: none is ever
-/// deleted because a spec does not name it.
-pub(super) fn volumes() -> ApiResource {
-    ApiResource::erase::<PersistentVolumeClaim>(&())
-}
-
-/// Optional kinds that the cluster has.
-pub fn optional(capabilities: Capabilities) -> Vec<ApiResource> {
-    let monitors = capabilities.service_monitors.then(|| custom_resource(SERVICE_MONITOR));
-    let routes = capabilities.http_routes.then(|| custom_resource(HTTP_ROUTE));
-    monitors.into_iter().chain(routes).collect()
-}
-
-/// Kinds of which objects are deleted when no Shop wants them any more.
-pub fn prunable(capabilities: Capabilities) -> Vec<ApiResource> {
-    workloads().into_iter().chain(others()).chain(optional(capabilities)).collect()
-}
 
 /// The API of a kind in one namespace or all.
 fn api<K>(client: Client, namespace: Option<&str>, kind: &K::DynamicType) -> Api<K>

@@ -9,13 +9,12 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
+use operator_core::kinds::optional;
 use operator_core::object::{CustomKind, HTTP_ROUTE, SERVICE_MONITOR};
 use operator_core::validate::Capabilities;
 use tokio::sync::watch;
 use tokio::time::{interval, sleep};
 use tracing::{info, warn};
-
-use super::optional;
 
 /// How often optional APIs are looked for although no definition changed.
 const DISCOVERY: Duration = Duration::from_mins(1);

@@ -6,7 +6,6 @@ mod discovery;
 mod shops;
 mod unreadable;
 
-pub use children::{optional, prunable, workloads};
 pub use discovery::{capabilities, discover};
 
 use std::collections::HashMap;
@@ -23,6 +22,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use operator_core::child::resource_name;
 use operator_core::crd::Shop;
+use operator_core::kinds::{optional, others, volumes, workloads};
 use operator_core::names;
 use operator_core::validate::referenced_secrets;
 use tokio::sync::{mpsc, oneshot};
@@ -31,7 +31,7 @@ use tracing::warn;
 
 use crate::context::Context;
 
-use children::{Follower, others, volumes};
+use children::Follower;
 use shops::follow_shops;
 use unreadable::report_unreadable;
 
@@ -65,7 +65,7 @@ impl Watches {
     /// If they were started before.
     pub fn start(&mut self) -> (Store<Shop>, impl Future<Output = ()> + use<>) {
         let mut synced = Vec::new();
-        for kind in children::workloads() {
+        for kind in workloads() {
             let (done, listed) = oneshot::channel();
             self.tasks.spawn(self.follower().follow_status(kind, done));
             synced.push(listed);

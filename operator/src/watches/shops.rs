@@ -12,12 +12,12 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Api, ResourceExt as _};
 use operator_core::crd::Shop;
+use operator_core::topics::competes;
 use tracing::warn;
 
 use super::Wake;
 use super::unreadable::{Unreadable, unwrap_readable};
 use crate::context::Context;
-use crate::topics::competes;
 
 /// Keeps the store of Shops and wakes those that were changed by somebody else: an own status
 /// is no news.
@@ -82,12 +82,8 @@ fn is_there(shop: &Shop, shops: &Store<Shop>) -> bool {
 
 /// Forgets what is remembered of a Shop that is gone.
 fn forget(shop: &Shop, context: &Context, shops: &Store<Shop>, wake: &Wake) {
-    let name = ObjectRef::from_obj(shop);
-    context.backoff.reset(&name);
-    context.checks.forget(&name);
-    context.failing.forget(&name);
-    context.cache.forget(&name);
-    context.metrics.tell_backups(shop, None, None);
+    context.forget(&ObjectRef::from_obj(shop));
+    context.metrics.tell_backups(shop, None);
     // Those that were refused because of it may have what they ask for.
     for other in shops.state().iter().filter(|other| competes(other, shop)) {
         let _ = wake.send(ObjectRef::from_obj(&**other));
@@ -114,6 +110,7 @@ mod tests {
     use kube::Client;
     use kube::client::Body;
     use kube::runtime::reflector::store;
+    use operator_core::crd::BackupStatus;
     use operator_core::validate::{Backups, Capabilities};
     use serde_json::{Value, json};
     use tokio::sync::{mpsc, watch};
@@ -208,7 +205,7 @@ mod tests {
         };
         for shop in shops.state() {
             context.backoff.next(&ObjectRef::from_obj(&*shop));
-            metrics.tell_backups(&shop, Some(&wanted), None);
+            metrics.tell_backups(&shop, Some(&(wanted.clone(), BackupStatus::default())));
         }
         let told = |name: &str| {
             let text = String::from_utf8(metrics.encode().unwrap()).unwrap();

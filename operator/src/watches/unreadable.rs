@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::reconcile::apply_status;
+use crate::execute::apply_status;
 
 /// Backoff after a status could not be written.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);

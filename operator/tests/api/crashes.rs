@@ -67,7 +67,8 @@ async fn a_crash_loop_degrades_a_shop_and_is_named() {
     container(&world, json!({ "ready": true, "restartCount": 3, "state": { "running": {} } }))
         .await;
     available(&world, 1).await;
-    let healthy = |shop: &operator_core::crd::Shop| condition(shop, "Degraded").0 == "False";
-    let shop = world.until("healthy", healthy).await;
-    assert_eq!(condition(&shop, "Ready").0, "True");
+    let healthy = |shop: &operator_core::crd::Shop| {
+        condition(shop, "Degraded").0 == "False" && condition(shop, "Ready").0 == "True"
+    };
+    world.until("healthy", healthy).await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::Client;
 use operator_core::crd::Shop;
 use operator_core::validate::Capabilities;
-use shop_operator::context::{Context, Failing, PASS_TIMEOUT};
+use shop_operator::context::{Context, Deletions, PASS_TIMEOUT};
 use shop_operator::metrics::Metrics;
 use shop_operator::{app, controller, reconcile, settings::Cli, watches};
 use tokio::sync::{oneshot, watch};
@@ -71,7 +71,7 @@ impl World {
         let found = Arc::new(found);
         let mut context = Context::new(client, config, found.subscribe(), metrics, pod);
         if let Some(limit) = self.deletion_limit {
-            context.failing = Failing::new(limit);
+            context.deletions = Deletions::new(limit.try_into().unwrap());
         }
         context.pass_timeout = pass_timeout;
         let context = Arc::new(context);

@@ -9,9 +9,9 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt as _};
 use operator_core::crd::Shop;
+use operator_core::kinds;
 use operator_core::validate::Capabilities;
 use serde_json::{Value, json};
-use shop_operator::watches;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::Url;
@@ -176,7 +176,7 @@ impl World {
     /// Every object that operators make in this namespace, by kind and name.
     pub(crate) async fn children(&self) -> BTreeMap<(String, String), DynamicObject> {
         let mut children = BTreeMap::new();
-        for kind in watches::prunable(Capabilities::default()) {
+        for kind in kinds::prunable(Capabilities::default()) {
             for object in self.list(&kind).await {
                 children.insert((kind.kind.clone(), object.name_any()), object);
             }
@@ -193,7 +193,7 @@ impl World {
 
     /// Does what the garbage collector would do for a deleted owner.
     pub(crate) async fn collect_garbage(&self, owner: &str) {
-        for kind in watches::prunable(Capabilities::default()) {
+        for kind in kinds::prunable(Capabilities::default()) {
             let api: Api<DynamicObject> =
                 Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
             for object in self.list(&kind).await {

@@ -157,7 +157,7 @@ pub struct TopicPlan {
 }
 
 /// One topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicSpec {
     /// Name of the topic.
     pub name: String,

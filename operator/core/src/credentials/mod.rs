@@ -7,6 +7,7 @@ mod keys;
 mod rotation;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ed25519_dalek::pkcs8;
 use jiff::Timestamp;
@@ -54,8 +55,40 @@ impl Error {
 }
 
 /// The Secrets of a Shop, by name. Lives no longer than one reconciliation.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Credentials(BTreeMap<String, Content>);
+
+/// The public keys that were last derived from private ones.
+#[derive(Clone, Default)]
+pub struct PublicKeys(Option<(Content, String)>);
+
+impl PublicKeys {
+    /// The public keys of private ones.
+    fn of(&mut self, private: &Content) -> Result<String, pkcs8::Error> {
+        if let Some((known, keys)) = &self.0
+            && known == private
+        {
+            return Ok(keys.clone());
+        }
+        let keys = rotation::public_keys(private)?;
+        self.0 = Some((private.clone(), keys.clone()));
+        Ok(keys)
+    }
+}
+
+/// Without the content.
+impl fmt::Debug for PublicKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicKeys")
+    }
+}
+
+/// Without the content.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Credentials {
     /// A value in one of the Secrets.
@@ -101,15 +134,15 @@ pub fn content(secret: &Secret) -> Content {
 pub fn decide(
     specs: &[CredentialSpec],
     found: &BTreeMap<String, Content>,
-    now: Timestamp,
-    entropy: &Entropy,
+    (now, entropy): (Timestamp, &Entropy),
+    keys: &mut PublicKeys,
 ) -> Result<Credentials, Error> {
     let mut credentials = Credentials::default();
     let none = Content::new();
     // The public keys are computed from a Secret that stands before them.
     for spec in specs {
         let old = found.get(&spec.name).unwrap_or(&none);
-        let new = wanted(spec, old, &credentials, (now, entropy))?;
+        let new = wanted(spec, old, &credentials, (now, entropy), keys)?;
         credentials.0.insert(spec.name.clone(), new);
     }
     Ok(credentials)
@@ -131,6 +164,7 @@ fn wanted(
     old: &Content,
     others: &Credentials,
     (now, entropy): (Timestamp, &Entropy),
+    keys: &mut PublicKeys,
 ) -> Result<Content, Error> {
     let kept = |key: &str| old.get(key).filter(|value| !value.is_empty()).cloned();
     let random =
@@ -164,7 +198,7 @@ fn wanted(
         CredentialKind::PublicKeys { signing_key } => {
             let private = others.0.get(signing_key).cloned().unwrap_or_default();
             let secret = signing_key.clone();
-            let keys = rotation::public_keys(&private);
+            let keys = keys.of(&private);
             vec![(SecretKey::PUBLIC_KEYS, keys.map_err(|source| Error::Key { secret, source })?)]
         }
         CredentialKind::ObjectKeys { access_key } => vec![

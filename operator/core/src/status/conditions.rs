@@ -1,12 +1,13 @@
-//! Facts put into conditions.
+//! Assessment put into conditions.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::facts::{DemoData, Facts, Migration, Part, ServiceFacts};
+use super::assessment::{Assessment, DemoData, Migration, Part, ServiceState};
 use super::reason::Reason;
 use super::{payments, proxies, rollouts};
 use crate::names;
+use crate::problem::Problem;
 use crate::role::Role;
 
 /// Most characters that the API takes in a condition's message.
@@ -35,44 +36,44 @@ impl Verdict {
     }
 }
 
-/// The conditions that follow from the facts. `lastTransitionTime` moves only when a status flips.
+/// The conditions that follow from the assessment. `lastTransitionTime` moves only when a status flips.
 pub(super) fn conditions(
-    facts: &Facts,
+    assessment: &Assessment,
     old: &[Condition],
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let migrations = migrations(&facts.services);
-    let services = crashing(facts).unwrap_or_else(|| services(&facts.services));
-    let demo_data = demo_data(&facts.services);
-    let rollouts = rollouts::part(facts);
-    let test_payments = payments::part(facts);
-    let addresses = proxies::part(facts);
+    let migrations = migrations(&assessment.services);
+    let services = crashing(assessment).unwrap_or_else(|| services(&assessment.services));
+    let demo_data = demo_data(&assessment.services);
+    let rollouts = rollouts::part(assessment);
+    let test_payments = payments::part(assessment);
+    let addresses = proxies::part(assessment);
     let parts = [
-        ("DatabaseReady", &facts.database),
-        ("CacheReady", &facts.cache),
-        ("EventsReady", &facts.events),
-        ("Restored", &facts.restore),
+        ("DatabaseReady", &assessment.database),
+        ("CacheReady", &assessment.cache),
+        ("EventsReady", &assessment.events),
+        ("Restored", &assessment.restore),
         ("MigrationsApplied", &migrations),
         ("ServicesReady", &services),
         // Behind the services, which do not wait for it.
-        ("ObjectStoreReady", &facts.object_store),
-        ("MonitoringReady", &facts.monitoring),
-        ("RouteAccepted", &facts.route),
+        ("ObjectStoreReady", &assessment.object_store),
+        ("MonitoringReady", &assessment.monitoring),
+        ("RouteAccepted", &assessment.route),
         ("DemoDataReady", &demo_data),
         ("RolloutsSettled", &rollouts),
-        ("BackupsReady", &facts.backups),
+        ("BackupsReady", &assessment.backups),
         ("TestPaymentsEnabled", &test_payments),
         ("ClientAddressesKnown", &addresses),
     ];
-    let mut verdicts = vec![ready(facts, &services, &parts)];
+    let mut verdicts = vec![ready(assessment, &services, &parts)];
     verdicts.push(progressing(&parts));
-    verdicts.push(degraded(facts, &parts));
-    verdicts.push(data_lost(facts));
+    verdicts.push(degraded(assessment, &parts));
+    verdicts.push(data_lost(assessment));
     // What nobody has asked for has no state.
     let wanted = parts.iter().filter(|(_, part)| part.reason() != Reason::NotWanted);
     verdicts.extend(wanted.map(|(type_, part)| Verdict::of(type_, part)));
-    verdicts.push(paused(facts.paused));
+    verdicts.push(paused(assessment.paused));
     verdicts.iter().map(|verdict| condition(verdict, old, generation, now)).collect()
 }
 
@@ -90,14 +91,14 @@ pub(super) fn deleting(
     verdicts.iter().map(|verdict| condition(verdict, old, generation, now)).chain(others).collect()
 }
 
-/// Adds `Degraded` to the conditions of a Shop that cannot be parsed.
-pub(super) fn unreadable(
-    message: String,
+/// Sets `Degraded` and keeps every other condition.
+pub(super) fn degraded_by(
+    problem: &Problem,
     known: Vec<Condition>,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let verdict = Verdict::new("Degraded", true, Reason::InvalidSpec, message);
+    let verdict = Verdict::new("Degraded", true, problem.reason, problem.message.clone());
     let degraded = condition(&verdict, &known, generation, now);
     let others = known.into_iter().filter(|condition| condition.type_ != verdict.type_);
     others.chain([degraded]).collect()
@@ -122,16 +123,16 @@ fn condition(
 
 /// Whether a shopper can buy: every service that a shop cannot sell without answers in its
 /// desired state. The first thing in the way gives the reason.
-fn ready(facts: &Facts, services: &Part, parts: &[(&'static str, &Part)]) -> Verdict {
+fn ready(assessment: &Assessment, services: &Part, parts: &[(&'static str, &Part)]) -> Verdict {
     let type_ = "Ready";
-    let required = || facts.services.iter().filter(|service| !service.optional);
-    if facts.valid.is_some()
+    let required = || assessment.services.iter().filter(|service| !service.optional);
+    if assessment.valid.is_some()
         && required().next().is_some()
-        && required().all(ServiceFacts::can_serve)
+        && required().all(ServiceState::can_serve)
     {
         return Verdict::new(type_, true, Reason::Available, "a shopper can buy".to_owned());
     }
-    if let Some((reason, message)) = &facts.error {
+    if let Some(Problem { reason, message, .. }) = &assessment.problem {
         return Verdict::new(type_, false, *reason, message.clone());
     }
     let blocking = |part: &&Part| matches!(part, Part::Waiting(..) | Part::Failed(..));
@@ -147,18 +148,18 @@ fn progressing(parts: &[(&'static str, &Part)]) -> Verdict {
     }
 }
 
-fn degraded(facts: &Facts, parts: &[(&'static str, &Part)]) -> Verdict {
+fn degraded(assessment: &Assessment, parts: &[(&'static str, &Part)]) -> Verdict {
     let type_ = "Degraded";
-    if let Some((reason, message)) = &facts.error {
+    if let Some(Problem { reason, message, .. }) = &assessment.problem {
         return Verdict::new(type_, true, *reason, message.clone());
     }
-    if facts.data_loss.is_some() {
-        let Verdict { reason, message, .. } = data_lost(facts);
+    if assessment.data_loss.is_some() {
+        let Verdict { reason, message, .. } = data_lost(assessment);
         return Verdict::new(type_, true, reason, message);
     }
     // Before the parts, for it is why they wait.
-    if !facts.crashes.is_empty() {
-        let messages: Vec<&str> = facts.crashes.iter().map(|c| c.message.as_str()).collect();
+    if !assessment.crashes.is_empty() {
+        let messages: Vec<&str> = assessment.crashes.iter().map(|c| c.message.as_str()).collect();
         return Verdict::new(type_, true, Reason::CrashLooping, messages.join("; "));
     }
     if let Some((_, part)) = parts.iter().find(|(_, part)| matches!(part, Part::Failed(..))) {
@@ -168,14 +169,16 @@ fn degraded(facts: &Facts, parts: &[(&'static str, &Part)]) -> Verdict {
 }
 
 /// What was lost, and what to do about it. It holds until it is acknowledged.
-fn data_lost(facts: &Facts) -> Verdict {
+fn data_lost(assessment: &Assessment) -> Verdict {
     let type_ = "DataLost";
-    let Some(loss) = &facts.data_loss else {
+    let Some(loss) = &assessment.data_loss else {
         let message = "no loss of data is known".to_owned();
         return Verdict::new(type_, false, Reason::NoDataLost, message);
     };
-    let newest =
-        facts.backup.as_ref().and_then(|backup| backup.last_successful.as_ref()?.name.as_ref());
+    let newest = assessment
+        .backup
+        .as_ref()
+        .and_then(|backup| backup.last_successful.as_ref()?.name.as_ref());
     let restore = newest.map_or_else(
         || "restore them from a backup of your own (this Shop has made none)".to_owned(),
         |name| format!("create another Shop with restoreFrom.backup: {name}"),
@@ -200,7 +203,7 @@ fn paused(paused: bool) -> Verdict {
     }
 }
 
-fn migrations(services: &[ServiceFacts]) -> Part {
+fn migrations(services: &[ServiceState]) -> Part {
     if services.is_empty() {
         return Part::Unknown;
     }
@@ -209,8 +212,10 @@ fn migrations(services: &[ServiceFacts]) -> Part {
         match &service.migration {
             Some(Migration::Failed { job, line }) => {
                 let name = service.name;
-                let message =
-                    format!("{name}: Job {job} failed: {line}; delete the Job to try again");
+                let message = format!(
+                    "{name}: Job {job} failed: {line}; it is repeated every ten minutes, and at once when you \
+                     delete the Job"
+                );
                 return Part::Failed(Reason::MigrationFailed, message);
             }
             Some(Migration::WaitsForDatabase | Migration::Running) => {
@@ -229,18 +234,18 @@ fn migrations(services: &[ServiceFacts]) -> Part {
 }
 
 /// The services whose own pods crash; what is beside them, or before them, has conditions of its own.
-fn crashing(facts: &Facts) -> Option<Part> {
-    let is_service = |role: Role| facts.services.iter().any(|s| Role::from(s.name) == role);
-    let crashes = facts.crashes.iter().filter(|crash| is_service(crash.role));
+fn crashing(assessment: &Assessment) -> Option<Part> {
+    let is_service = |role: Role| assessment.services.iter().any(|s| Role::from(s.name) == role);
+    let crashes = assessment.crashes.iter().filter(|crash| is_service(crash.role));
     let messages: Vec<&str> = crashes.map(|crash| crash.message.as_str()).collect();
     (!messages.is_empty()).then(|| Part::Failed(Reason::CrashLooping, messages.join("; ")))
 }
 
-fn services(services: &[ServiceFacts]) -> Part {
+fn services(services: &[ServiceState]) -> Part {
     if services.is_empty() {
         return Part::Unknown;
     }
-    let missing: Vec<&ServiceFacts> = services.iter().filter(|s| !s.can_serve()).collect();
+    let missing: Vec<&ServiceState> = services.iter().filter(|s| !s.can_serve()).collect();
     if missing.is_empty() {
         return Part::Ready(Reason::Available, "every service answers".to_owned());
     }
@@ -253,7 +258,7 @@ fn services(services: &[ServiceFacts]) -> Part {
     }
 }
 
-fn demo_data(services: &[ServiceFacts]) -> Part {
+fn demo_data(services: &[ServiceState]) -> Part {
     if services.is_empty() {
         return Part::Unknown;
     }
@@ -280,7 +285,7 @@ fn demo_data(services: &[ServiceFacts]) -> Part {
     Part::Ready(Reason::DemoDataWritten, format!("written by {}", written.join(", ")))
 }
 
-fn describe(service: &ServiceFacts) -> String {
+fn describe(service: &ServiceState) -> String {
     let name = service.name;
     match (&service.rollout, service.held) {
         (_, Some(held)) => format!("{name} (held until {held})"),
@@ -295,8 +300,8 @@ mod tests {
     use crate::crd::ServiceName;
     use crate::status::Rollout;
 
-    fn service(name: ServiceName, optional: bool, ready: i32) -> ServiceFacts {
-        ServiceFacts {
+    fn service(name: ServiceName, optional: bool, ready: i32) -> ServiceState {
+        ServiceState {
             name,
             optional,
             image: "i:1".to_owned(),
@@ -309,8 +314,8 @@ mod tests {
         }
     }
 
-    fn conditions_of(facts: &Facts, old: &[Condition], second: i64) -> Vec<Condition> {
-        conditions(facts, old, Some(3), Timestamp::from_second(second).unwrap())
+    fn conditions_of(assessment: &Assessment, old: &[Condition], second: i64) -> Vec<Condition> {
+        conditions(assessment, old, Some(3), Timestamp::from_second(second).unwrap())
     }
 
     fn of<'c>(conditions: &'c [Condition], type_: &str) -> &'c Condition {
@@ -319,18 +324,20 @@ mod tests {
 
     #[test]
     fn times_move_only_when_a_status_flips() {
-        let mut facts =
-            Facts { database: Part::Waiting(Reason::Starting, "a".to_owned()), ..Facts::default() };
-        let first = conditions_of(&facts, &[], 1);
-        facts.database = Part::Failed(Reason::DatabaseUnreachable, "b".to_owned());
-        let second = conditions_of(&facts, &first, 2);
+        let mut assessment = Assessment {
+            database: Part::Waiting(Reason::Starting, "a".to_owned()),
+            ..Assessment::default()
+        };
+        let first = conditions_of(&assessment, &[], 1);
+        assessment.database = Part::Failed(Reason::DatabaseUnreachable, "b".to_owned());
+        let second = conditions_of(&assessment, &first, 2);
         assert_eq!(of(&second, "DatabaseReady").reason, "DatabaseUnreachable");
         assert_eq!(
             of(&second, "DatabaseReady").last_transition_time,
             of(&first, "DatabaseReady").last_transition_time
         );
-        facts.database = Part::Ready(Reason::DatabasesReady, "c".to_owned());
-        let third = conditions_of(&facts, &second, 3);
+        assessment.database = Part::Ready(Reason::DatabasesReady, "c".to_owned());
+        let third = conditions_of(&assessment, &second, 3);
         let moved = &of(&third, "DatabaseReady").last_transition_time;
         assert_eq!(moved.0, Timestamp::from_second(3).unwrap());
         assert!(third.iter().all(|condition| condition.observed_generation == Some(3)));
@@ -342,8 +349,8 @@ mod tests {
         let (job, line) = ("demo-order-migrate-1".to_owned(), "no such column".to_owned());
         order.migration = Some(Migration::Failed { job, line });
         order.rollout = None;
-        let facts = Facts { services: vec![order], ..Facts::default() };
-        let conditions = conditions_of(&facts, &[], 1);
+        let assessment = Assessment { services: vec![order], ..Assessment::default() };
+        let conditions = conditions_of(&assessment, &[], 1);
         let migrations = of(&conditions, "MigrationsApplied");
         assert_eq!(migrations.reason, "MigrationFailed");
         assert!(migrations.message.contains("no such column"), "{}", migrations.message);
@@ -354,8 +361,8 @@ mod tests {
     #[test]
     fn what_is_missing_neither_degrades_nor_progresses() {
         let monitoring = Part::Missing(Reason::ApiMissing, "no API".to_owned());
-        let facts = Facts { monitoring, ..Facts::default() };
-        let conditions = conditions_of(&facts, &[], 1);
+        let assessment = Assessment { monitoring, ..Assessment::default() };
+        let conditions = conditions_of(&assessment, &[], 1);
         assert_eq!(of(&conditions, "MonitoringReady").status, "False");
         assert_eq!(of(&conditions, "Degraded").status, "False");
         assert_eq!(of(&conditions, "Progressing").status, "False");
@@ -367,7 +374,7 @@ mod tests {
             let mut catalog = service(ServiceName::Catalog, false, 1);
             catalog.demo_data = demo_data;
             let services = vec![service(ServiceName::Order, false, 1), catalog];
-            conditions_of(&Facts { services, ..Facts::default() }, &[], 1)
+            conditions_of(&Assessment { services, ..Assessment::default() }, &[], 1)
         };
         let conditions = of_demo_data(DemoData::Due);
         assert_eq!(of(&conditions, "DemoDataReady").message, "waiting for catalog");
@@ -389,8 +396,8 @@ mod tests {
     fn a_service_without_a_ready_pod_is_waited_for() {
         let services =
             vec![service(ServiceName::Order, false, 1), service(ServiceName::Review, true, 0)];
-        let facts = Facts { services, ..Facts::default() };
-        let conditions = conditions_of(&facts, &[], 1);
+        let assessment = Assessment { services, ..Assessment::default() };
+        let conditions = conditions_of(&assessment, &[], 1);
         assert_eq!(of(&conditions, "ServicesReady").message, "waiting for review (0/1 ready)");
         assert_eq!(of(&conditions, "Progressing").status, "True");
     }

@@ -1,7 +1,7 @@
-//! `(facts, previous status) → status`, without I/O.
+//! `(assessment, previous status) → status`, without I/O.
 
+mod assessment;
 mod conditions;
-mod facts;
 mod payments;
 mod proxies;
 mod reason;
@@ -9,7 +9,7 @@ mod rollouts;
 mod route;
 mod unreadable;
 
-pub use facts::{DemoData, Facts, Migration, Part, Rollout, ServiceFacts};
+pub use assessment::{Assessment, DemoData, Migration, Part, Rollout, ServiceState};
 pub use reason::Reason;
 pub use rollouts::describe;
 pub use route::route;
@@ -17,16 +17,17 @@ pub use unreadable::unreadable;
 
 use crate::crd::{ServiceStatus, Shop, ShopStatus};
 use crate::names;
+use crate::problem::Problem;
 use crate::validate::{DatabaseEngine, EventsEngine, ValidatedShop};
 
 use jiff::Timestamp;
 
-/// The status that follows from what one reconciliation found, `now`.
-pub fn status(shop: &Shop, facts: &Facts, now: Timestamp) -> ShopStatus {
+/// The status that follows from the state of a shop, `now`.
+pub fn status(shop: &Shop, assessment: &Assessment, now: Timestamp) -> ShopStatus {
     let old = shop.status.clone().unwrap_or_default();
     let generation = shop.metadata.generation;
-    let conditions = conditions::conditions(facts, &old.conditions, generation, now);
-    let Some(valid) = &facts.valid else {
+    let conditions = conditions::conditions(assessment, &old.conditions, generation, now);
+    let Some(valid) = &assessment.valid else {
         // Nothing is known of a spec that makes no sense; what runs still runs.
         return ShopStatus { observed_generation: generation, conditions, ..old };
     };
@@ -35,16 +36,20 @@ pub fn status(shop: &Shop, facts: &Facts, now: Timestamp) -> ShopStatus {
         version: Some(valid.version.clone()),
         url: Some(valid.url.clone()),
         admin_secret: Some(names::admin_secret(&valid.name)),
-        ready_services: Some(ratio(&facts.services, ServiceFacts::can_serve)),
-        database: Some(format!("{} {}", database_kind(valid), facts.database.reason().as_str())),
-        events: Some(format!("{} {}", events_kind(valid), facts.events.reason().as_str())),
-        kafka_cluster_id: facts.kafka_cluster_id.clone(),
-        data_loss: facts.data_loss.clone(),
-        backup: facts.backup.clone(),
-        restored: facts.restored.clone(),
-        migrations: Some(migrations(&facts.services)),
-        services: facts.services.iter().map(service_status).collect(),
-        rollouts: facts.rollouts.clone().unwrap_or(old.rollouts),
+        ready_services: Some(ratio(&assessment.services, ServiceState::can_serve)),
+        database: Some(format!(
+            "{} {}",
+            database_kind(valid),
+            assessment.database.reason().as_str()
+        )),
+        events: Some(format!("{} {}", events_kind(valid), assessment.events.reason().as_str())),
+        kafka_cluster_id: assessment.kafka_cluster_id.clone(),
+        data_loss: assessment.data_loss.clone(),
+        backup: assessment.backup.clone(),
+        restored: assessment.restored.clone(),
+        migrations: Some(migrations(&assessment.services)),
+        services: assessment.services.iter().map(service_status).collect(),
+        rollouts: assessment.rollouts.clone().unwrap_or(old.rollouts),
         conditions,
     }
 }
@@ -57,7 +62,15 @@ pub fn deleting(shop: &Shop, message: &str, now: Timestamp) -> ShopStatus {
     ShopStatus { observed_generation: generation, conditions, ..old }
 }
 
-fn service_status(service: &ServiceFacts) -> ServiceStatus {
+/// The status of a Shop that could not be observed: what was known of it, and that it needs help.
+pub fn unobserved(shop: &Shop, problem: &Problem, now: Timestamp) -> ShopStatus {
+    let old = shop.status.clone().unwrap_or_default();
+    let known = old.conditions.clone();
+    let conditions = conditions::degraded_by(problem, known, shop.metadata.generation, now);
+    ShopStatus { conditions, ..old }
+}
+
+fn service_status(service: &ServiceState) -> ServiceStatus {
     let rollout = service.rollout.as_ref();
     ServiceStatus {
         name: service.name,
@@ -73,12 +86,12 @@ fn service_status(service: &ServiceFacts) -> ServiceStatus {
     }
 }
 
-fn ratio(services: &[ServiceFacts], holds: impl Fn(&ServiceFacts) -> bool) -> String {
+fn ratio(services: &[ServiceState], holds: impl Fn(&ServiceState) -> bool) -> String {
     let count = services.iter().filter(|service| holds(service)).count();
     format!("{count}/{}", services.len())
 }
 
-fn migrations(services: &[ServiceFacts]) -> String {
+fn migrations(services: &[ServiceState]) -> String {
     let migrations: Vec<&Migration> =
         services.iter().filter_map(|s| s.migration.as_ref()).collect();
     let applied = migrations.iter().filter(|m| matches!(m, Migration::Applied)).count();

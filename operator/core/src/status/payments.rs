@@ -1,11 +1,11 @@
 //! Whether a shop can be bought from without money.
 
-use super::facts::{Facts, Part};
+use super::assessment::{Assessment, Part};
 use super::reason::Reason;
 
 /// Whether the test provider takes payments; a shop that has turned it off has no such state.
-pub(super) fn part(facts: &Facts) -> Part {
-    let Some(payments) = facts.valid.as_ref().map(|shop| &shop.payments) else {
+pub(super) fn part(assessment: &Assessment) -> Part {
+    let Some(payments) = assessment.valid.as_ref().map(|shop| &shop.payments) else {
         return Part::Unknown;
     };
     if !payments.test_provider {

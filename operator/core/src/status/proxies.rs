@@ -1,11 +1,11 @@
 //! Whether a shop can distinguish its guests.
 
-use super::facts::{Facts, Part};
+use super::assessment::{Assessment, Part};
 use super::reason::Reason;
 
 /// Whether the gateway knows the addresses of guests; a shop that no proxy is known to be in front of has no such state.
-pub(super) fn part(facts: &Facts) -> Part {
-    let Some(shop) = &facts.valid else { return Part::Unknown };
+pub(super) fn part(assessment: &Assessment) -> Part {
+    let Some(shop) = &assessment.valid else { return Part::Unknown };
     if !shop.gateway.trusted_proxies.is_empty() {
         let message = "X-Forwarded-For is believed from spec.gateway.trustedProxies";
         return Part::Ready(Reason::ProxiesTrusted, message.to_owned());

@@ -169,8 +169,8 @@ reasons! {
     FinalizerFailed,
     /// What holds the data of a deleted Shop could not be kept or deleted.
     CleanupFailed,
-    /// An annotation that asks for something could not be taken away.
-    OrderFailed,
+    /// An annotation that was followed could not be removed.
+    AnnotationUpdateFailed,
     /// The status could not be written.
     StatusFailed,
     /// The Shop is being deleted, and waits for something.

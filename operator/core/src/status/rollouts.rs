@@ -1,16 +1,16 @@
 //! Rollouts in steps, in words.
 
-use super::facts::{Facts, Part};
+use super::assessment::{Assessment, Part};
 use super::reason::Reason;
 use crate::crd::{RolloutReason, RolloutState, RolloutStatus};
 
 /// How the services are that are rolled out in steps; a shop without any has no such state.
-pub(super) fn part(facts: &Facts) -> Part {
-    if !facts.valid.as_ref().is_some_and(crate::validate::ValidatedShop::rolls_out_in_steps) {
+pub(super) fn part(assessment: &Assessment) -> Part {
+    if !assessment.valid.as_ref().is_some_and(crate::validate::ValidatedShop::rolls_out_in_steps) {
         let message = "every service is rolled out pod by pod".to_owned();
         return Part::Missing(Reason::NotWanted, message);
     }
-    let Some(rollouts) = &facts.rollouts else { return Part::Unknown };
+    let Some(rollouts) = &assessment.rollouts else { return Part::Unknown };
     let of = |states: &[RolloutState]| {
         let such: Vec<_> = rollouts.iter().filter(|r| states.contains(&r.state)).collect();
         let words: Vec<String> = such.iter().map(|rollout| describe(rollout)).collect();

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::facts::Part;
+use super::assessment::Part;
 use super::reason::Reason;
 use crate::child::Seen;
 use crate::crd::ParentRef;

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::conditions;
+use super::{Reason, conditions};
+use crate::problem::Problem;
 
 /// Sets `Degraded` in the status of a Shop that cannot be parsed, and keeps everything else: its services still run.
 pub fn unreadable(old: &Value, generation: Option<i64>, error: &str, now: Timestamp) -> Value {
@@ -15,7 +16,8 @@ pub fn unreadable(old: &Value, generation: Option<i64>, error: &str, now: Timest
         "this version of the operator cannot parse the Shop: {error}. It does not reconcile it until it can: correct the \
          Shop, or upgrade the operator"
     );
-    let conditions = conditions::unreadable(message, known, generation, now);
+    let problem = Problem::permanent(Reason::InvalidSpec, message);
+    let conditions = conditions::degraded_by(&problem, known, generation, now);
     status.insert("conditions".to_owned(), json!(conditions));
     status.into()
 }

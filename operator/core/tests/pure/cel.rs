@@ -2,10 +2,7 @@
 
 use kube::core::cel::{Validator, compile_schema};
 
-use crate::{
-    crd::schema,
-    support::{documents, yaml_files},
-};
+use crate::support::{documents, schema, yaml_files};
 
 #[test]
 fn the_rules_compile() {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use operator_core::{
-    status::{Facts, status},
+    status::{Assessment, status},
     validate::validate,
 };
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn condition(spec: &Value, type_: &str) -> Option<(String, String, String)> {
     };
     let shop = shop(spec.clone());
     let valid = validate(&shop, &observed(&[stripe]), &config()).expect("the shop is valid");
-    let facts = Facts { valid: Some(valid), ..Facts::default() };
+    let facts = Assessment { valid: Some(valid), ..Assessment::default() };
     let conditions = status(&shop, &facts, Timestamp::UNIX_EPOCH).conditions;
     let degraded = conditions.iter().find(|c| c.type_ == "Degraded").expect("it is always said");
     assert_eq!(degraded.status, "False", "{}", degraded.message);

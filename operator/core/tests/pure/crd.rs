@@ -5,7 +5,7 @@ use std::{env, fs};
 use operator_core::crd;
 use serde_json::Value;
 
-use crate::support::{repository, stored};
+use crate::support::{repository, schema, stored};
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "`make generate` says so by a variable")]
@@ -97,12 +97,6 @@ fn the_schema_is_free_of_what_the_api_server_warns_about() {
     for word in ["nullable", "uint", "anyOf", "oneOf", "allOf", "$ref"] {
         assert!(!crd.contains(word), "{word}");
     }
-}
-
-/// Schema of a Shop.
-pub(crate) fn schema() -> Value {
-    let crd = serde_json::to_value(crd::definition()).expect("a CRD is JSON");
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
 /// Shows every field of a schema, with its path.

@@ -14,8 +14,8 @@ use operator_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    crd::{of_kubernetes, schema, visit},
-    support::{config, documents, hashes, observed, stored, yaml_files},
+    crd::{of_kubernetes, visit},
+    support::{config, documents, hashes, observed, schema, stored, yaml_files},
 };
 
 #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use k8s_openapi::api::core::v1::Secret;
 use operator_core::{
     build::{RolloutPlans, SecretHashes, credentials, desired_with},
-    crd::{Shop, ShopSpec},
+    crd::{self, Shop, ShopSpec},
     names,
     object::Object,
     validate::{
@@ -111,4 +111,10 @@ pub(crate) fn objects_with(shop: &ValidatedShop, rollouts: &RolloutPlans) -> Vec
 pub(crate) fn hashes(shop: &ValidatedShop) -> SecretHashes {
     let names = credentials(shop).into_iter().map(|secret| secret.name);
     names.map(|name| (name.clone(), names::hash(&format!("content of {name}")))).collect()
+}
+
+/// Schema of a Shop.
+pub(crate) fn schema() -> Value {
+    let crd = serde_json::to_value(crd::definition()).expect("a CRD is JSON");
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }

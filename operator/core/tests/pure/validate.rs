@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     build::{objects, templates},
-    crd::schema,
-    support::{config, documents, judged, observed, shop, stored, validated, yaml_files},
+    support::{config, documents, judged, observed, schema, shop, stored, validated, yaml_files},
 };
 
 #[test]

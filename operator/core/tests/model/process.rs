@@ -1,0 +1,373 @@
+//! An operator's process on the model: its caches, and passes of observe, plan and execute as in the real one.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use operator_core::apply::{self, Applicant, Refusal, Step};
+use operator_core::child::{ChildKey, Seen};
+use operator_core::crd::{PodCounters, RolloutStrategy, Shop};
+use operator_core::entropy::Entropy;
+use operator_core::facts::{Child, DeletionFacts, Facts, Failure, Probe, Servers};
+use operator_core::names;
+use operator_core::object::Object;
+use operator_core::plan::{
+    self, Action, DeletionProgress, FINALIZER, Memo, Plan, Planned, Questions, plan, questions,
+};
+use operator_core::problem::Problem;
+use operator_core::role::{Duty, Role};
+use operator_core::status::Reason;
+use operator_core::validate::referenced_secrets;
+
+use super::servers::unreachable;
+use super::world::World;
+use crate::support::config;
+
+/// Passes of all tests.
+pub(crate) static PASSES: AtomicU64 = AtomicU64::new(0);
+/// Passes of one reconciliation.
+const MAX_PASSES: usize = 40;
+
+/// An operator's process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Process {
+    children: BTreeMap<ChildKey, Known>,
+    servers: Servers,
+    deletion: DeletionFacts,
+    seed: u8,
+    memo: Memo,
+    /// Writes before the process dies.
+    pub(crate) budget: Option<usize>,
+    /// Writes so far.
+    pub(crate) writes: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    seen: Seen,
+    checked: Option<(String, u64)>,
+}
+
+/// The process has died.
+#[derive(Debug)]
+pub(crate) struct Dead;
+
+impl Process {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// Brings what the watches would; `lost` says of which objects they bring nothing.
+    pub(crate) fn watch(&mut self, world: &World, lost: impl Fn(&ChildKey) -> bool) {
+        let is_known = |key: &ChildKey| world.objects.all.contains_key(key) || lost(key);
+        self.children.retain(|key, _| is_known(key));
+        for (key, object) in world.objects.all.iter().filter(|(key, _)| !lost(key)) {
+            let labels = object.metadata.labels.as_ref();
+            let instance = labels.and_then(|labels| labels.get(names::INSTANCE_LABEL));
+            if instance.is_some_and(|shop| shop == super::world::NAME) {
+                self.record(key.clone(), Seen::of(object), None);
+            }
+        }
+    }
+
+    fn record(&mut self, key: ChildKey, seen: Seen, fingerprint: Option<u64>) {
+        let version = seen.version.clone();
+        let number = |version: &str| version.parse::<u64>().unwrap_or(0);
+        let known = self.children.entry(key).or_insert(Known { seen: seen.clone(), checked: None });
+        if number(&known.seen.version) < number(&version) {
+            known.seen = seen;
+        }
+        if let Some(fingerprint) = fingerprint {
+            known.checked = Some((version, fingerprint));
+        }
+    }
+
+    /// One reconciliation, as the operator does it. Returns the time until the next.
+    pub(crate) fn reconcile(&mut self, world: &mut World) -> Result<Duration, Dead> {
+        self.seed = self.seed.wrapping_add(1);
+        let (mut failures, mut done) = (Vec::new(), Vec::<Action>::new());
+        for _ in 0..MAX_PASSES {
+            let Some(shop) = world.shop.clone() else { return Ok(plan::RESYNC) };
+            let facts = self.observe(world, &shop, &failures);
+            PASSES.fetch_add(1, Ordering::Relaxed);
+            let plan = plan(&facts, &mut self.memo);
+            match plan.deletion {
+                Some(DeletionProgress::Workloads) => {
+                    self.deletion.workloads_since.get_or_insert(world.now);
+                }
+                Some(DeletionProgress::Servers) => {
+                    self.deletion.servers_since.get_or_insert(world.now);
+                }
+                Some(DeletionProgress::Done { .. }) | None => {}
+            }
+            let due: Vec<&Planned> =
+                plan.actions.iter().filter(|planned| !done.contains(&planned.action)).collect();
+            if due.is_empty() {
+                if shop.status.as_ref() == Some(&plan.status) {
+                    return Ok(plan.requeue);
+                }
+                self.write()?;
+                world.change_shop(|shop| shop.status = Some(plan.status.clone()));
+                continue;
+            }
+            self.execute(world, &plan, &due, &mut done, &mut failures)?;
+        }
+        Ok(plan::POLL)
+    }
+
+    /// What would be planned now.
+    pub(crate) fn plan(&mut self, world: &mut World) -> Option<Plan> {
+        let shop = world.shop.clone()?;
+        let facts = self.observe(world, &shop, &[]);
+        PASSES.fetch_add(1, Ordering::Relaxed);
+        Some(plan(&facts, &mut self.memo))
+    }
+
+    fn execute(
+        &mut self,
+        world: &mut World,
+        plan: &Plan,
+        due: &[&Planned],
+        tried: &mut Vec<Action>,
+        failures: &mut Vec<Failure>,
+    ) -> Result<(), Dead> {
+        for phase in due.chunk_by(|one, next| one.phase == next.phase) {
+            for planned in phase {
+                tried.push(planned.action.clone());
+                if let Err(problem) = self.act(world, plan, &planned.action)? {
+                    let (phase, action) = (planned.phase, planned.action.id());
+                    failures.push(Failure { phase, action, problem });
+                }
+            }
+            let name = phase[0].phase;
+            if name.is_required() && failures.iter().any(|failure| failure.phase == name) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), Dead> {
+        if let Some(budget) = &mut self.budget {
+            *budget = budget.checked_sub(1).ok_or(Dead)?;
+        }
+        self.writes += 1;
+        Ok(())
+    }
+
+    fn act(
+        &mut self,
+        world: &mut World,
+        plan: &Plan,
+        action: &Action,
+    ) -> Result<Result<(), Problem>, Dead> {
+        let failed = |message: String| Problem::transient(Reason::ApplyFailed, message);
+        match action {
+            Action::Apply(object) => return self.apply(world, object, false),
+            Action::Confirm(object) => return self.apply(world, object, true),
+            Action::Delete(deletion) => {
+                self.write()?;
+                let resource = operator_core::child::resource_name(&deletion.resource);
+                let key = ChildKey { resource, name: deletion.name.clone() };
+                let is_it = world.objects.all.get(&key).is_some_and(|live| {
+                    live.metadata.uid.as_ref() == Some(&deletion.uid)
+                        && deletion.version.as_ref().is_none_or(|version| {
+                            live.metadata.resource_version.as_ref() == Some(version)
+                        })
+                });
+                if is_it {
+                    world.objects.all.remove(&key);
+                    self.children.remove(&key);
+                }
+            }
+            Action::Disown { resource, name } => {
+                self.write()?;
+                let resource = operator_core::child::resource_name(resource);
+                let key = ChildKey { resource, name: name.clone() };
+                if let Some(object) = world.objects.all.get_mut(&key) {
+                    object.metadata.owner_references = None;
+                }
+                let version = world.objects.next().to_string();
+                if let Some(object) = world.objects.all.get_mut(&key) {
+                    object.metadata.resource_version = Some(version);
+                    let seen = Seen::of(object);
+                    self.record(key, seen, None);
+                }
+            }
+            Action::Finalizer(wanted) => {
+                self.write()?;
+                world.change_shop(|shop| {
+                    let finalizers = shop.metadata.finalizers.get_or_insert_default();
+                    finalizers.retain(|name| name != FINALIZER);
+                    if *wanted {
+                        finalizers.push(FINALIZER.to_owned());
+                    }
+                });
+                world.remove_shop_without_finalizers();
+            }
+            Action::RemoveAnnotations(annotations) => {
+                self.write()?;
+                world.change_shop(|shop| {
+                    let all = shop.metadata.annotations.get_or_insert_default();
+                    all.retain(|name, _| !annotations.contains_key(name));
+                });
+            }
+            Action::Sql(sql) => {
+                self.write()?;
+                self.servers.database = None;
+                let host = plan.database.as_ref().map(|address| address.host.clone());
+                let server = host.and_then(|host| world.postgres(&host));
+                let Some(server) = server else { return Ok(Err(failed("no Postgres".to_owned()))) };
+                return Ok(server.execute(sql).map_err(failed));
+            }
+            Action::Topics(change) => {
+                self.write()?;
+                self.servers.events = None;
+                let server =
+                    plan.brokers.as_ref().map(|address| address.bootstrap_servers[0].clone());
+                let server = server.and_then(|server| world.kafka(&server));
+                let Some(server) = server else { return Ok(Err(failed("no Kafka".to_owned()))) };
+                server.execute(change);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn apply(
+        &mut self,
+        world: &mut World,
+        object: &Object,
+        only_confirm: bool,
+    ) -> Result<Result<(), Problem>, Dead> {
+        let key = ChildKey::of(object);
+        let live = world.objects.all.get(&key).cloned();
+        let Some(shop) = &world.shop else { return Ok(Ok(())) };
+        let uid = shop.metadata.uid.clone().unwrap_or_default();
+        let applicant = Applicant { name: super::world::NAME, uid: &uid };
+        let step = match apply::decide(object, live.as_ref(), applicant) {
+            Ok(step) => step,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let mut confirmed = Some(object.fingerprint());
+        match step {
+            Step::Unchanged => {}
+            Step::Write(_) if only_confirm => confirmed = None,
+            Step::Write(_) => {
+                self.write()?;
+                if let Err((code, message)) = world.objects.apply(object, names::OPERATOR) {
+                    match apply::refused(object, live.as_ref(), code, &message) {
+                        Refusal::Report(problem) => return Ok(Err(problem)),
+                        Refusal::Recreate { .. } => {
+                            world.objects.all.remove(&key);
+                            self.write()?;
+                            world.objects.apply(object, names::OPERATOR).unwrap();
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(live) = world.objects.all.get(&key) {
+            let seen = Seen::of(live);
+            self.record(key, seen, confirmed);
+        }
+        Ok(Ok(()))
+    }
+
+    fn observe(&mut self, world: &mut World, shop: &Shop, failures: &[Failure]) -> Facts {
+        let child = |known: &Known| {
+            let checked = known.checked.as_ref();
+            let confirmed = checked.filter(|checked| checked.0 == known.seen.version);
+            let confirmed = confirmed.map(|checked| checked.1);
+            Child { seen: known.seen.clone(), confirmed }
+        };
+        let object = |resource: &str, role: Role| {
+            let name = names::child(super::world::NAME, role);
+            world.objects.all.get(&ChildKey { resource: resource.into(), name }).cloned()
+        };
+        let stepped = shop.spec.services.iter().filter(|service| {
+            let rollout = service.rollout.as_ref();
+            rollout.is_some_and(|rollout| rollout.strategy != RolloutStrategy::RollingUpdate)
+        });
+        let roles = stepped.flat_map(|service| {
+            [Duty::Stable, Duty::Canary].map(|duty| Role::Service(service.name, duty))
+        });
+        let deployments =
+            roles.filter_map(|role| Some((role, object("deployments.apps", role)?))).collect();
+        let references = referenced_secrets(&shop.spec).into_iter();
+        let mut facts = Facts {
+            now: world.now,
+            config: config(),
+            capabilities: world.capabilities,
+            shop: shop.clone(),
+            references: references
+                .filter_map(|name| Some((name.clone(), world.references.get(&name)?.clone())))
+                .collect(),
+            secrets: secrets(world),
+            entropy: Entropy::new([self.seed; 32]),
+            children: self
+                .children
+                .iter()
+                .map(|(key, known)| (key.clone(), child(known)))
+                .collect(),
+            deployments,
+            counters: BTreeMap::new(),
+            servers: self.servers.clone(),
+            topic_record: object("configmaps.", Role::Topics),
+            rivals: Vec::new(),
+            job_messages: BTreeMap::new(),
+            crashes: Vec::new(),
+            failures: failures.to_vec(),
+            deletion: self.deletion.clone(),
+        };
+        let questions = questions(&facts, &mut self.memo);
+        self.ask(world, &questions);
+        facts.servers = self.servers.clone();
+        for (service, _) in &questions.counters {
+            let requests = world.now.as_second();
+            let failures = if world.canaries_fail { requests } else { 0 };
+            let counters = PodCounters { pod: "p".to_owned(), requests, failures, slow: 0 };
+            facts.counters.insert(*service, vec![counters]);
+        }
+        facts
+    }
+
+    fn ask(&mut self, world: &mut World, questions: &Questions) {
+        let at = world.now;
+        if questions.forget_database {
+            self.servers.database = None;
+        }
+        if let Some(question) = &questions.database {
+            let server = world.postgres(&question.address.host);
+            let answer = server.map(|server| server.inventory(question)).ok_or_else(unreachable);
+            let subject = question.subject.clone();
+            self.servers.database = Some(Probe { subject, at, answer });
+        }
+        if let Some(question) = &questions.events {
+            let server = world.kafka(&question.address.bootstrap_servers[0]);
+            let answer =
+                server.map(|server| server.inventory(&question.topics)).ok_or_else(unreachable);
+            let subject = question.subject.clone();
+            self.servers.events = Some(Probe { subject, at, answer });
+        }
+        for (question, probe) in [
+            (&questions.cache, &mut self.servers.cache),
+            (&questions.object_store, &mut self.servers.object_store),
+        ] {
+            if let Some(question) = question {
+                let is_down = world.down.contains(&question.address);
+                let answer = if is_down { Err(unreachable()) } else { Ok(()) };
+                *probe = Some(Probe { subject: question.subject.clone(), at, answer });
+            }
+        }
+    }
+}
+
+fn secrets(world: &World) -> BTreeMap<String, BTreeMap<String, String>> {
+    let secrets = world.objects.all.iter().filter(|(key, _)| &*key.resource == "secrets.");
+    secrets
+        .map(|(key, object)| {
+            let secret = object.clone().try_parse().unwrap();
+            (key.name.clone(), operator_core::credentials::content(&secret))
+        })
+        .collect()
+}

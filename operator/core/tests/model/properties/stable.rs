@@ -1,0 +1,28 @@
+//! When nothing changes any more, the desired state is reached, and then nothing is planned.
+
+use serde_json::json;
+
+use crate::process::Process;
+use crate::world::World;
+use crate::{condition, external, settle};
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it measures itself")]
+fn a_new_shop_becomes_ready_and_rests() {
+    for spec in [json!({}), external(&json!({})), external(&json!({ "demoData": true }))] {
+        let (mut world, mut process) = (World::new(), Process::new(0));
+        world.create(spec);
+        settle(&mut world, &mut process);
+        assert_eq!(condition(&world, "Ready"), "True Available: a shopper can buy");
+        let begun = std::time::Instant::now();
+        let passes = 1000;
+        for _ in 0..passes {
+            world.advance(3600);
+            let plan = process.plan(&mut world).unwrap();
+            assert_eq!(plan.actions, []);
+            assert_eq!(Some(&plan.status), world.shop.as_ref().unwrap().status.as_ref());
+        }
+        let each = begun.elapsed() / passes;
+        println!("at rest: {passes} passes, {each:?} each");
+    }
+}
