@@ -184,14 +184,15 @@ impl Machine<'_> {
     }
 
     fn start(&self, old: &RolloutStatus) -> RolloutStatus {
+        // What is asked for during a migration holds after it.
+        let promoted = old.promoted || self.seen.order == Some(Order::Promote);
+        let old = RolloutStatus { promoted, ..old.clone() };
         if !self.seen.may_start {
-            return RolloutStatus { reason: Reason::WaitsForMigration, ..old.clone() };
+            return RolloutStatus { reason: Reason::WaitsForMigration, ..old };
         }
-        let promoted = self.seen.order == Some(Order::Promote);
         if promoted && self.measures() {
-            return self.promoting(old, Reason::Promoted);
+            return self.promoting(&old, Reason::Promoted);
         }
-        let old = RolloutStatus { promoted: old.promoted || promoted, ..old.clone() };
         match self.seen.canary {
             Canary::Ready => self.enter(&old, 0),
             Canary::Starting | Canary::Stuck => RolloutStatus { reason: Reason::PodsStart, ..old },

@@ -210,6 +210,7 @@ fn the_first_version_and_a_migration_have_their_time() {
     let promoted = walk.after(1, |sight| sight.order = Some(Order::Promote));
     assert!(promoted.keep_stable, "nothing goes before its migration");
     assert!(walk.after(1, |sight| sight.may_start = true).canary);
+    assert_eq!(walk.state(), Some((State::Promoting, Reason::Promoted, 0)), "it was asked for");
 }
 
 #[test]
@@ -286,7 +287,8 @@ proptest! {
             let share = old.map_or(0, |old| old.weight);
             prop_assert!(status.state == State::Failed || status.weight >= share);
             if status.state == State::Promoting && was != State::Promoting {
-                let asked = order == Some(Order::Promote);
+                let promised = old.is_some_and(|old| old.promoted);
+                let asked = promised || order == Some(Order::Promote);
                 prop_assert!(asked || pods == Canary::Ready);
                 if let (Some(thresholds), false) = (&recipe.thresholds, asked) {
                     let baseline = old.map(|old| old.baseline.clone()).unwrap_or_default();
