@@ -50,18 +50,20 @@ impl World {
         })
     }
 
-    /// Waits until the shop is ready and the operator has seen its newest spec.
+    /// Waits until a shopper can buy, from the services that the newest spec asks for.
     pub(crate) async fn ready(&self) -> Result<()> {
         eventually("the shop is ready", READY_PATIENCE, async || {
             let shop = self.kubectl.get(&["shop", SHOP]).await?;
             let generation = &shop["metadata"]["generation"];
-            let ready = condition(&shop, "Ready");
-            ensure!(
-                shop["status"]["observedGeneration"] == *generation
-                    && ready["observedGeneration"] == *generation
-                    && ready["status"] == "True",
-                "{ready}"
-            );
+            for type_ in ["Ready", "ServicesReady"] {
+                let found = condition(&shop, type_);
+                ensure!(
+                    shop["status"]["observedGeneration"] == *generation
+                        && found["observedGeneration"] == *generation
+                        && found["status"] == "True",
+                    "{found}"
+                );
+            }
             Ok(())
         })
         .await

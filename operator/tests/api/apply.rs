@@ -136,7 +136,8 @@ async fn a_pause_stops_writes_and_no_status() {
     let shop = world
         .until("observed", |shop| crate::world::observed(shop) == shop.metadata.generation)
         .await;
-    assert_eq!(condition(&shop, "Ready").0, "False", "the new version runs nowhere");
+    assert_eq!(condition(&shop, "UpToDate").0, "False", "the new version runs nowhere");
+    assert_eq!(condition(&shop, "Ready").0, "True", "the old one does");
     operator.reconcile(&shop).await;
     assert_eq!(world.children().await, before);
     let resume = json!({ "metadata": { "annotations": { "shop-operator.io/paused": null } } });

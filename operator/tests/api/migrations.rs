@@ -37,7 +37,8 @@ async fn a_failed_migration_keeps_the_old_pods_and_a_good_image_recovers() {
         })
         .await;
     assert_eq!(condition(&shop, "Degraded"), ("True", "MigrationFailed"));
-    assert_eq!(condition(&shop, "Ready").0, "False");
+    assert_eq!(condition(&shop, "Ready").0, "True", "the old pods sell");
+    assert_eq!(condition(&shop, "UpToDate"), ("False", "MigrationFailed"));
     operator.reconcile(&shop).await;
     assert_eq!(image(&world, "demo-order").await, old);
 

@@ -148,9 +148,11 @@ impl World {
         }
     }
 
+    /// Waits until a shopper can buy, from the services that the newest spec asks for.
     pub(crate) async fn until_ready(&self) -> Shop {
         self.until("ready", |shop| {
-            condition(shop, "Ready").0 == "True" && observed(shop) == shop.metadata.generation
+            ["Ready", "ServicesReady"].iter().all(|type_| condition(shop, type_).0 == "True")
+                && observed(shop) == shop.metadata.generation
         })
         .await
     }

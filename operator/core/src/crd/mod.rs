@@ -86,6 +86,12 @@ fn yes() -> bool {
         description = "Whether a shopper can buy"
     ),
     printcolumn(
+        name = "UpToDate",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="UpToDate")].status"#,
+        description = "Whether what runs is what the spec asks for"
+    ),
+    printcolumn(
         name = "Status",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,

@@ -27,6 +27,7 @@ pub use questions::{
 };
 pub use topics::config as topic_config;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::crd::{BackupStatus, ShopStatus};
@@ -169,6 +170,7 @@ fn plan_resolved(basis: &Basis<'_>, memo: &mut Memo) -> Plan {
         backups,
         backup,
         services,
+        silent: services::silent(facts, &databases.empty),
         rollouts: Some(rollouts.statuses.clone()),
         crashes: facts.crashes.clone(),
         problem: problems.first().cloned(),
@@ -195,6 +197,7 @@ fn known(facts: &Facts) -> Assessment {
     let status = facts.shop.status.as_ref();
     Assessment {
         paused: facts.is_paused(),
+        silent: services::silent(facts, &BTreeSet::new()),
         kafka_cluster_id: status.and_then(|status| status.kafka_cluster_id.clone()),
         data_loss: status.and_then(|status| status.data_loss.clone()),
         backup: status.and_then(|status| status.backup.clone()),

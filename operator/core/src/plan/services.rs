@@ -10,9 +10,11 @@ use super::databases::Databases;
 use super::draft::Draft;
 use crate::build::RolloutPlans;
 use crate::child::{ChildKey, Seen};
-use crate::components::Need;
+use crate::components::{COMPONENTS, Need};
 use crate::crd::ServiceName;
+use crate::facts::Facts;
 use crate::jobs;
+use crate::names;
 use crate::object::{Desired, Object, Stage};
 use crate::role::{Duty, Role};
 use crate::status::{DemoData, Migration, Part, Reason, Rollout, ServiceState};
@@ -51,6 +53,23 @@ pub(super) fn plan(
 pub(super) fn held(states: &[ServiceState]) -> BTreeSet<Role> {
     let held = states.iter().filter(|service| service.held.is_some());
     held.map(|service| service.name.into()).collect()
+}
+
+/// Services without which a shop cannot sell and that answer nobody: no pod is available, of whatever version, or the database is
+/// known to have no schema.
+pub(super) fn silent(facts: &Facts, empty: &BTreeSet<ServiceName>) -> Vec<ServiceName> {
+    let (shop, uid) = (facts.shop.metadata.name.as_deref().unwrap_or_default(), facts.uid());
+    let answers = |service: ServiceName| {
+        let key =
+            ChildKey { resource: "deployments.apps".into(), name: names::child(shop, service) };
+        facts.children.get(&key).map(|child| &child.seen).is_some_and(|seen| {
+            seen.owner.as_deref() == Some(&uid)
+                && seen.status["availableReplicas"].as_i64().unwrap_or(0) > 0
+        })
+    };
+    let required = COMPONENTS.iter().filter(|component| !component.optional);
+    let required = required.map(|component| component.name);
+    required.filter(|service| empty.contains(service) || !answers(*service)).collect()
 }
 
 fn state(basis: &Basis<'_>, service: &ServiceInstance) -> ServiceState {

@@ -199,6 +199,8 @@ pub struct Assessment {
     pub backup: Option<BackupStatus>,
     /// The services.
     pub services: Vec<ServiceState>,
+    /// Services without which a shop cannot sell and that answer nobody now, in whatever version.
+    pub silent: Vec<ServiceName>,
     /// Services that are being rolled out in steps; nothing if that was not looked at.
     pub rollouts: Option<Vec<RolloutStatus>>,
     /// Containers that crash again and again.

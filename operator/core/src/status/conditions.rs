@@ -66,7 +66,7 @@ pub(super) fn conditions(
         ("TestPaymentsEnabled", &test_payments),
         ("ClientAddressesKnown", &addresses),
     ];
-    let mut verdicts = vec![ready(assessment, &services, &parts)];
+    let mut verdicts = vec![ready(assessment, &parts), up_to_date(assessment, &parts)];
     verdicts.push(progressing(&parts));
     verdicts.push(degraded(assessment, &parts));
     verdicts.push(data_lost(assessment));
@@ -121,23 +121,43 @@ fn condition(
     }
 }
 
-/// Whether a shopper can buy: every service that a shop cannot sell without answers in its
-/// desired state. The first thing in the way gives the reason.
-fn ready(assessment: &Assessment, services: &Part, parts: &[(&'static str, &Part)]) -> Verdict {
+/// Whether a shopper can buy now, in whatever version. The first thing in the way gives the reason.
+fn ready(assessment: &Assessment, parts: &[(&'static str, &Part)]) -> Verdict {
     let type_ = "Ready";
-    let required = || assessment.services.iter().filter(|service| !service.optional);
-    if assessment.valid.is_some()
-        && required().next().is_some()
-        && required().all(ServiceState::can_serve)
-    {
+    if assessment.silent.is_empty() {
         return Verdict::new(type_, true, Reason::Available, "a shopper can buy".to_owned());
     }
-    if let Some(Problem { reason, message, .. }) = &assessment.problem {
-        return Verdict::new(type_, false, *reason, message.clone());
+    let (reason, message) = obstacle(assessment, parts.iter().map(|(_, part)| *part))
+        .unwrap_or_else(|| {
+            let names: Vec<&str> = assessment.silent.iter().map(|name| name.as_str()).collect();
+            (Reason::NoPods, format!("no pod of {} answers", names.join(", ")))
+        });
+    Verdict::new(type_, false, reason, message)
+}
+
+/// Whether what runs is what the spec asks for.
+fn up_to_date(assessment: &Assessment, parts: &[(&'static str, &Part)]) -> Verdict {
+    let type_ = "UpToDate";
+    // What others have to do, and what is no part of a shop that runs.
+    let others = ["RouteAccepted", "BackupsReady", "TestPaymentsEnabled", "ClientAddressesKnown"];
+    let own = parts.iter().filter(|(name, _)| !others.contains(name)).map(|(_, part)| *part);
+    if let Some((reason, message)) = obstacle(assessment, own) {
+        return Verdict::new(type_, false, reason, message);
     }
-    let blocking = |part: &&Part| matches!(part, Part::Waiting(..) | Part::Failed(..));
-    let first = parts.iter().map(|(_, part)| *part).find(blocking).unwrap_or(services);
-    Verdict::new(type_, false, first.reason(), first.message().to_owned())
+    let message = "what runs is what the spec asks for".to_owned();
+    Verdict::new(type_, true, Reason::UpToDate, message)
+}
+
+/// The first thing that is not as it should be.
+fn obstacle<'p>(
+    assessment: &Assessment,
+    mut parts: impl Iterator<Item = &'p Part>,
+) -> Option<(Reason, String)> {
+    if let Some(Problem { reason, message, .. }) = &assessment.problem {
+        return Some((*reason, message.clone()));
+    }
+    let part = parts.find(|part| matches!(part, Part::Waiting(..) | Part::Failed(..)))?;
+    Some((part.reason(), part.message().to_owned()))
 }
 
 fn progressing(parts: &[(&'static str, &Part)]) -> Verdict {
@@ -349,13 +369,42 @@ mod tests {
         let (job, line) = ("demo-order-migrate-1".to_owned(), "no such column".to_owned());
         order.migration = Some(Migration::Failed { job, line });
         order.rollout = None;
-        let assessment = Assessment { services: vec![order], ..Assessment::default() };
+        let silent = vec![ServiceName::Order];
+        let assessment = Assessment { services: vec![order], silent, ..Assessment::default() };
         let conditions = conditions_of(&assessment, &[], 1);
         let migrations = of(&conditions, "MigrationsApplied");
         assert_eq!(migrations.reason, "MigrationFailed");
         assert!(migrations.message.contains("no such column"), "{}", migrations.message);
         assert_eq!(of(&conditions, "Degraded").status, "True");
         assert_eq!(of(&conditions, "Ready").reason, "MigrationFailed");
+        assert_eq!(of(&conditions, "UpToDate").reason, "MigrationFailed");
+    }
+
+    #[test]
+    fn a_shop_that_sells_in_an_older_version_is_ready_and_not_up_to_date() {
+        let mut order = service(ServiceName::Order, false, 0);
+        let backups = Part::Failed(Reason::BackupFailed, "no space".to_owned());
+        let sells = Assessment {
+            services: vec![service(ServiceName::Order, false, 1)],
+            backups: backups.clone(),
+            ..Assessment::default()
+        };
+        let conditions = conditions_of(&sells, &[], 1);
+        assert_eq!(of(&conditions, "UpToDate").status, "True", "a backup is no part of what runs");
+        order.rollout = Some(Rollout { desired: 1, ready: 0, complete: false, stuck: true });
+        let assessment = Assessment { services: vec![order], ..sells };
+        let conditions = conditions_of(&assessment, &[], 1);
+        assert_eq!(of(&conditions, "Ready").status, "True");
+        assert_eq!(of(&conditions, "UpToDate").reason, "RolloutStuck");
+        assert_eq!(of(&conditions, "Degraded").reason, "RolloutStuck");
+        let problem = Problem::transient(Reason::ApplyFailed, "timed out".to_owned());
+        let hindered = Assessment { problem: Some(problem), ..assessment };
+        let conditions = conditions_of(&hindered, &[], 1);
+        assert_eq!(of(&conditions, "Ready").status, "True", "pods sell on");
+        assert_eq!(of(&conditions, "UpToDate").reason, "ApplyFailed");
+        let silent = vec![ServiceName::Order, ServiceName::Cart];
+        let conditions = conditions_of(&Assessment { silent, ..Assessment::default() }, &[], 1);
+        assert_eq!(of(&conditions, "Ready").message, "no pod of order, cart answers");
     }
 
     #[test]

@@ -19,6 +19,10 @@ macro_rules! reasons {
 reasons! {
     /// Every required service answers.
     Available,
+    /// A service without which a shop cannot sell has no pod that answers.
+    NoPods,
+    /// What runs is what the spec asks for.
+    UpToDate,
     /// Services are not all in their desired state yet.
     RollingOut,
     /// A rollout has passed its deadline.

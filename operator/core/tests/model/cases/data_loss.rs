@@ -16,9 +16,9 @@ fn lose_and_settle(spec: Value, lose: impl Fn(&mut World)) {
     lose(&mut world);
     world.advance(600);
     settle(&mut world, &mut process);
-    let lost = condition(&world, "DataLost");
-    assert!(lost.starts_with("True DataLost"), "{lost}");
-    assert!(lost.contains(names::ACKNOWLEDGE_DATA_LOSS), "{lost}");
+    let report = condition(&world, "DataLost");
+    assert!(report.starts_with("True DataLost"), "{report}");
+    assert!(report.contains(names::ACKNOWLEDGE_DATA_LOSS), "{report}");
     assert_eq!(condition(&world, "Ready"), "True Available: a shopper can buy");
     let databases = world.postgres.values().flat_map(|server| server.databases.values());
     let without: Vec<_> = databases.filter(|database| database.schema.is_none()).collect();

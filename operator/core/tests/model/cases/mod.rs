@@ -1,5 +1,6 @@
 //! What once hurt a shop.
 
+mod conditions;
 mod data_loss;
 mod deletion;
 mod migrations;
