@@ -4,16 +4,15 @@ use kube::runtime::controller::Action as Next;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
 use operator_core::crd::Shop;
-use operator_core::entropy::Entropy;
 use operator_core::facts::{Facts, Failure};
-use operator_core::plan::{self, Action, FINALIZER, Memo, Plan, Planned};
+use operator_core::plan::{self, Action, FINALIZER, Plan, Planned};
 use operator_core::status;
 use tracing::debug;
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::execute::{execute, write_status};
-use crate::observe::{entropy, observe};
+use crate::observe::{Reconciliation, observe};
 
 /// Passes of one reconciliation. A new Shop with external engines takes about ten.
 const MAX_PASSES: usize = 40;
@@ -22,8 +21,8 @@ const MAX_PASSES: usize = 40;
 pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Next, Error> {
     let name = ObjectRef::from_obj(shop);
     let (failures, done) = (Vec::new(), Vec::new());
-    let memo = Memo::default();
-    let mut run = Run { context, name, entropy: entropy(), memo, failures, done };
+    let whole = Reconciliation::begin();
+    let mut run = Run { context, name, whole, failures, done };
     let mut shop = shop.clone();
     for _ in 0..MAX_PASSES {
         if shop.metadata.deletion_timestamp.is_some() {
@@ -37,7 +36,7 @@ pub async fn reconcile(shop: &Shop, context: &Context) -> Result<Next, Error> {
             }
         }
         let facts = Box::pin(run.observe(&shop)).await?;
-        let plan = plan::plan(&facts, &mut run.memo);
+        let plan = plan::plan(&facts, &mut run.whole.memo);
         if let Some(backups) = &plan.backups {
             context.metrics.tell_backups(&shop, backups.as_ref());
         }
@@ -74,8 +73,7 @@ enum Progress {
 struct Run<'a> {
     context: &'a Context,
     name: ObjectRef<Shop>,
-    entropy: Entropy,
-    memo: Memo,
+    whole: Reconciliation,
     /// Actions that failed in this reconciliation.
     failures: Vec<Failure>,
     /// Actions of this reconciliation. The same is not done twice: if it did not help, only time or a change can.
@@ -84,8 +82,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn observe(&mut self, shop: &Shop) -> Result<Facts, Error> {
-        let observed =
-            observe(self.context, shop, &self.failures, (&self.entropy, &mut self.memo)).await;
+        let observed = observe(self.context, shop, &self.failures, &mut self.whole).await;
         if let Err(error) = &observed {
             let now = jiff::Timestamp::now();
             let status = status::unobserved(shop, &error.problem(), now);

@@ -31,12 +31,33 @@ use rand::rngs::SysRng;
 use crate::context::Context;
 use crate::error::Error;
 
-/// Reads everything that a pass of a Shop decides by. `failures` are those of the passes just before it, with the same `entropy` and `memo`.
+/// What stays the same in every pass of a reconciliation.
+pub struct Reconciliation {
+    begun: Timestamp,
+    entropy: Entropy,
+    /// What its passes have computed.
+    pub memo: Memo,
+}
+
+impl Reconciliation {
+    /// Begins now.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system gives no randomness: there is no safe way to go on.
+    pub fn begin() -> Self {
+        let mut seed = [0; 32];
+        SysRng.try_fill_bytes(&mut seed).expect("the operating system gives randomness");
+        Self { begun: Timestamp::now(), entropy: Entropy::new(seed), memo: Memo::default() }
+    }
+}
+
+/// Reads everything that a pass of a Shop decides by. `failures` are those of the passes just before it.
 pub async fn observe(
     context: &Context,
     shop: &Shop,
     failures: &[Failure],
-    (entropy, memo): (&Entropy, &mut Memo),
+    reconciliation: &mut Reconciliation,
 ) -> Result<Facts, Error> {
     let reader = Reader { context, shop };
     let name = ObjectRef::from_obj(shop);
@@ -51,7 +72,8 @@ pub async fn observe(
         shop: shop.clone(),
         references: references?,
         secrets: secrets?,
-        entropy: entropy.clone(),
+        begun: reconciliation.begun,
+        entropy: reconciliation.entropy.clone(),
         children: context.cache.children(&name),
         deployments: deployments?,
         counters: BTreeMap::new(),
@@ -64,20 +86,9 @@ pub async fn observe(
         deletion: context.deletions.facts(&name),
     };
     reader.complete_secrets(&mut facts).await?;
-    let questions = questions(&facts, memo);
+    let questions = questions(&facts, &mut reconciliation.memo);
     reader.ask(&questions, &mut facts).await;
     Ok(facts)
-}
-
-/// Randomness for one reconciliation: what its passes plan is the same until it is done.
-///
-/// # Panics
-///
-/// If the operating system gives no randomness: there is no safe way to go on.
-pub fn entropy() -> Entropy {
-    let mut seed = [0; 32];
-    SysRng.try_fill_bytes(&mut seed).expect("the operating system gives randomness");
-    Entropy::new(seed)
 }
 
 struct Reader<'a> {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use futures_util::future::join;
 use futures_util::{StreamExt as _, pin_mut};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Patch, PatchParams};
@@ -65,22 +66,22 @@ fn ended(job: &Job) -> Option<Value> {
     Some(if image.contains(BROKEN) { failed() } else { complete() })
 }
 
-const NOW: &str = "2026-01-01T00:00:00Z";
-
 fn condition(type_: &str) -> Value {
-    json!({ "type": type_, "status": "True", "lastTransitionTime": NOW, "lastProbeTime": NOW })
+    let now = Timestamp::now();
+    json!({ "type": type_, "status": "True", "lastTransitionTime": now, "lastProbeTime": now })
 }
 
 /// The status of a Job that has failed.
 pub(crate) fn failed() -> Value {
     let conditions = [condition("FailureTarget"), condition("Failed")];
-    json!({ "startTime": NOW, "failed": 4, "conditions": conditions })
+    json!({ "startTime": Timestamp::now(), "failed": 4, "conditions": conditions })
 }
 
 /// The status of a Job that has completed.
 pub(crate) fn complete() -> Value {
     let conditions = [condition("SuccessCriteriaMet"), condition("Complete")];
-    json!({ "startTime": NOW, "completionTime": NOW, "succeeded": 1, "conditions": conditions })
+    let now = Timestamp::now();
+    json!({ "startTime": now, "completionTime": now, "succeeded": 1, "conditions": conditions })
 }
 
 /// An object that was deleted meanwhile needs no status.

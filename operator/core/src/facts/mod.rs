@@ -41,7 +41,9 @@ pub struct Facts {
     pub references: BTreeMap<String, Content>,
     /// Secrets that have the name of one that the operator makes.
     pub secrets: BTreeMap<String, Content>,
-    /// Randomness for new Secrets.
+    /// When the reconciliation began: the time of new Secrets, which are the same in each of its passes.
+    pub begun: Timestamp,
+    /// Randomness for new Secrets, the same in each pass of a reconciliation.
     pub entropy: Entropy,
     /// Objects with the Shop's labels.
     pub children: BTreeMap<ChildKey, Child>,

@@ -55,7 +55,7 @@ impl<'a> Basis<'a> {
         let Observed { migrated, seeded, .. } = observed;
         let databases = build::databases(&valid);
         let specs = build::credentials(&valid);
-        let random = (facts.now, &facts.entropy);
+        let random = (facts.begun, &facts.entropy);
         match credentials::decide(&specs, &facts.secrets, random, &mut memo.public_keys) {
             Ok(credentials) => {
                 let topics = build::topics(&valid);

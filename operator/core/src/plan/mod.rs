@@ -212,6 +212,12 @@ fn failures(facts: &Facts) -> Vec<Problem> {
 
 fn finish(draft: Draft<'_>, status: ShopStatus, problems: Vec<Problem>, requeue: Duration) -> Plan {
     let mut actions = draft.actions;
+    // What builds on something that could not be done waits for it.
+    let required =
+        draft.facts.failures.iter().map(|failure| failure.phase).filter(|p| p.is_required());
+    if let Some(failed) = required.min() {
+        actions.retain(|planned| planned.phase <= failed);
+    }
     // Stable: what is planned first within a phase is done first.
     actions.sort_by_key(|planned| planned.phase);
     Plan {

@@ -45,12 +45,16 @@ fn external(more: &Value) -> Value {
 
 /// Lets the operator and the cluster work until neither has anything to do.
 fn settle(world: &mut World, process: &mut Process) {
+    let mut idle = 0;
     for _ in 0..MAX_ROUNDS {
         process.watch(world, |_| false);
         let before = process.writes;
         let Ok(requeue) = process.reconcile(world) else { panic!("it has no budget") };
         let moved = world.control();
-        if process.writes == before && !moved && requeue >= operator_core::plan::POD_POLL {
+        idle = if process.writes == before && !moved { idle + 1 } else { 0 };
+        let rests = requeue >= operator_core::plan::POD_POLL;
+        // What needs help is tried again and again.
+        if idle > 0 && rests || idle > 5 && process.is_hindered {
             return;
         }
         world.advance(i64::try_from(requeue.as_secs()).unwrap().clamp(2, 30));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use operator_core::apply::{self, Applicant, Refusal, Step};
 use operator_core::child::{ChildKey, Seen};
 use operator_core::crd::{PodCounters, RolloutStrategy, Shop};
@@ -35,11 +36,14 @@ pub(crate) struct Process {
     servers: Servers,
     deletion: DeletionFacts,
     seed: u8,
+    begun: Timestamp,
     memo: Memo,
     /// Writes before the process dies.
     pub(crate) budget: Option<usize>,
     /// Writes so far.
     pub(crate) writes: usize,
+    /// Whether the last reconciliation ended with a problem.
+    pub(crate) is_hindered: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -85,9 +89,11 @@ impl Process {
     /// One reconciliation, as the operator does it. Returns the time until the next.
     pub(crate) fn reconcile(&mut self, world: &mut World) -> Result<Duration, Dead> {
         self.seed = self.seed.wrapping_add(1);
+        self.begun = world.now;
         let (mut failures, mut done) = (Vec::new(), Vec::<Action>::new());
         for _ in 0..MAX_PASSES {
             let Some(shop) = world.shop.clone() else { return Ok(plan::RESYNC) };
+            world.advance(1);
             let facts = self.observe(world, &shop, &failures);
             PASSES.fetch_add(1, Ordering::Relaxed);
             let plan = plan(&facts, &mut self.memo);
@@ -104,6 +110,7 @@ impl Process {
                 plan.actions.iter().filter(|planned| !done.contains(&planned.action)).collect();
             if due.is_empty() {
                 if shop.status.as_ref() == Some(&plan.status) {
+                    self.is_hindered = !plan.problems.is_empty();
                     return Ok(plan.requeue);
                 }
                 self.write()?;
@@ -117,6 +124,7 @@ impl Process {
 
     /// What would be planned now.
     pub(crate) fn plan(&mut self, world: &mut World) -> Option<Plan> {
+        self.begun = world.now;
         let shop = world.shop.clone()?;
         let facts = self.observe(world, &shop, &[]);
         PASSES.fetch_add(1, Ordering::Relaxed);
@@ -303,6 +311,7 @@ impl Process {
                 .filter_map(|name| Some((name.clone(), world.references.get(&name)?.clone())))
                 .collect(),
             secrets: secrets(world),
+            begun: self.begun,
             entropy: Entropy::new([self.seed; 32]),
             children: self
                 .children

@@ -4,4 +4,5 @@ mod conditions;
 mod data_loss;
 mod deletion;
 mod migrations;
+mod ownership;
 mod topics;

@@ -17,7 +17,7 @@ fn a_new_shop_becomes_ready_and_rests() {
         let begun = std::time::Instant::now();
         let passes = 1000;
         for _ in 0..passes {
-            world.advance(3600);
+            world.advance(600);
             let plan = process.plan(&mut world).unwrap();
             assert_eq!(plan.actions, []);
             assert_eq!(Some(&plan.status), world.shop.as_ref().unwrap().status.as_ref());
