@@ -13,6 +13,33 @@ use crate::role::Role;
 /// Most characters that the API takes in a condition's message.
 const MESSAGE_LIMIT: usize = 32_768;
 
+/// Every condition of a Shop, with what it says when it is true.
+pub const CONDITIONS: [(&str, &str); 20] = [
+    ("Ready", "A shopper can buy now, from pods of whatever version."),
+    ("UpToDate", "What runs is what the spec asks for."),
+    ("Progressing", "Something is under way that ends by itself."),
+    ("Degraded", "Something needs help. `Ready` says whether the shop sells nevertheless."),
+    ("DataLost", "Databases were recreated without the data that the shop had in them."),
+    ("DatabaseReady", "Every database is there, with its role and password."),
+    ("CacheReady", "Redis answers."),
+    ("EventsReady", "Kafka answers and has every topic as the spec asks for."),
+    ("Restored", "The databases were filled from a backup (`spec.restoreFrom`)."),
+    ("MigrationsApplied", "Every database has the schema of the image of its service."),
+    (
+        "ServicesReady",
+        "Every service answers in the version and configuration that the spec asks for.",
+    ),
+    ("ObjectStoreReady", "The object store of the catalog's images answers."),
+    ("MonitoringReady", "ServiceMonitors are applied (`spec.observability.serviceMonitors`)."),
+    ("RouteAccepted", "Every Gateway has taken the HTTPRoute (`spec.gateway.httpRoute`)."),
+    ("DemoDataReady", "Demo data is written (`spec.demoData`)."),
+    ("RolloutsSettled", "Every service that is rolled out in steps has the wanted version."),
+    ("BackupsReady", "There is a backup, and the last one has not failed (`spec.backup`)."),
+    ("TestPaymentsEnabled", "Anybody can pay with the provider for tests, which moves no money."),
+    ("ClientAddressesKnown", "Guests are told apart behind an Ingress or Gateway."),
+    ("Paused", "The annotation `shop-operator.io/paused` stops all writes."),
+];
+
 /// One condition before it has times.
 struct Verdict {
     type_: &'static str,
@@ -316,6 +343,8 @@ fn describe(service: &ServiceState) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::crd::ServiceName;
     use crate::status::Rollout;
@@ -361,6 +390,16 @@ mod tests {
         let moved = &of(&third, "DatabaseReady").last_transition_time;
         assert_eq!(moved.0, Timestamp::from_second(3).unwrap());
         assert!(third.iter().all(|condition| condition.observed_generation == Some(3)));
+    }
+
+    #[test]
+    fn every_condition_is_described() {
+        let all = conditions_of(&Assessment::default(), &[], 1);
+        // Only shops that roll out in steps have this one.
+        let rollouts = ["RolloutsSettled"].into_iter();
+        let emitted = all.iter().map(|condition| condition.type_.as_str()).chain(rollouts);
+        let described = CONDITIONS.iter().map(|(name, _)| *name);
+        assert_eq!(emitted.collect::<BTreeSet<_>>(), described.collect());
     }
 
     #[test]

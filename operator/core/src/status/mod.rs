@@ -10,6 +10,7 @@ mod route;
 mod unreadable;
 
 pub use assessment::{Assessment, DemoData, Migration, Part, Rollout, ServiceState};
+pub use conditions::CONDITIONS;
 pub use reason::Reason;
 pub use rollouts::describe;
 pub use route::route;

@@ -5,6 +5,7 @@ mod build;
 mod canary;
 mod cel;
 mod conditions;
+mod conditions_page;
 mod crd;
 mod extra;
 mod installed;
