@@ -81,7 +81,7 @@ pub async fn observe(
         topic_record: topic_record?,
         rivals,
         job_messages: BTreeMap::new(),
-        crashes: Vec::new(),
+        pod_problems: Vec::new(),
         failures: failures.to_vec(),
         deletion: context.deletions.facts(&name),
     };
@@ -199,7 +199,7 @@ impl Reader<'_> {
         facts.job_messages = words.into_iter().flatten().collect();
         facts.servers = servers.last(&name);
         if questions.pods {
-            facts.crashes = pods::crashes(client, self.shop).await;
+            facts.pod_problems = pods::problems(client, self.shop).await;
         }
         for (service, limit) in &questions.counters {
             let role = Role::Service(*service, Duty::Canary);

@@ -1,26 +1,27 @@
 //! What pods say. All of it is a help, not a need.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
 use kube::core::Selector;
 use kube::{Api, Client, ResourceExt};
-use operator_core::crashes::{self, Crash};
 use operator_core::crd::Shop;
 use operator_core::names;
 use operator_core::plan::{JobQuestion, JobWords};
+use operator_core::pods::{self, PodProblem};
 use tracing::warn;
 
 /// Most characters of a termination message that are kept.
 const MESSAGE_LIMIT: usize = 1024;
 
-/// The crashing containers of a shop, one per component.
-pub(super) async fn crashes(client: &Client, shop: &Shop) -> Vec<Crash> {
+/// What is wrong with the pods of a shop.
+pub(super) async fn problems(client: &Client, shop: &Shop) -> Vec<PodProblem> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &shop.namespace().unwrap_or_default());
     let labels: Selector = names::shop_selector(&shop.name_any()).into_iter().collect();
     // What the API server has in its cache is good enough.
     let of_shop = ListParams::default().labels_from(&labels).match_any();
     match pods.list(&of_shop).await {
-        Ok(list) => crashes::crashes(&list.items),
+        Ok(list) => pods::problems(&list.items, Timestamp::now()),
         Err(error) => {
             warn!(%error, shop = shop.name_any(), "cannot list pods");
             Vec::new()

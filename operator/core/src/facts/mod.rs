@@ -14,13 +14,13 @@ use kube::ResourceExt as _;
 use kube::core::DynamicObject;
 
 use crate::child::{ChildKey, Seen};
-use crate::crashes::Crash;
 use crate::crd::{PodCounters, ServiceName, Shop};
 use crate::credentials::Content;
 use crate::entropy::Entropy;
 use crate::names;
 use crate::object::Object;
 use crate::plan::Phase;
+use crate::pods::PodProblem;
 use crate::problem::Problem;
 use crate::role::Role;
 use crate::topics::Rival;
@@ -59,8 +59,8 @@ pub struct Facts {
     pub rivals: Vec<Rival>,
     /// The last words of Jobs' newest pods, by name of the Job.
     pub job_messages: BTreeMap<String, String>,
-    /// Containers that crash again and again.
-    pub crashes: Vec<Crash>,
+    /// What is wrong with pods, where some are not ready.
+    pub pod_problems: Vec<PodProblem>,
     /// Actions that failed since the last complete pass.
     pub failures: Vec<Failure>,
     /// How far the deletion of the Shop is.

@@ -1,6 +1,7 @@
 //! The servers that a shop uses.
 
 use super::basis::{Basis, answer_to};
+use super::pods;
 use crate::child::Seen;
 use crate::names;
 use crate::role::EngineKind;
@@ -63,7 +64,8 @@ pub(super) fn absent(basis: &Basis<'_>, bundled: bool, engine: EngineKind) -> Op
     if !bundled || has_ready_pod(basis, engine) {
         return None;
     }
-    Some(Part::Waiting(Reason::Starting, format!("{engine} has no ready pod yet")))
+    let starts = || Part::Waiting(Reason::Starting, format!("{engine} has no ready pod yet"));
+    Some(pods::of_engine(basis.facts, engine).unwrap_or_else(starts))
 }
 
 /// Whether an engine's StatefulSet has a ready pod, and one of its desired state: an older one may know another password.

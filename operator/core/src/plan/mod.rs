@@ -10,6 +10,7 @@ mod draft;
 mod engines;
 mod exposure;
 mod memo;
+mod pods;
 mod prune;
 mod questions;
 mod rollouts;
@@ -172,7 +173,7 @@ fn plan_resolved(basis: &Basis<'_>, memo: &mut Memo) -> Plan {
         services,
         silent: services::silent(facts, &databases.empty),
         rollouts: Some(rollouts.statuses.clone()),
-        crashes: facts.crashes.clone(),
+        pod_problems: pods::problems(facts),
         problem: problems.first().cloned(),
         ..known(facts)
     };

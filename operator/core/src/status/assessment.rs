@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::reason::Reason;
 use crate::child::Seen;
-use crate::crashes::Crash;
 use crate::crd::{BackupStatus, DataLoss, Restored, RolloutStatus, ServiceName};
+use crate::pods::PodProblem;
 use crate::problem::Problem;
 use crate::validate::ValidatedShop;
 
@@ -203,8 +203,8 @@ pub struct Assessment {
     pub silent: Vec<ServiceName>,
     /// Services that are being rolled out in steps; nothing if that was not looked at.
     pub rollouts: Option<Vec<RolloutStatus>>,
-    /// Containers that crash again and again.
-    pub crashes: Vec<Crash>,
+    /// What keeps pods from working.
+    pub pod_problems: Vec<PodProblem>,
     /// The first problem that is not that of a single part.
     pub problem: Option<Problem>,
 }

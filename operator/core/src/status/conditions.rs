@@ -7,6 +7,7 @@ use super::assessment::{Assessment, DemoData, Migration, Part, ServiceState};
 use super::reason::Reason;
 use super::{payments, proxies, rollouts};
 use crate::names;
+use crate::pods::PodProblem;
 use crate::problem::Problem;
 use crate::role::Role;
 
@@ -71,7 +72,7 @@ pub(super) fn conditions(
     now: Timestamp,
 ) -> Vec<Condition> {
     let migrations = migrations(&assessment.services);
-    let services = crashing(assessment).unwrap_or_else(|| services(&assessment.services));
+    let services = hindered(assessment).unwrap_or_else(|| services(&assessment.services));
     let demo_data = demo_data(&assessment.services);
     let rollouts = rollouts::part(assessment);
     let test_payments = payments::part(assessment);
@@ -205,9 +206,8 @@ fn degraded(assessment: &Assessment, parts: &[(&'static str, &Part)]) -> Verdict
         return Verdict::new(type_, true, reason, message);
     }
     // Before the parts, for it is why they wait.
-    if !assessment.crashes.is_empty() {
-        let messages: Vec<&str> = assessment.crashes.iter().map(|c| c.message.as_str()).collect();
-        return Verdict::new(type_, true, Reason::CrashLooping, messages.join("; "));
+    if let Some((reason, message)) = in_words(&assessment.pod_problems, |_| true) {
+        return Verdict::new(type_, true, reason, message);
     }
     if let Some((_, part)) = parts.iter().find(|(_, part)| matches!(part, Part::Failed(..))) {
         return Verdict::new(type_, true, part.reason(), part.message().to_owned());
@@ -280,12 +280,18 @@ fn migrations(services: &[ServiceState]) -> Part {
     Part::Waiting(Reason::MigrationsRunning, format!("waiting for {}", waiting.join(", ")))
 }
 
-/// The services whose own pods crash; what is beside them, or before them, has conditions of its own.
-fn crashing(assessment: &Assessment) -> Option<Part> {
+/// The services whose own pods have a problem; what is beside them, or before them, has conditions of its own.
+fn hindered(assessment: &Assessment) -> Option<Part> {
     let is_service = |role: Role| assessment.services.iter().any(|s| Role::from(s.name) == role);
-    let crashes = assessment.crashes.iter().filter(|crash| is_service(crash.role));
-    let messages: Vec<&str> = crashes.map(|crash| crash.message.as_str()).collect();
-    (!messages.is_empty()).then(|| Part::Failed(Reason::CrashLooping, messages.join("; ")))
+    let (reason, message) = in_words(&assessment.pod_problems, is_service)?;
+    Some(Part::Failed(reason, message))
+}
+
+/// Problems of some roles: the reason of the first, and all messages.
+fn in_words(problems: &[PodProblem], of: impl Fn(Role) -> bool) -> Option<(Reason, String)> {
+    let such: Vec<&PodProblem> = problems.iter().filter(|problem| of(problem.role)).collect();
+    let messages: Vec<&str> = such.iter().map(|problem| problem.message.as_str()).collect();
+    Some((such.first()?.reason, messages.join("; ")))
 }
 
 fn services(services: &[ServiceState]) -> Part {

@@ -52,6 +52,14 @@ reasons! {
     RolloutStuck => "`kubectl describe deployment` and `kubectl logs` of the service say why new pods do not become ready. The old pods serve on. Set the image or configuration back, or mend it.",
     /// A container crashes again and again.
     CrashLooping => "Read the log of the container that is named (`kubectl logs --previous`). It is restarted ever more rarely until its cause is gone.",
+    /// No node takes a pod.
+    Unschedulable => "The message has the scheduler's own words: too little memory or too few CPUs, a taint, a node selector, or a volume on another node. Free or add nodes, or change `resources`, `scheduling` or the volume.",
+    /// The image of a container cannot be had.
+    ImageUnavailable => "Correct the image, push it, or give the nodes the right to pull it (`imagePullSecrets`). Pods of the version before serve on.",
+    /// A container cannot be made or started.
+    ContainerNotStarted => "The message has the kubelet's own words, mostly a Secret, ConfigMap or key that is missing.",
+    /// The API server refuses the pods of a Deployment.
+    PodsRefused => "The message has the API server's own words: a quota, a limit range, a pod security level or an admission webhook.",
     /// Nothing is under way.
     Settled,
     /// Nothing needs help.

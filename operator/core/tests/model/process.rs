@@ -324,13 +324,16 @@ impl Process {
             topic_record: object("configmaps.", Role::Topics),
             rivals: Vec::new(),
             job_messages: BTreeMap::new(),
-            crashes: Vec::new(),
+            pod_problems: Vec::new(),
             failures: failures.to_vec(),
             deletion: self.deletion.clone(),
         };
         let questions = questions(&facts, &mut self.memo);
         self.ask(world, &questions);
         facts.servers = self.servers.clone();
+        if questions.pods {
+            facts.pod_problems.clone_from(&world.pod_problems);
+        }
         for (service, _) in &questions.counters {
             let requests = world.now.as_second();
             let failures = if world.canaries_fail { requests } else { 0 };

@@ -9,6 +9,7 @@ use operator_core::child::ChildKey;
 use operator_core::crd::Shop;
 use operator_core::facts::Comment;
 use operator_core::names;
+use operator_core::pods::PodProblem;
 use operator_core::role::{Duty, Role};
 use operator_core::validate::Capabilities;
 use serde_json::{Value, json};
@@ -42,6 +43,8 @@ pub(crate) struct World {
     /// Servers that do not answer.
     pub(crate) down: BTreeSet<String>,
     pub(crate) capabilities: Capabilities,
+    /// What is wrong with pods.
+    pub(crate) pod_problems: Vec<PodProblem>,
     /// Whether the new versions of services answer with errors.
     pub(crate) canaries_fail: bool,
 }
@@ -67,6 +70,7 @@ impl World {
                 .into(),
             down: BTreeSet::new(),
             capabilities: Capabilities { service_monitors: true, http_routes: true },
+            pod_problems: Vec::new(),
             canaries_fail: false,
         }
     }

@@ -35,17 +35,19 @@ const OTHERS: &str = "
 fn page() -> String {
     let mut page = HEAD.to_owned();
     for (name, meaning) in CONDITIONS {
-        writeln!(page, "| `{name}` | {meaning} |").unwrap();
+        writeln!(page, "| `{name}` | {meaning} |").expect("a string takes anything");
     }
     page.push_str(REMEDIES);
     for reason in Reason::ALL {
         if let Some(remedy) = reason.remedy() {
-            writeln!(page, "| `{}` | {} | {remedy} |", reason.as_str(), reason.meaning()).unwrap();
+            writeln!(page, "| `{}` | {} | {remedy} |", reason.as_str(), reason.meaning())
+                .expect("a string takes anything");
         }
     }
     page.push_str(OTHERS);
     for reason in Reason::ALL.iter().filter(|reason| reason.remedy().is_none()) {
-        writeln!(page, "| `{}` | {} |", reason.as_str(), reason.meaning()).unwrap();
+        writeln!(page, "| `{}` | {} |", reason.as_str(), reason.meaning())
+            .expect("a string takes anything");
     }
     page
 }

@@ -5,4 +5,5 @@ mod data_loss;
 mod deletion;
 mod migrations;
 mod ownership;
+mod pods;
 mod topics;
