@@ -20,8 +20,10 @@ pub(crate) struct Database {
     pub(crate) owner: String,
     pub(crate) comment: Comment,
     pub(crate) public: bool,
-    /// Image whose migrations it has.
+    /// Image whose migrations were applied last.
     pub(crate) schema: Option<String>,
+    /// Images whose migrations it has: migrations only add.
+    pub(crate) migrated: BTreeSet<String>,
     /// What must not be lost.
     pub(crate) orders: u64,
 }
@@ -68,6 +70,7 @@ impl Postgres {
                     comment: Comment::None,
                     public: true,
                     schema: None,
+                    migrated: BTreeSet::new(),
                     orders: 0,
                 };
                 self.databases.insert(database.clone(), new);

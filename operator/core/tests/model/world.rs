@@ -216,6 +216,7 @@ impl World {
         let database = self.postgres(host).and_then(|server| server.databases.get_mut(database));
         let Some(database) = database else { return false };
         database.schema = Some(image.to_owned());
+        database.migrated.insert(image.to_owned());
         true
     }
 

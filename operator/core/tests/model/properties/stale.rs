@@ -1,7 +1,7 @@
 //! Whatever a process misses or sees late, and whatever other hands do, the Shop converges, and nothing of another owner, of a predecessor
 //! under Retain, or of data is deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use operator_core::child::ChildKey;
 use operator_core::facts::{Comment, TopicState};
@@ -61,6 +61,7 @@ fn add_foreign(world: &mut World) {
         comment: Comment::None,
         public: true,
         schema: Some("theirs".to_owned()),
+        migrated: BTreeSet::new(),
         orders: 7,
     };
     let server = world.postgres.get_mut(DATABASE).unwrap();
