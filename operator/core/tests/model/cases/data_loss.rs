@@ -50,3 +50,16 @@ fn a_volume_that_vanished_is_reported() {
         world.postgres.clear();
     });
 }
+
+#[test]
+fn a_migration_of_a_database_that_was_lost_since_does_not_count() {
+    let (mut world, mut process) = (World::new(), Process::new(0));
+    world.create(external(&json!({})));
+    process.reconcile(&mut world).unwrap();
+    assert!(world.control(), "Jobs complete");
+    world.postgres.get_mut(DATABASE).unwrap().databases.clear();
+    settle(&mut world, &mut process);
+    let databases = &world.postgres[DATABASE].databases;
+    assert!(databases.len() > 5 && databases.values().all(|database| database.schema.is_some()));
+    assert_eq!(condition(&world, "Ready"), "True Available: a shopper can buy");
+}

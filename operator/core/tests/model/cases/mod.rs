@@ -6,4 +6,5 @@ mod deletion;
 mod migrations;
 mod ownership;
 mod pods;
+mod rollouts;
 mod topics;
