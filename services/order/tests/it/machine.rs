@@ -26,8 +26,8 @@ fn placed() -> Event {
         lines: vec![line],
         total: Money::new(2000, Currency::EUR),
         payment_token: "tok_visa".parse().unwrap(),
-        // Far away: the sweeper of the running service must not take part.
-        expires_at: now() + TimeDelta::hours(1),
+        // Neither soon nor twice as far as orders have: the sweeper of the running service must not take part.
+        expires_at: now() + TimeDelta::minutes(30),
         source: None,
     }))
 }
