@@ -20,9 +20,14 @@ pub struct ChildKey {
 }
 
 impl ChildKey {
+    /// The key of an object of a kind.
+    pub fn new(resource: &ApiResource, name: &str) -> Self {
+        Self { resource: resource_name(resource), name: name.to_owned() }
+    }
+
     /// The key of a desired object.
     pub fn of(object: &Object) -> Self {
-        Self { resource: resource_name(&object.resource), name: object.name().to_owned() }
+        Self::new(&object.resource, object.name())
     }
 
     /// Whether it is the key of an object of this kind.

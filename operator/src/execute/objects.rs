@@ -83,10 +83,7 @@ impl Executor<'_> {
         let Deletion { resource, name, uid, version } = deletion;
         let exactly = Preconditions { uid: Some(uid.clone()), resource_version: version.clone() };
         let params = DeleteParams::background().preconditions(exactly);
-        let key = ChildKey {
-            resource: operator_core::child::resource_name(resource),
-            name: name.clone(),
-        };
+        let key = ChildKey::new(resource, name);
         match self.api(resource).delete(name, &params).await {
             // The answer is a Status, the object that is gone, or one that a finalizer holds.
             Ok(answer) => match answer.left().filter(|left| left.metadata.finalizers.is_some()) {
@@ -109,8 +106,7 @@ impl Executor<'_> {
         } }));
         match self.api(resource).patch(name, &PatchParams::default(), &patch).await {
             Ok(live) => {
-                let resource = operator_core::child::resource_name(resource);
-                let key = ChildKey { resource, name: name.to_owned() };
+                let key = ChildKey::new(resource, name);
                 self.context.cache.record(&self.name, &key, Seen::of(&live), None);
                 Ok(())
             }

@@ -120,6 +120,12 @@ impl Facts {
         self.shop.annotations().get(names::PAUSED).is_some_and(|value| value == "true")
     }
 
+    /// A child by plural and group, e.g. `deployments.apps`, and name.
+    pub fn child(&self, resource: &str, name: &str) -> Option<&Seen> {
+        let key = ChildKey { resource: resource.into(), name: name.to_owned() };
+        self.children.get(&key).map(|child| &child.seen)
+    }
+
     /// The object as it was last seen, whatever its state.
     pub fn seen(&self, object: &Object) -> Option<&Seen> {
         self.children.get(&ChildKey::of(object)).map(|child| &child.seen)

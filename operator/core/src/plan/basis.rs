@@ -111,10 +111,8 @@ impl<'a> Basis<'a> {
 
     fn volume_uid(&self, engine: EngineKind) -> Option<&str> {
         let name = names::volume_claim(&self.valid.name, engine);
-        let mut children = self.facts.children.iter();
-        let (_, claim) = children
-            .find(|(key, _)| key.name == name && &*key.resource == "persistentvolumeclaims.")?;
-        Some(&claim.seen.uid)
+        let claim = self.facts.child("persistentvolumeclaims.", &name)?;
+        Some(&claim.uid)
     }
 }
 

@@ -16,7 +16,7 @@ use super::questions::{
     BrokersAddress, BrokersQuestion, DatabaseAddress, DatabaseQuestion, Questions, RolePassword,
     is_due,
 };
-use super::{DeletionProgress, POLL, Plan, finish};
+use super::{DeletionProgress, POLL, Plan, failures, finish};
 use crate::child::{ChildKey, Seen};
 use crate::components::{COMPONENTS, Need};
 use crate::crd::{CredentialsSecretRef, DeletionPolicy, ExternalDatabase, ExternalEvents, Shop};
@@ -129,13 +129,13 @@ fn waiting(facts: &Facts, draft: Draft<'_>, message: &str, progress: DeletionPro
     let status = status::deleting(&facts.shop, message, facts.now);
     Plan {
         deletion: Some(progress),
-        ..addressed(facts, finish(draft, status, failed(facts), POLL))
+        ..addressed(facts, finish(draft, status, failures(facts), POLL))
     }
 }
 
 fn done(facts: &Facts, draft: Draft<'_>, left: Option<String>) -> Plan {
     let status = facts.shop.status.clone().unwrap_or_default();
-    let plan = addressed(facts, finish(draft, status, failed(facts), POLL));
+    let plan = addressed(facts, finish(draft, status, failures(facts), POLL));
     Plan { deletion: Some(DeletionProgress::Done { left }), ..plan }
 }
 
@@ -145,10 +145,6 @@ fn addressed(facts: &Facts, plan: Plan) -> Plan {
         brokers: brokers_address(facts).map(|(_, address)| address),
         ..plan
     }
-}
-
-fn failed(facts: &Facts) -> Vec<crate::problem::Problem> {
-    facts.failures.iter().map(|failure| failure.problem.clone()).collect()
 }
 
 fn is_over(facts: &Facts, since: Option<Timestamp>) -> bool {

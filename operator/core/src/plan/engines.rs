@@ -71,10 +71,7 @@ pub(super) fn absent(basis: &Basis<'_>, bundled: bool, engine: EngineKind) -> Op
 /// Whether an engine's StatefulSet has a ready pod, and one of its desired state: an older one may know another password.
 pub(super) fn has_ready_pod(basis: &Basis<'_>, engine: EngineKind) -> bool {
     let name = names::child(&basis.valid.name, engine);
-    let mut children = basis.facts.children.iter();
-    children
-        .find(|(key, _)| key.name == name && &*key.resource == "statefulsets.apps")
-        .is_some_and(|(_, child)| is_ready(&child.seen))
+    basis.facts.child("statefulsets.apps", &name).is_some_and(is_ready)
 }
 
 fn is_ready(workload: &Seen) -> bool {

@@ -219,11 +219,8 @@ pub(super) fn is_doubtful(basis: &Basis<'_>) -> bool {
     let services = basis.valid.services.iter().filter(|s| s.component.needs(Need::Database));
     services.into_iter().any(|service| {
         let name = names::child(&basis.valid.name, service.component.name);
-        let mut children = basis.facts.children.iter();
-        let deployment =
-            children.find(|(key, _)| key.name == name && &*key.resource == "deployments.apps");
-        let unavailable =
-            deployment.and_then(|(_, child)| child.seen.status["unavailableReplicas"].as_i64());
+        let deployment = basis.facts.child("deployments.apps", &name);
+        let unavailable = deployment.and_then(|seen| seen.status["unavailableReplicas"].as_i64());
         service.migration_due || unavailable.unwrap_or_default() > 0
     })
 }

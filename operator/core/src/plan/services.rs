@@ -55,14 +55,13 @@ pub(super) fn held(states: &[ServiceState]) -> BTreeSet<Role> {
     held.map(|service| service.name.into()).collect()
 }
 
-/// Services without which a shop cannot sell and that answer nobody: no pod is available, of whatever version, or the database is
+/// Services without which a shop cannot sell and that do not answer: no pod is available, of whatever version, or the database is
 /// known to have no schema.
 pub(super) fn silent(facts: &Facts, empty: &BTreeSet<ServiceName>) -> Vec<ServiceName> {
     let (shop, uid) = (facts.shop.metadata.name.as_deref().unwrap_or_default(), facts.uid());
     let answers = |service: ServiceName| {
-        let key =
-            ChildKey { resource: "deployments.apps".into(), name: names::child(shop, service) };
-        facts.children.get(&key).map(|child| &child.seen).is_some_and(|seen| {
+        let name = names::child(shop, service);
+        facts.child("deployments.apps", &name).is_some_and(|seen| {
             seen.owner.as_deref() == Some(&uid)
                 && seen.status["availableReplicas"].as_i64().unwrap_or(0) > 0
         })

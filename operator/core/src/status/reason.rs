@@ -159,7 +159,7 @@ reasons! {
     /// The spec names a Secret, or a key of one, that does not exist.
     SecretMissing => "Create the Secret or key that is named. What runs is left as it is.",
     /// The value of a key of such a Secret cannot be used.
-    SecretInvalid => "Write the key that is named anew, for example with `printf` in place of `echo`.",
+    SecretInvalid => "Write the key that is named again, for example with `printf` in place of `echo`.",
     /// What the spec refers to could not be read.
     ObserveFailed => "The API server did not answer, or the operator lacks a right. It is tried again.",
     /// A reconciliation was cancelled, because it took too long.

@@ -48,9 +48,8 @@ fn external(more: &Value) -> Value {
 fn settle(world: &mut World, process: &mut Process) {
     let mut idle = 0;
     for _ in 0..MAX_ROUNDS {
-        process.watch(world, |_| false);
         let before = process.writes;
-        let Ok(requeue) = process.reconcile(world) else { panic!("it has no budget") };
+        let Ok(requeue) = process.follow(world) else { panic!("it has no budget") };
         let moved = world.control();
         idle = if process.writes == before && !moved { idle + 1 } else { 0 };
         let rests = requeue >= operator_core::plan::POD_POLL;
@@ -61,6 +60,14 @@ fn settle(world: &mut World, process: &mut Process) {
         world.advance(i64::try_from(requeue.as_secs()).unwrap().clamp(2, 30));
     }
     panic!("it never settles: {:#?}", process.plan(world).map(|plan| (plan.actions, plan.status)));
+}
+
+/// A shop with this spec that has settled, and the process that did it.
+fn settled(spec: Value) -> (World, Process) {
+    let (mut world, mut process) = (World::new(), Process::new(0));
+    world.create(spec);
+    settle(&mut world, &mut process);
+    (world, process)
 }
 
 /// Status, reason and message of a condition.

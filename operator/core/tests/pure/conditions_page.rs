@@ -10,7 +10,7 @@ use crate::support::repository;
 const HEAD: &str = "\
 # Conditions of a Shop
 
-`kubectl get shop` shows `Ready` and `UpToDate`, `kubectl describe shop` all of them. What nobody has asked for has no condition. Wait with
+`kubectl get shop` shows `Ready` and `UpToDate`, `kubectl describe shop` all of them. What is not asked for has no condition. Wait with
 `kubectl wait --for=condition=Ready shop/<name>` until a new shop sells, and for `UpToDate` after a change.
 This page is made from the code by `make generate`.
 

@@ -6,12 +6,10 @@ use serde_json::{Value, json};
 
 use crate::process::Process;
 use crate::world::{DATABASE, World};
-use crate::{condition, external, settle};
+use crate::{condition, external, settle, settled};
 
 fn lose_and_settle(spec: Value, lose: impl Fn(&mut World)) {
-    let (mut world, mut process) = (World::new(), Process::new(0));
-    world.create(spec);
-    settle(&mut world, &mut process);
+    let (mut world, mut process) = settled(spec);
     assert!(condition(&world, "DataLost").starts_with("False"));
     lose(&mut world);
     world.advance(600);

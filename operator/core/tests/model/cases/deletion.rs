@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::process::Process;
 use crate::world::{BROKERS, DATABASE, World};
-use crate::{external, settle};
+use crate::{external, settle, settled};
 
 fn counts(world: &World) -> (usize, usize) {
     (world.postgres[DATABASE].databases.len(), world.kafka[BROKERS].topics.len())
@@ -13,9 +13,7 @@ fn counts(world: &World) -> (usize, usize) {
 
 /// What is left of a shop that was created under `Delete` and changed to `Retain` while nothing could be reconciled.
 fn left_after(hinder: impl Fn(&mut World, &mut Process)) -> ((usize, usize), World) {
-    let (mut world, mut process) = (World::new(), Process::new(0));
-    world.create(external(&json!({ "deletionPolicy": "Delete" })));
-    settle(&mut world, &mut process);
+    let (mut world, mut process) = settled(external(&json!({ "deletionPolicy": "Delete" })));
     let before = counts(&world);
     assert!(before.0 > 5 && before.1 > 5, "{before:?}");
     hinder(&mut world, &mut process);
@@ -41,9 +39,7 @@ fn a_policy_that_changed_while_a_secret_was_missing_decides() {
 
 #[test]
 fn under_delete_nothing_is_left() {
-    let (mut world, mut process) = (World::new(), Process::new(0));
-    world.create(external(&json!({ "deletionPolicy": "Delete" })));
-    settle(&mut world, &mut process);
+    let (mut world, mut process) = settled(external(&json!({ "deletionPolicy": "Delete" })));
     world.delete_shop();
     settle(&mut world, &mut process);
     assert_eq!(counts(&world), (0, 0));

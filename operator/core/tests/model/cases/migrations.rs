@@ -2,15 +2,12 @@
 
 use serde_json::json;
 
-use crate::process::Process;
-use crate::world::{DATABASE, World};
-use crate::{condition, external, settle};
+use crate::world::DATABASE;
+use crate::{condition, external, settle, settled};
 
 #[test]
 fn a_failed_migration_is_repeated_after_ten_minutes() {
-    let (mut world, mut process) = (World::new(), Process::new(0));
-    world.create(external(&json!({})));
-    settle(&mut world, &mut process);
+    let (mut world, mut process) = settled(external(&json!({})));
     world.patch_spec(&json!({ "version": "2.0.0" }));
     process.reconcile(&mut world).unwrap();
     world.down.insert(DATABASE.to_owned());

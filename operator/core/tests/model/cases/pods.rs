@@ -9,12 +9,7 @@ use serde_json::json;
 
 use crate::process::Process;
 use crate::world::World;
-use crate::{condition, settle};
-
-fn reconcile(world: &mut World, process: &mut Process) {
-    process.watch(world, |_| false);
-    process.reconcile(world).unwrap();
-}
+use crate::{condition, settle, settled};
 
 #[test]
 fn what_keeps_pods_from_working_is_said_and_goes_with_its_cause() {
@@ -31,7 +26,7 @@ fn what_keeps_pods_from_working_is_said_and_goes_with_its_cause() {
         let message = format!("{role}: pod x does not work");
         world.pod_problems = vec![PodProblem { role, reason, message: message.clone() }];
         world.create(json!({}));
-        reconcile(&mut world, &mut process);
+        process.follow(&mut world).unwrap();
         let said = format!("{}: {message}", reason.as_str());
         assert_eq!(condition(&world, "Degraded"), format!("True {said}"));
         if let Some(type_) = part {
@@ -46,16 +41,14 @@ fn what_keeps_pods_from_working_is_said_and_goes_with_its_cause() {
 
 #[test]
 fn pods_that_the_api_server_refuses_are_reported() {
-    let (mut world, mut process) = (World::new(), Process::new(0));
-    world.create(json!({}));
-    settle(&mut world, &mut process);
+    let (mut world, mut process) = settled(json!({}));
     let key = ChildKey { resource: "deployments.apps".into(), name: "demo-cart".to_owned() };
     let refusal = |status: &str| {
         let words = "pods \"demo-cart-x\" is forbidden: exceeded quota: small";
         json!({ "conditions": [{ "type": "ReplicaFailure", "status": status, "message": words }] })
     };
     assert!(world.objects.set_status(&key, &refusal("True")));
-    reconcile(&mut world, &mut process);
+    process.follow(&mut world).unwrap();
     let degraded = condition(&world, "Degraded");
     assert!(degraded.starts_with("True PodsRefused: cart: no pod of Deployment demo-cart"));
     assert!(degraded.contains("exceeded quota"), "{degraded}");

@@ -3,9 +3,8 @@
 use operator_core::child::ChildKey;
 use serde_json::{Value, json};
 
-use crate::process::Process;
-use crate::world::{World, image};
-use crate::{condition, external, settle};
+use crate::world::image;
+use crate::{condition, external, settle, settled};
 
 fn catalog(image: &str) -> Value {
     let steps = json!([{ "weight": 20, "pauseSeconds": 30 }, { "weight": 60, "pauseSeconds": 30 }]);
@@ -15,9 +14,7 @@ fn catalog(image: &str) -> Value {
 
 #[test]
 fn a_version_that_answers_with_errors_is_taken_back_and_a_good_one_takes_over() {
-    let (mut world, mut process) = (World::new(), Process::new(0));
-    world.create(external(&catalog("catalog:1")));
-    settle(&mut world, &mut process);
+    let (mut world, mut process) = settled(external(&catalog("catalog:1")));
     let key = ChildKey { resource: "deployments.apps".into(), name: "demo-catalog".to_owned() };
     world.canaries_fail = true;
     world.patch_spec(&catalog("catalog:2"));

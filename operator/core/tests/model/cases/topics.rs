@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::process::Process;
 use crate::world::{BROKERS, World};
-use crate::{condition, external, settle};
+use crate::{condition, external, settle, settled};
 
 fn partitions(count: i32) -> Value {
     json!({ "topics": { "partitions": count }, "deletionPolicy": "Delete" })
@@ -15,14 +15,6 @@ fn partitions(count: i32) -> Value {
 
 fn topics(world: &mut World) -> &mut BTreeMap<String, TopicState> {
     &mut world.kafka.get_mut(BROKERS).unwrap().topics
-}
-
-/// A shop that has settled.
-fn settled(spec: Value) -> (World, Process) {
-    let (mut world, mut process) = (World::new(), Process::new(0));
-    world.create(spec);
-    settle(&mut world, &mut process);
-    (world, process)
 }
 
 #[test]

@@ -60,8 +60,7 @@ impl Process {
             Action::Confirm(object) => return self.apply(world, object, true),
             Action::Delete(deletion) => {
                 self.write()?;
-                let resource = operator_core::child::resource_name(&deletion.resource);
-                let key = ChildKey { resource, name: deletion.name.clone() };
+                let key = ChildKey::new(&deletion.resource, &deletion.name);
                 let is_it = world.objects.all.get(&key).is_some_and(|live| {
                     live.metadata.uid.as_ref() == Some(&deletion.uid)
                         && deletion.version.as_ref().is_none_or(|version| {
@@ -75,8 +74,7 @@ impl Process {
             }
             Action::Disown { resource, name } => {
                 self.write()?;
-                let resource = operator_core::child::resource_name(resource);
-                let key = ChildKey { resource, name: name.clone() };
+                let key = ChildKey::new(resource, name);
                 if let Some(object) = world.objects.all.get_mut(&key) {
                     object.metadata.owner_references = None;
                 }

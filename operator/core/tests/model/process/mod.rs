@@ -84,6 +84,12 @@ impl Process {
         }
     }
 
+    /// Brings everything that the watches would, and reconciles.
+    pub(crate) fn follow(&mut self, world: &mut World) -> Result<Duration, Dead> {
+        self.watch(world, |_| false);
+        self.reconcile(world)
+    }
+
     /// One reconciliation, as the operator does it. Returns the time until the next.
     pub(crate) fn reconcile(&mut self, world: &mut World) -> Result<Duration, Dead> {
         self.seed = self.seed.wrapping_add(1);

@@ -1,10 +1,10 @@
 //! Whenever the operator dies, another ends where it would have ended.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::process::Process;
 use crate::world::World;
-use crate::{external, settle, state};
+use crate::{external, settle, settled, state};
 
 /// Lets the operator die after each write of what follows a change.
 fn crash_everywhere(start: &World, change: impl Fn(&mut World)) -> usize {
@@ -19,9 +19,8 @@ fn crash_everywhere(start: &World, change: impl Fn(&mut World)) -> usize {
         doomed.budget = Some(writes);
         let mut is_over = true;
         for _ in 0..200 {
-            doomed.watch(&world, |_| false);
             let before = doomed.writes;
-            let Ok(requeue) = doomed.reconcile(&mut world) else {
+            let Ok(requeue) = doomed.follow(&mut world) else {
                 is_over = false;
                 break;
             };
@@ -46,13 +45,6 @@ fn crash_everywhere(start: &World, change: impl Fn(&mut World)) -> usize {
     0
 }
 
-fn settled(spec: Value) -> World {
-    let mut world = World::new();
-    world.create(spec);
-    settle(&mut world, &mut Process::new(0));
-    world
-}
-
 #[test]
 fn a_crash_after_each_write_of_a_new_shop() {
     let writes = crash_everywhere(&World::new(), |world| world.create(external(&json!({}))));
@@ -62,7 +54,7 @@ fn a_crash_after_each_write_of_a_new_shop() {
 
 #[test]
 fn a_crash_after_each_write_of_an_upgrade() {
-    let start = settled(external(&json!({})));
+    let (start, _) = settled(external(&json!({})));
     let version = json!({ "version": "2.0.0" });
     let writes = crash_everywhere(&start, |world| world.patch_spec(&version));
     println!("{writes} crashes");

@@ -81,8 +81,7 @@ fn retain_loses_nothing() {
             });
             match step {
                 Step::Reconcile => {
-                    process.watch(&world, |_| false);
-                    let _ = process.reconcile(&mut world);
+                    let _ = process.follow(&mut world);
                 }
                 Step::Control => drop(world.control()),
                 Step::Wait(seconds) => world.advance(seconds.into()),

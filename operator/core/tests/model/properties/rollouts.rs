@@ -81,8 +81,7 @@ fn a_version_that_fails_never_takes_over() {
             by_hand |= promoted(&world);
             match step {
                 Step::Reconcile => {
-                    process.watch(&world, |_| false);
-                    let _ = process.reconcile(&mut world);
+                    let _ = process.follow(&mut world);
                 }
                 Step::Control => drop(world.control()),
                 Step::Wait(seconds) => world.advance(seconds.into()),
@@ -106,8 +105,7 @@ fn a_version_that_fails_never_takes_over() {
             });
             if has_failed && share > 0 {
                 // The weight goes with the next write.
-                process.watch(&world, |_| false);
-                let _ = process.reconcile(&mut world);
+                let _ = process.follow(&mut world);
                 prop_assert_eq!(weight(&world), 0);
             }
         }

@@ -2,17 +2,13 @@
 
 use serde_json::json;
 
-use crate::process::Process;
-use crate::world::World;
-use crate::{condition, external, settle};
+use crate::{condition, external, settled};
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "it measures itself")]
 fn a_new_shop_becomes_ready_and_rests() {
     for spec in [json!({}), external(&json!({})), external(&json!({ "demoData": true }))] {
-        let (mut world, mut process) = (World::new(), Process::new(0));
-        world.create(spec);
-        settle(&mut world, &mut process);
+        let (mut world, mut process) = settled(spec);
         assert_eq!(condition(&world, "Ready"), "True Available: a shopper can buy");
         let begun = std::time::Instant::now();
         let passes = 1000;
